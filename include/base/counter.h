@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: ISC
+// Every number that the daemon counts: one row in the table below, from which the Prometheus text,
+// the JSON, the HELP lines and docs/METRICS.md follow.
+//
+// A slab of counters has one writing thread; any thread may read it. Values are monotonic for
+// COUNTER rows and free for GAUGE rows.
+#pragma once
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// X(identifier, COUNTER|GAUGE, metric name without the "jingle_relay_" prefix, labels, help)
+// Rows of one metric stand together; the help of its first row counts.
+#define COUNTER_TABLE(X)                                                                           \
+    X(PACKETS_IN, COUNTER, "packets_received_total", "", "Datagrams received on relay ports")      \
+    X(BYTES_IN, COUNTER, "bytes_received_total", "", "Payload bytes received on relay ports")      \
+    X(PACKETS_OUT, COUNTER, "packets_forwarded_total", "", "Datagrams forwarded to a peer")        \
+    X(BYTES_OUT, COUNTER, "bytes_forwarded_total", "", "Payload bytes forwarded to a peer")        \
+    X(DROP_UNPROVED, COUNTER, "drops_total", "reason=\"unproved_source\"",                         \
+      "Datagrams not forwarded, by reason")                                                        \
+    X(DROP_NOT_SELECTED, COUNTER, "drops_total", "reason=\"not_selected\"", "")                    \
+    X(DROP_BAD_INTEGRITY, COUNTER, "drops_total", "reason=\"bad_integrity\"", "")                  \
+    X(DROP_BAD_USERNAME, COUNTER, "drops_total", "reason=\"bad_username\"", "")                    \
+    X(DROP_REPLAY, COUNTER, "drops_total", "reason=\"replayed_check\"", "")                        \
+    X(DROP_NO_CREDENTIALS, COUNTER, "drops_total", "reason=\"no_credentials_yet\"", "")            \
+    X(DROP_UNMATCHED, COUNTER, "drops_total", "reason=\"unmatched_response\"", "")                 \
+    X(DROP_MALFORMED, COUNTER, "drops_total", "reason=\"malformed\"", "")                          \
+    X(DROP_PEER_UNKNOWN, COUNTER, "drops_total", "reason=\"peer_not_proved\"", "")                 \
+    X(DROP_BANDWIDTH, COUNTER, "drops_total", "reason=\"bandwidth\"", "")                          \
+    X(DROP_SEND_ERROR, COUNTER, "drops_total", "reason=\"send_error\"", "")                        \
+    X(DROP_INCONSISTENT, COUNTER, "drops_total", "reason=\"learning\"", "")                        \
+    X(DROP_TOO_MANY_SOURCES, COUNTER, "drops_total", "reason=\"too_many_sources\"", "")            \
+    X(DROP_OVERFLOW, COUNTER, "drops_total", "reason=\"receive_queue\"", "")                       \
+    X(DROP_TRUNCATED, COUNTER, "drops_total", "reason=\"too_long\"", "")                           \
+    X(CHECKS_SENT, COUNTER, "checks_sent_total", "",                                               \
+      "Connectivity checks of the relay's own, sent before a path moves to another source")        \
+    X(LATCHES, COUNTER, "latches_total", "result=\"selected\"", "Sources selected or refused")     \
+    X(LATCHES_MOVED, COUNTER, "latches_total", "result=\"moved\"", "")                             \
+    X(LATCHES_REFUSED, COUNTER, "latches_total", "result=\"refused\"", "")                         \
+    X(PATHS_OPENED, COUNTER, "paths_opened_total", "", "Paths opened")                             \
+    X(PATHS_FAILED, COUNTER, "paths_failed_total", "", "Paths that could not be opened")           \
+    X(PATHS_OPEN, GAUGE, "paths", "", "Paths open now")                                            \
+    X(PORTS_USED, GAUGE, "ports", "state=\"used\"", "Relay ports, by state")                       \
+    X(PORTS_FREE, GAUGE, "ports", "state=\"free\"", "")                                            \
+    X(PORTS_QUARANTINED, GAUGE, "ports", "state=\"quarantined\"", "")                              \
+    X(CALLS_OPENED, COUNTER, "calls_opened_total", "door=\"addressed\"", "Calls opened, by door")  \
+    X(CALLS_REFUSED_TOTAL, COUNTER, "calls_refused_total", "limit=\"calls\"",                      \
+      "Calls refused, by the limit that was met")                                                  \
+    X(CALLS_REFUSED_PER_JID, COUNTER, "calls_refused_total", "limit=\"calls_per_user\"", "")       \
+    X(CALLS_REFUSED_RATE, COUNTER, "calls_refused_total", "limit=\"new_calls_per_minute\"", "")    \
+    X(CALLS_REFUSED_PORTS, COUNTER, "calls_refused_total", "limit=\"ports\"", "")                  \
+    X(CALLS_REFUSED_MEMORY, COUNTER, "calls_refused_total", "limit=\"memory\"", "")                \
+    X(CALLS_REFUSED_DRAIN, COUNTER, "calls_refused_total", "limit=\"draining\"", "")               \
+    X(CALLS_SETUP, GAUGE, "calls", "door=\"addressed\",state=\"setup\"", "Calls now, by state")    \
+    X(CALLS_RINGING, GAUGE, "calls", "door=\"addressed\",state=\"ringing\"", "")                   \
+    X(CALLS_ACTIVE, GAUGE, "calls", "door=\"addressed\",state=\"active\"", "")                     \
+    X(STANZAS_IQ, COUNTER, "stanzas_received_total", "kind=\"iq\"", "Stanzas received, by kind")   \
+    X(STANZAS_MESSAGE, COUNTER, "stanzas_received_total", "kind=\"message\"", "")                  \
+    X(STANZAS_PRESENCE, COUNTER, "stanzas_received_total", "kind=\"presence\"", "")                \
+    X(STANZAS_SENT, COUNTER, "stanzas_sent_total", "", "Stanzas sent")                             \
+    X(STANZAS_REFUSED, COUNTER, "stanza_errors_total", "cause=\"refused\"",                        \
+      "Stanzas answered with an error or dropped, by cause")                                       \
+    X(STANZAS_MALFORMED, COUNTER, "stanza_errors_total", "cause=\"malformed\"", "")                \
+    X(STANZAS_UNKNOWN, COUNTER, "stanza_errors_total", "cause=\"unknown_request\"", "")            \
+    X(STANZAS_LATE, COUNTER, "stanza_errors_total", "cause=\"late_answer\"", "")                   \
+    X(STANZAS_TIMEOUT, COUNTER, "stanza_errors_total", "cause=\"no_answer\"", "")                  \
+    X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
+    X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
+    X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \
+      "Time that workers spent on packets and orders")                                             \
+    X(WORKER_WAKEUPS, COUNTER, "worker_wakeups_total", "", "Bursts handled by workers")
+
+#define X(id, type, name, labels, help) COUNTER_##id,
+enum counter { COUNTER_TABLE(X) COUNTER_COUNT };
+#undef X
+
+enum counter_type { COUNTER_TYPE_COUNTER, COUNTER_TYPE_GAUGE };
+
+struct counter_row {
+    const char *name;   // metric name, without the prefix
+    const char *labels; // Prometheus label list without braces, or ""
+    const char *help;   // "" on the later rows of a metric
+    enum counter_type type;
+};
+
+extern const struct counter_row counter_rows[COUNTER_COUNT];
+
+struct counters {
+    _Atomic uint64_t value[COUNTER_COUNT];
+};
+
+static inline void counter_add(struct counters *c, enum counter id, uint64_t n)
+{
+    uint64_t v = atomic_load_explicit(&c->value[id], memory_order_relaxed);
+    atomic_store_explicit(&c->value[id], v + n, memory_order_relaxed);
+}
+
+static inline void counter_set(struct counters *c, enum counter id, uint64_t v)
+{
+    atomic_store_explicit(&c->value[id], v, memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(const struct counters *c, enum counter id)
+{
+    return atomic_load_explicit(&c->value[id], memory_order_relaxed);
+}

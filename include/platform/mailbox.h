@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: ISC
+// A queue between two threads: any thread posts, one libevent loop takes. Items are copied.
+// Order is kept per poster. A mailbox that is destroyed drops what is left in it.
+#pragma once
+
+#include <event2/event.h>
+#include <stddef.h>
+
+struct mailbox;
+
+// Each taken item is given to 'take' in the thread of 'base'. Returns 0 or -errno.
+int mailbox_new(struct event_base *base, size_t item_size,
+                void (*take)(void *ctx, const void *item), void *ctx, struct mailbox **ret_mailbox);
+void mailbox_free(struct mailbox *mailbox);
+// Returns 0 or -ENOMEM.
+int mailbox_post(struct mailbox *mailbox, const void *item);

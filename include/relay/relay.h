@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: ISC
+// THE CORE: ports, paths, latching, forwarding. One struct relay per worker, no globals, no locks,
+// no I/O: time is an argument, sockets and randomness are a table of functions, and a whole call
+// runs inside a test on virtual time. It knows neither XMPP nor threads.
+//
+// A path is one component of one content of a call: two legs, each with a port per address family.
+// What an authorised source of leg A sends to a port of leg A leaves from a port of leg B for the
+// selected source of leg B, unchanged.
+//
+// The invariant (checked by relay_check()): nothing is sent to an address that has not proved
+// itself, and nothing is forwarded from one that has not.
+//
+// Orders come in by relay_order(), events go out by io.event. Opening a path is asynchronous by
+// contract: the answer is always an event, sometimes later, and may be a failure.
+#pragma once
+
+#include "base/addr.h"
+#include "base/counter.h"
+#include "base/usec.h"
+#include "codec/demux.h"
+#include "codec/rtp.h"
+
+#include <stdbool.h>
+
+#define PATH_SOURCES_MAX   8   // proved sources per leg
+#define PATH_SSRC_MAX      4   // streams whose quality is followed per leg
+#define ICE_UFRAG_MAX      256 // RFC 8445 section 5.3
+#define ICE_PWD_MAX        256
+#define RELAY_DATAGRAM_MAX 65536
+
+enum side { SIDE_INITIATOR = 0, SIDE_RESPONDER = 1, SIDE_COUNT = 2 };
+
+enum path_mode {
+    PATH_ICE, // sources prove themselves by connectivity checks (RFC 8445 section 7.3)
+    PATH_RAW, // XEP-0177: the signalled address, or the first consistent RTP source
+};
+
+enum order_kind {
+    ORDER_OPEN,        // answered by EVENT_OPENED or EVENT_FAILED
+    ORDER_CREDENTIALS, // ICE: what 'side' says its ufrag and pwd are; new values start a new
+                       // generation
+    ORDER_PEER,        // raw: the address that 'side' signalled; opens its learning window
+    ORDER_CLOSE,       // no event; unknown paths are ignored
+    ORDER_SNAPSHOT, // answered by one EVENT_SNAPSHOT per path of the call, then EVENT_SNAPSHOT_END;
+                    // call 0: every path
+};
+
+struct order {
+    enum order_kind kind;
+    uint64_t call;
+    uint64_t path; // chosen by the caller, unique in the process
+    enum side side;
+    union {
+        struct {
+            enum path_mode mode;
+            bool family_v4[SIDE_COUNT]; // families wanted per side; at least one per side
+            bool family_v6[SIDE_COUNT];
+            uint64_t rtp_path;         // raw component 2: the path of component 1, else 0
+            uint64_t bytes_per_second; // for the whole call, both directions; 0 = no limit
+        } open;
+        struct {
+            char ufrag[ICE_UFRAG_MAX + 1];
+            char pwd[ICE_PWD_MAX + 1];
+        } credentials;
+        struct addr peer;
+        uint64_t token; // of a snapshot: returned with its events
+    } u;
+};
+
+struct quality_view {
+    uint32_t ssrc;
+    uint64_t received, lost, reordered, duplicates;
+    usec_t jitter, longest_gap;
+};
+
+struct source_view {
+    struct addr addr;
+    enum family port_family; // the relay port that it uses
+    bool selected, verified; // verified: answered a check of the relay's own, or was the first
+    usec_t last_seen;
+};
+
+struct leg_view {
+    struct addr port[2]; // advertised; [0] IPv4, [1] IPv6; family NONE if not opened
+    struct source_view source[PATH_SOURCES_MAX];
+    unsigned sources;
+    uint64_t packets_in, bytes_in, packets_out, bytes_out;
+    uint64_t media_in;  // of packets_in: RTP
+    uint64_t refused;   // datagrams not forwarded, whatever the reason
+    uint64_t checks_in; // authentic Binding requests
+    usec_t first_check, last_check, first_media, last_media; // 0: never
+    usec_t rtt;     // relay to client and back, from the last check that passed; 0: unknown
+    unsigned moves; // selected source changed after the first selection
+    struct quality_view quality[PATH_SSRC_MAX];
+    unsigned qualities;
+};
+
+struct path_view {
+    uint64_t call, path;
+    enum path_mode mode;
+    usec_t opened;
+    struct leg_view leg[SIDE_COUNT];
+};
+
+enum event_kind {
+    EVENT_OPENED,   // u.opened: what to advertise to each side
+    EVENT_FAILED,   // error: -EMFILE no port is left, -ENOMEM, or what bind said
+    EVENT_CHECKED,  // the first authentic check of 'side'
+    EVENT_SELECTED, // u.addr is the selected source of 'side' now
+    EVENT_MEDIA,    // the first RTP, RTCP or DTLS forwarded from 'side'; and again after a silence
+                    // that was reported
+    EVENT_SILENT,   // the path forwarded nothing for limits.silence
+    EVENT_SNAPSHOT, // u.view, valid during the call only
+    EVENT_SNAPSHOT_END,
+};
+
+struct relay_event {
+    enum event_kind kind;
+    uint64_t call, path;
+    enum side side;
+    int error;
+    uint64_t token;
+    union {
+        struct addr opened[SIDE_COUNT][2]; // [side][0 IPv4, 1 IPv6]; advertised addresses
+        struct addr addr;
+        const struct path_view *view;
+    } u;
+};
+
+struct port; // one bound socket of a leg; opaque, stable until io.unbind
+
+// The world. 'ctx' is what relay_new() got.
+struct relay_io {
+    // Binds a UDP socket and hands what arrives there to relay_recv() with 'port'.
+    // Returns 0 or -errno (-EADDRINUSE: another port is tried).
+    int (*bind)(void *ctx, const struct addr *local, struct port *port, void **ret_socket);
+    void (*unbind)(void *ctx, void *socket);
+    // Queues a datagram; 'data' must be copied or sent before this returns. Used for what is not an
+    // answer to the packet in hand. Returns 0 or -errno; an error costs that datagram only.
+    int (*send)(void *ctx, void *socket, const struct addr *to, const uint8_t *data, size_t len,
+                uint8_t tos);
+    void (*event)(void *ctx, const struct relay_event *event); // must not call back into the relay
+    void (*random)(void *ctx, void *buf, size_t len);
+};
+
+struct relay_limits {
+    usec_t quarantine;      // a released port is not given out again for so long
+    usec_t silence;         // EVENT_SILENT after so long without a forwarded packet; 0 = never
+    usec_t learning_window; // raw: how long a first source may present itself after ORDER_PEER
+    unsigned paths;         // most paths open at once; 0 = no limit
+};
+
+struct relay_config {
+    struct addr bind[2];         // [0] IPv4, [1] IPv6; family NONE: the relay has no such address
+    struct addr advertise[2];    // what clients are told; equal to bind but for a 1:1 NAT
+    uint16_t port_min, port_max; // inclusive
+    unsigned share, shares;      // this worker uses ports with (port / 2) % shares == share
+    struct prefix_list
+        allow; // special-purpose ranges that may be destinations all the same; borrowed
+    struct relay_limits limits;
+};
+
+struct relay; // owns paths, which own legs, which own ports
+
+// Returns 0, -ENOMEM, or -EINVAL (no address, empty port range). io and config are copied; allow's
+// items are borrowed.
+int relay_new(const struct relay_config *config, const struct relay_io *io, void *ctx,
+              struct counters *counters, struct relay **ret_relay);
+void relay_free(struct relay *relay); // unbinds every port; no events
+
+// Takes an order. Errors reach the caller as events.
+void relay_order(struct relay *relay, const struct order *order, usec_t now);
+
+struct packet {
+    uint8_t *data;
+    size_t len;
+    uint8_t tos; // DSCP and ECN as received; leaves with the packet
+};
+
+enum verdict {
+    VERDICT_FORWARD, // send the datagram from 'out' to 'to'
+    VERDICT_CONSUME, // it was for the relay itself
+    VERDICT_DROP,    // counted by reason
+};
+
+struct forward {
+    void *socket; // from io.bind
+    struct addr to;
+};
+
+// Decides about one datagram that arrived at 'port' from 'from'. 'ret_forward' is written only with
+// VERDICT_FORWARD. Never frees a port, so a burst may hold several.
+enum verdict relay_recv(struct relay *relay, struct port *port, const struct addr *from,
+                        const struct packet *packet, struct forward *ret_forward, usec_t now);
+
+// What follows from the passing of time. Returns when to call again, or USEC_NEVER.
+usec_t relay_tick(struct relay *relay, usec_t now);
+
+// Asserts every invariant of the structures (tests call it after each step): ports in use equal the
+// ports of paths; no selected source unproved; pools add up. Returns NULL or what is wrong.
+const char *relay_check(const struct relay *relay);
