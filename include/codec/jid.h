@@ -23,19 +23,21 @@ struct jid { // views into the parsed text
 };
 
 // Returns 0 or -EINVAL (empty, no domain, an empty local part or resource, a part of more than
-// JID_PART_MAX bytes, a character that RFC 7622 section 3.3.1 forbids in a local part). NULL text
-// is -EINVAL.
+// JID_PART_MAX bytes, a character that RFC 7622 section 3.3.1 forbids in a local part, white space
+// or another @ in the domain). NULL text is -EINVAL.
 int jid_parse(const char *text, struct jid *ret_jid);
 bool jid_equal(const char *a, const char *b);      // full JIDs
 bool jid_equal_bare(const char *a, const char *b); // without the resources
 bool jid_domain_is(const char *jid, const char *domain);
 
 // XEP-0106 section 4. Write at most size bytes with the NUL; return the length or -ENOSPC.
+// jid_escape() returns -EINVAL for a text that begins or ends with a space: it has no escaped form.
 int jid_escape(const char *text, size_t len, char *buf, size_t size);
 int jid_unescape(const char *text, size_t len, char *buf, size_t size);
 
 // alice@example.org/phone and relay.example.org give
-// alice\40example.org@relay.example.org/phone. Returns the length, -EINVAL or -ENOSPC.
+// alice\40example.org@relay.example.org/phone. Returns the length, -EINVAL (no JID with a local
+// part, or too long when wrapped) or -ENOSPC.
 int jid_wrap(const char *jid, const char *domain, char *buf, size_t size);
 // The other way round: -EINVAL also when the local part does not unescape to a bare JID with a
 // local part of its own.
