@@ -38,12 +38,14 @@ struct rtp_quality {
     uint32_t clock_rate; // Hz; guessed from timestamps against arrival, 0 until it is sure
     double jitter_usec;  // RFC 3550 section 6.4.1, in microseconds; 0 until the clock rate is known
     uint32_t last_timestamp;
+    usec_t timestamp_arrival; // of the first packet that carried last_timestamp
     usec_t last_arrival;
     usec_t first_arrival;
     uint32_t first_timestamp;
     usec_t longest_gap; // longest silence between two packets
 };
 
+// Counts one packet. A zeroed struct is one that has seen none; another SSRC begins anew.
 void rtp_quality_see(struct rtp_quality *q, const struct rtp_header *header, usec_t now);
 // Expected minus received; never negative.
 uint64_t rtp_quality_lost(const struct rtp_quality *q);

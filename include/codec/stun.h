@@ -88,10 +88,10 @@ uint32_t stun_u32(const struct stun_msg *msg, enum stun_attr attr); // 0 if abse
 uint64_t stun_u64(const struct stun_msg *msg, enum stun_attr attr); // 0 if absent
 // Plain or XOR addresses. Returns 0, -ENOENT if absent, -EBADMSG if malformed.
 int stun_addr(const struct stun_msg *msg, enum stun_attr attr, struct addr *ret_addr);
-unsigned stun_error_code(const struct stun_msg *msg); // 0 if absent
+unsigned stun_error_code(const struct stun_msg *msg); // 300 to 699; 0 if absent or malformed
 
 // HMAC-SHA1 over the message up to MESSAGE-INTEGRITY with the length field as section 14.5 says,
-// compared in constant time. False if the attribute is absent.
+// compared in constant time. False if the attribute is absent, and for an empty key.
 bool stun_check_integrity(const struct stun_msg *msg, const void *key, size_t key_len);
 
 // Writing: begin, attributes in order, then stun_finish(), which writes MESSAGE-INTEGRITY when a
