@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: ISC
+// The configuration: one file in libconfig's syntax, read strictly. Every key is one row of the
+// table in config_table.c; unknown keys, values out of bounds and keys that contradict each other
+// are errors that say where they stand, what was expected and which known key is nearest. All
+// errors of a file are collected, not only the first.
+#pragma once
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/usec.h"
+#include "platform/service.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_DEFAULT_PATH "/etc/jingle-relayd/jingle-relayd.conf"
+
+struct config_list { // of texts; owned
+    char **item;
+    size_t count;
+};
+
+enum config_addr_mode {
+    CONFIG_ADDR_NONE, // the family is not used
+    CONFIG_ADDR_AUTO, // found by config_resolve_addresses()
+    CONFIG_ADDR_SET,  // as the file says
+};
+
+struct config_addr {
+    enum config_addr_mode mode;
+    struct addr addr; // family NONE until it is known; port 0
+};
+
+struct config_ports { // inclusive
+    uint16_t min;
+    uint16_t max;
+};
+
+enum config_policy {
+    CONFIG_POLICY_FALLBACK,   // our candidate is added, with the lowest preference
+    CONFIG_POLICY_RELAY_ONLY, // the peers' own candidates are removed
+};
+
+// A plain value that owns its texts and lists. Numbers for which 0 means "no limit" say so in the
+// table.
+struct config {
+    struct {
+        char *domain;
+        char *server;
+        unsigned port;
+        char *secret;      // what the component authenticates with, wherever it was read from
+        char *secret_file; // NULL when the secret stands in the configuration itself
+        struct config_list served_domains;
+    } xmpp;
+    struct {
+        struct config_addr address[2];   // [0] IPv4, [1] IPv6: what ports are bound to
+        struct config_addr advertise[2]; // what clients are told
+        struct config_ports ports;
+        enum config_policy policy;
+        unsigned workers; // 0: as many as there are cores; see config_workers()
+        struct prefix_list allow_peers;
+        usec_t quarantine;
+    } relay;
+    struct {
+        unsigned calls;
+        unsigned calls_per_user;
+        unsigned new_calls_per_minute;
+        uint64_t bandwidth_per_call; // bit/s in both directions together; 0: no limit
+        unsigned stanza_candidates;
+        usec_t proposal_timeout;
+        usec_t ring_timeout;
+        usec_t answer_timeout;
+        usec_t media_timeout; // 0: never
+        usec_t call_duration; // 0: no limit
+        usec_t learning_window;
+    } limits;
+    struct {
+        struct addr listen; // family NONE: off
+    } stats;
+    struct {
+        enum log_level level;
+        enum log_target target;
+    } log;
+};
+
+struct config_error {
+    char *text; // one line: "FILE:LINE: group.key = value: what was expected"
+    bool warning;
+};
+
+// Zeroed memory is an empty list.
+struct config_errors {
+    struct config_error *item; // owned, in the order found
+    size_t count;
+    size_t warnings; // of count
+    bool failed;     // memory ran out at some entry
+};
+
+void config_errors_add(struct config_errors *errors, bool warning, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void config_errors_free(struct config_errors *errors);
+
+// Reads the file, what it includes and the secret. Returns 0 (there may be warnings), -EINVAL with
+// at least one error in 'errors', or -ENOMEM. '*ret_config' is written only on success and is the
+// caller's to config_free().
+int config_load(const char *path, struct config *ret_config, struct config_errors *errors);
+// The same from memory; 'name' stands for the file in errors. @include is refused.
+int config_load_text(const char *name, const char *text, size_t len, struct config *ret_config,
+                     struct config_errors *errors);
+void config_free(struct config *config); // zeroed memory is fine
+
+// Fills in what is 'auto' or 'same', so that afterwards address[] and advertise[] hold addresses or
+// family NONE. 'find' gives the address from which this machine reaches the world in a family (see
+// local_addr.h) or -errno. Warns about an advertised address that is not globally reachable.
+// Returns 0, or -EINVAL with an error when no address is left or one is advertised without another
+// behind it.
+int config_resolve_addresses(struct config *config,
+                             int (*find)(enum family family, struct addr *ret_addr),
+                             struct config_errors *errors);
+
+// How many workers to start on a machine with so many cores: no worker gets fewer than 16 ports.
+unsigned config_workers(const struct config *config, unsigned cores);
+
+// The values in force, in the file's own syntax; the secret is shown as "***".
+void config_print(const struct config *config, struct buf *out);
