@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: ISC
+// A Jingle user on npm `stanza`, unmodified, over any RTCPeerConnection: the browser's own, or
+// libwebrtc in node. No STUN or TURN server is configured. What it can do is what the driver of the
+// tests may ask of every kind of client (../lab/client.py).
+'use strict';
+const XMPP = require('../node/node_modules/stanza');
+
+module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }) {
+  let client, session, ended, kindsToAnswer;
+  const stanzas = [];
+
+  function follow(next) {
+    session = next;
+    ended = null;
+    session.pc.addEventListener('track', onTrack);
+  }
+
+  async function answer(incoming) {
+    follow(incoming);
+    const kinds = kindsToAnswer || ['audio', 'video'].filter(
+      kind => incoming[kind === 'audio' ? 'includesAudio' : 'includesVideo']);
+    const stream = await getMedia(kinds);
+    for (const track of stream.getTracks()) await incoming.addTrack(track, stream);
+    await incoming.accept();
+  }
+
+  function connect({ user, domain, server, resource }) {
+    const jingle = { iceServers: [] };
+    if (PeerConnection) {
+      Object.assign(jingle, {
+        hasRTCPeerConnection: true, advertiseAudio: true, advertiseVideo: true,
+        createPeerConnection: (_, options) => new PeerConnection(options),
+      });
+    }
+    client = XMPP.createClient({
+      jid: `${user}@${domain}`, password: `${user}-pw`, resource, server: domain, jingle,
+      transports: { websocket: `ws://${server}:5280/xmpp-websocket`, bosh: false },
+      autoReconnect: false, requireSecureTransport: false,
+    });
+    client.on('raw:incoming', xml => stanzas.push(['in', String(xml)]));
+    client.on('raw:outgoing', xml => stanzas.push(['out', String(xml)]));
+    client.on('jingle:incoming', incoming => answer(incoming).catch(e => { ended = String(e); }));
+    client.on('jingle:terminated', (_, reason) => { ended = (reason && reason.condition) || 'end'; });
+    return new Promise((resolve, reject) => {
+      client.on('session:started', () => { client.sendPresence(); resolve({ jid: client.jid }); });
+      client.on('auth:failed', () => reject(new Error('authentication failed')));
+      client.on('disconnected', () => reject(new Error('disconnected')));
+      client.connect();
+    });
+  }
+
+  async function call({ to, kinds }) {
+    const stream = await getMedia(kinds);
+    follow(client.jingle.createMediaSession(to, undefined, stream));
+    await session.start({ offerToReceiveAudio: true, offerToReceiveVideo: kinds.includes('video') });
+    return { sid: session.sid };
+  }
+
+  // The packets of each kind, both ways, and the candidate pairs in use.
+  async function stats() {
+    const pc = session && session.pc;
+    const result = { state: pc ? pc.connectionState : 'new', ended, in: {}, out: {}, pairs: [] };
+    if (!pc || pc.connectionState === 'closed') return result;
+    const rows = new Map();
+    (await pc.getStats()).forEach(row => rows.set(row.id, row));
+    const chosen = new Set([...rows.values()].map(row => row.selectedCandidatePairId));
+    for (const row of rows.values()) {
+      const kind = row.kind || row.mediaType;
+      if (row.type === 'inbound-rtp') {
+        const sum = result.in[kind] || { packets: 0, bytes: 0, lost: 0 };
+        sum.packets += row.packetsReceived || 0;
+        sum.bytes += row.bytesReceived || 0;
+        sum.lost += row.packetsLost || 0;
+        result.in[kind] = sum;
+      } else if (row.type === 'outbound-rtp') {
+        result.out[kind] = { packets: row.packetsSent };
+      } else if (row.type === 'candidate-pair' && chosen.has(row.id)) {
+        const remote = rows.get(row.remoteCandidateId) || {};
+        result.pairs.push({
+          local: (rows.get(row.localCandidateId) || {}).candidateType, remote: remote.candidateType,
+          address: `${remote.address || remote.ip}:${remote.port}` });
+      }
+    }
+    return result;
+  }
+
+  return {
+    connect, call, stats,
+    answer: ({ kinds }) => { kindsToAnswer = kinds; },
+    stanzas: () => stanzas,
+    restart: () => session.restartIce(),
+    hangup: () => { session.end('success'); },
+    disconnect: () => { client.disconnect(); },
+  };
+};

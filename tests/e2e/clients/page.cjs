@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: ISC
+// What the browser page of client "chromium" runs; made one script by bundle.cjs.
+'use strict';
+
+window.agent = require('./agent.cjs')({
+  getMedia: kinds => navigator.mediaDevices.getUserMedia({
+    audio: kinds.includes('audio'),
+    video: kinds.includes('video') && { width: 640, height: 480 },
+  }),
+  onTrack: ({ track, streams }) => {
+    const player = document.createElement(track.kind);
+    player.autoplay = true;
+    player.srcObject = streams[0] || new MediaStream([track]);
+    document.body.append(player);
+  },
+});

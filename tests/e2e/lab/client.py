@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: ISC
+"""The driver's side of a client process: questions and answers as JSON lines.
+
+Every kind of client understands: connect, answer, call, stats, stanzas, hangup, disconnect. stats
+gives {"state", "ended", "in": {kind: {"packets", "bytes", "lost"}}, "out", "pairs"}.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+
+from .servers import DOMAIN
+
+CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
+COMMANDS = {
+    "chromium": ["node", f"{CLIENTS}/chromium.cjs"],
+    "wrtc": ["node", f"{CLIENTS}/wrtc.cjs"],
+    "aiortc": [sys.executable, f"{CLIENTS}/webrtc.py", "aiortc"],
+    "libnice": [sys.executable, f"{CLIENTS}/webrtc.py", "gstreamer"],
+    "plain": [sys.executable, f"{CLIENTS}/plain.py"],
+    "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
+}
+
+
+class ClientError(Exception):
+    """What a client said went wrong."""
+
+
+class Client:
+    def __init__(self, network, host, kind, user=None):
+        self.network = network
+        self.user = user or host
+        self.kind = kind
+        self.jid = None
+        self.count = 0
+        self.answers = {}
+        self.rest = b""
+        self.process = network.start(host, *COMMANDS[kind], log=f"{host}-{kind}",
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def post(self, do, **options):
+        """Asks without waiting; take() fetches the answer."""
+        self.count += 1
+        message = {"id": self.count, "do": do, "with": options}
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+        return self.count
+
+    def take(self, number, seconds=30):
+        end = time.monotonic() + seconds
+        while number not in self.answers:
+            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
+                raise TimeoutError(f"{self.user} ({self.kind}) does not answer")
+            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            if not data:
+                raise ClientError(f"{self.user} ({self.kind}) ended")
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            for line in filter(None, lines):
+                answer = json.loads(line)
+                self.answers[answer["id"]] = answer
+        answer = self.answers.pop(number)
+        if "error" in answer:
+            raise ClientError(f"{self.user} ({self.kind}): {answer['error']}")
+        return answer["result"]
+
+    def ask(self, do, **options):
+        return self.take(self.post(do, **options))
+
+    def connect(self, server, resource=None):
+        resource = resource or self.kind
+        self.jid = self.ask("connect", user=self.user, domain=DOMAIN, server=server,
+                            resource=resource)["jid"]
+
+    def received(self, kind):
+        return self.ask("stats")["in"].get(kind, {}).get("packets", 0)
+
+    def close(self):
+        self.process.stdin.close()
+        self.network.stop(self.process)
