@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: ISC
+// The signalling: stanzas in, stanzas out, orders to the relay, events from it. It holds the IQ
+// router, the addressed door (JIDs that stand for other JIDs, XEP-0106) and the Jingle sessions
+// that pass through it. No sockets, no clock: a whole call runs inside a test.
+#pragma once
+
+#include "codec/xml.h"
+#include "obs/report.h"
+#include "relay/calls.h"
+#include "relay/relay.h"
+
+enum relay_policy {
+    POLICY_FALLBACK,   // the relay's candidate is added, the peers' own stay
+    POLICY_RELAY_ONLY, // the peers' own candidates are taken out: neither learns the other's
+                       // address
+};
+
+struct signal_config {         // copied, strings too
+    const char *domain;        // of the component
+    const char *const *served; // domains whose users may open calls
+    size_t served_count;
+    enum relay_policy policy;
+    bool family_v4, family_v6; // what the relay has
+    unsigned candidates_max;   // in one stanza
+    uint64_t bytes_per_second; // per call, both directions; 0 = no limit
+    usec_t answer_timeout;     // for an IQ that was passed on
+    usec_t proposal_timeout;   // XEP-0353: from the last message about it
+    struct calls_limits calls;
+};
+
+struct signal_io {
+    void *ctx;
+    int (*send)(void *ctx, const struct xml *stanza);   // borrowed; 0 or -errno
+    // 0 or -ENOMEM. Events come later, by signal_event(), never from inside this call.
+    int (*order)(void *ctx, const struct order *order);
+    void (*random)(void *ctx, void *buf, size_t len);
+    // A call is over and the relay has told its last figures.
+    void (*ended)(void *ctx, const struct call_report *report, usec_t now);
+};
+
+struct signal;
+
+int signal_new(const struct signal_config *config, const struct signal_io *io,
+               struct counters *counters, usec_t now, struct signal **ret_signal);
+void signal_free(struct signal *signal);
+
+void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now);
+void signal_event(struct signal *signal, const struct relay_event *event, usec_t now);
+usec_t signal_tick(struct signal *signal, usec_t now); // returns the next deadline
+
+// No new calls from now on.
+void signal_drain(struct signal *signal);
+// Ends every call: session-terminate with this reason (XEP-0166 section 7.4) to both sides.
+void signal_end_all(struct signal *signal, const char *reason, usec_t now);
+unsigned signal_calls(const struct signal *signal); // running
+
+// Gives every running call to 'each', without the relay's views. 'each' may not change anything
+// here.
+void signal_each_call(const struct signal *signal,
+                      void (*each)(void *ctx, const struct call_report *report), void *ctx);

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: ISC
+// Jingle elements: tables and small readers and writers; see codec/jingle.h.
+#include "codec/jingle.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const action_names[JINGLE_ACTION_COUNT] = {
+#define X(id, name) [JINGLE_##id] = name,
+    JINGLE_ACTION_TABLE(X)
+#undef X
+};
+
+enum jingle_action jingle_action(const char *name)
+{
+    int i;
+
+    for (i = 0; i < JINGLE_ACTION_COUNT; i++) {
+        if (name && strcmp(name, action_names[i]) == 0)
+            break;
+    }
+    return (enum jingle_action)i;
+}
+
+const char *jingle_action_name(enum jingle_action action)
+{
+    return action < JINGLE_ACTION_COUNT ? action_names[action] : "unknown";
+}
+
+struct xml *jingle_transport(const struct xml *content)
+{
+    return xml_child(content, "transport", NULL);
+}
+
+enum transport_kind jingle_transport_kind(const struct xml *transport)
+{
+    if (!transport)
+        return TRANSPORT_NONE;
+    if (strcmp(transport->ns, NS_ICE_UDP) == 0 || strcmp(transport->ns, NS_ICE) == 0)
+        return TRANSPORT_ICE;
+    if (strcmp(transport->ns, NS_RAW_UDP) == 0)
+        return TRANSPORT_RAW;
+    return TRANSPORT_OTHER;
+}
+
+unsigned jingle_components(const struct xml *content)
+{
+    return xml_child(content, "description", NS_RTP) ? 2 : 1;
+}
+
+bool jingle_has_mux(const struct xml *content)
+{
+    struct xml *description = xml_child(content, "description", NS_RTP);
+    struct xml *transport = jingle_transport(content);
+
+    return (description && xml_child(description, "rtcp-mux", NULL)) ||
+           (transport && xml_child(transport, "rtcp-mux", NULL));
+}
+
+unsigned jingle_count_candidates(const struct xml *jingle)
+{
+    unsigned count = 0;
+
+    for (struct xml *content = xml_child(jingle, "content", NULL); content;
+         content = xml_next(content, "content", NULL)) {
+        struct xml *transport = jingle_transport(content);
+        struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL;
+
+        for (; c; c = xml_next(c, "candidate", NULL))
+            count++;
+    }
+    return count;
+}
+
+int jingle_add_candidate(struct xml *transport, const struct jingle_candidate *candidate)
+{
+    char ip[ADDR_TEXT_MAX];
+    struct xml *c = xml_add(transport, "candidate", NULL);
+    int r = 0;
+
+    if (!c)
+        return -ENOMEM;
+    r |= xml_setf(c, "component", "%u", candidate->component);
+    r |= xml_setf(c, "foundation", "%u", candidate->foundation);
+    r |= xml_setf(c, "generation", "%u", candidate->generation);
+    r |= xml_set(c, "id", candidate->id);
+    r |= xml_set(c, "ip", addr_format_ip(&candidate->addr, ip));
+    r |= xml_set(c, "network", "0");
+    r |= xml_setf(c, "port", "%u", candidate->addr.port);
+    r |= xml_setf(c, "priority", "%u", candidate->priority);
+    r |= xml_set(c, "protocol", "udp");
+    r |= xml_set(c, "type", candidate->type);
+    if (r) {
+        xml_free(c);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+// A decimal number of at most 10 digits; -1 for anything else.
+static long long decimal(const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+
+    if (len == 0 || len > 10 || strspn(text, "0123456789") != len)
+        return -1;
+    return atoll(text);
+}
+
+int jingle_candidate_addr(const struct xml *candidate, struct addr *ret_addr)
+{
+    const char *ip = xml_attr(candidate, "ip");
+    long long port = decimal(xml_attr(candidate, "port"));
+
+    if (!ip || port < 1 || port > UINT16_MAX)
+        return -EINVAL;
+    return addr_parse_ip(ip, (uint16_t)port, ret_addr);
+}
+
+unsigned jingle_candidate_component(const struct xml *candidate)
+{
+    const char *text = xml_attr(candidate, "component");
+    long long n = decimal(text);
+
+    if (!text)
+        return 1;
+    return n >= 1 && n <= 256 ? (unsigned)n : 0;
+}
+
+// FNV-1a: a foundation only has to stay the same for the same text (RFC 8445 section 5.1.1.3).
+static uint32_t fold(const char *text)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 16777619u;
+    return h;
+}
+
+int jingle_complete_candidate(struct xml *candidate, unsigned generation)
+{
+    const char *foundation = xml_attr(candidate, "foundation");
+    int r = 0;
+
+    if (!xml_attr(candidate, "generation"))
+        r |= xml_setf(candidate, "generation", "%u", generation);
+    if (!xml_attr(candidate, "network"))
+        r |= xml_set(candidate, "network", "0");
+    if (!xml_attr(candidate, "id")) {
+        const char *ip = xml_attr(candidate, "ip"), *port = xml_attr(candidate, "port");
+
+        // Unique as long as address and port are: one id per candidate (XEP-0176 section 13).
+        r |= xml_setf(candidate, "id", "c%08x%s", fold(ip ? ip : ""), port ? port : "");
+    }
+    if (foundation && decimal(foundation) < 0)
+        r |= xml_setf(candidate, "foundation", "%u", fold(foundation));
+    return r ? -ENOMEM : 0;
+}

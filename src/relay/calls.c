@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: ISC
+// Admission, states and timeouts of calls; see relay/calls.h.
+#include "relay/calls.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USER_IDLE (2 * 60 * USEC_PER_SEC) // an idle user's allowance is full again long before this
+
+struct call_user { // owned by calls.users
+    struct map_node node;
+    struct bucket turns;
+    struct timer idle;
+    struct calls *calls;
+    unsigned count;
+    size_t len;
+    char name[];
+};
+
+static const bool legal_edge[CALL_ENDED + 1][CALL_ENDED + 1] = {
+    [CALL_NONE] = {[CALL_SETUP] = true},
+    [CALL_SETUP] = {[CALL_RINGING] = true, [CALL_ENDED] = true},
+    [CALL_RINGING] = {[CALL_ACTIVE] = true, [CALL_ENDED] = true},
+    [CALL_ACTIVE] = {[CALL_ENDED] = true},
+};
+
+static const enum counter state_gauge[CALL_ENDED + 1] = {
+    [CALL_NONE] = COUNTER_COUNT,
+    [CALL_SETUP] = COUNTER_CALLS_SETUP,
+    [CALL_RINGING] = COUNTER_CALLS_RINGING,
+    [CALL_ACTIVE] = COUNTER_CALLS_ACTIVE,
+    [CALL_ENDED] = COUNTER_COUNT,
+};
+
+const char *call_state_name(enum call_state state)
+{
+    static const char *const names[] = {"none", "setup", "ringing", "active", "ended"};
+
+    return state <= CALL_ENDED ? names[state] : "unknown";
+}
+
+static const struct {
+    enum counter counter;
+    const char *text;
+} refusals[] = {
+    [CALL_ADMITTED] = {COUNTER_COUNT, "admitted"},
+    [CALL_REFUSED_TOTAL] = {COUNTER_CALLS_REFUSED_TOTAL, "limits.calls is reached"},
+    [CALL_REFUSED_PER_USER] = {COUNTER_CALLS_REFUSED_PER_JID, "limits.calls_per_user is reached"},
+    [CALL_REFUSED_RATE] = {COUNTER_CALLS_REFUSED_RATE, "limits.new_calls_per_minute is reached"},
+    [CALL_REFUSED_DRAIN] = {COUNTER_CALLS_REFUSED_DRAIN, "the relay is being drained"},
+    [CALL_REFUSED_PORTS] = {COUNTER_CALLS_REFUSED_PORTS, "no port of relay.ports is free"},
+    [CALL_REFUSED_MEMORY] = {COUNTER_CALLS_REFUSED_MEMORY, "memory is exhausted"},
+};
+
+const char *call_refusal_text(enum call_refusal refusal)
+{
+    return refusals[refusal].text;
+}
+
+void calls_count_refusal(struct calls *calls, enum call_refusal refusal)
+{
+    if (refusals[refusal].counter != COUNTER_COUNT)
+        counter_add(calls->counters, refusals[refusal].counter, 1);
+}
+
+static void adjust_gauge(struct calls *calls, enum call_state state, int by)
+{
+    enum counter gauge = state_gauge[state];
+
+    if (gauge != COUNTER_COUNT)
+        counter_set(calls->counters, gauge,
+                    counter_get(calls->counters, gauge) + (uint64_t)(int64_t)by);
+}
+
+// The one door for state changes.
+static bool move(struct calls *calls, struct call *call, enum call_state to)
+{
+    assert(legal_edge[call->state][to]);
+    if (!legal_edge[call->state][to])
+        return false;
+    adjust_gauge(calls, call->state, -1);
+    adjust_gauge(calls, to, +1);
+    call->state = to;
+    return true;
+}
+
+// The one place where events become deadlines.
+static void arm(struct calls *calls, struct timer *timer, usec_t delay, usec_t now)
+{
+    if (delay == 0)
+        timer_cancel(&calls->timers, timer);
+    else
+        (void)timer_arm(&calls->timers, timer, now + delay); // room was reserved in calls_open()
+}
+
+static enum call_timeout state_timeout(const struct call *call)
+{
+    if (call->state == CALL_SETUP)
+        return CALL_TIMEOUT_SETUP;
+    if (call->state == CALL_RINGING)
+        return CALL_TIMEOUT_RING;
+    return call->first_media ? CALL_TIMEOUT_MEDIA : CALL_TIMEOUT_IDLE;
+}
+
+static void state_expired(struct timer *timer, void *ctx, usec_t now)
+{
+    struct calls *calls = ctx;
+    struct call *call = container_of(timer, struct call, timer);
+
+    calls->expired(calls->ctx, call, state_timeout(call), now);
+}
+
+static void duration_expired(struct timer *timer, void *ctx, usec_t now)
+{
+    struct calls *calls = ctx;
+
+    calls->expired(calls->ctx, container_of(timer, struct call, duration), CALL_TIMEOUT_DURATION,
+                   now);
+}
+
+static void user_free(struct calls *calls, struct call_user *user)
+{
+    timer_cancel(&calls->timers, &user->idle);
+    map_remove(&calls->users, &user->node);
+    free(user);
+}
+
+static void user_idle(struct timer *timer, void *ctx, usec_t now)
+{
+    struct call_user *user = container_of(timer, struct call_user, idle);
+
+    (void)now;
+    if (user->count == 0)
+        user_free(ctx, user);
+}
+
+static struct call_user *user_get(struct calls *calls, const char *name, usec_t now)
+{
+    size_t len = strlen(name);
+    uint64_t hash = map_hash(&calls->users, name, len), rate = calls->limits.new_calls_per_minute;
+    struct call_user *user;
+
+    for (struct map_node *n = map_first(&calls->users, hash); n; n = map_next(n)) {
+        user = container_of(n, struct call_user, node);
+        if (user->len == len && memcmp(user->name, name, len) == 0)
+            return user;
+    }
+    user = calloc(1, sizeof *user + len + 1);
+    if (!user)
+        return NULL;
+    user->len = len;
+    user->calls = calls;
+    user->idle.fire = user_idle;
+    memcpy(user->name, name, len);
+    // Tokens are sixtieths of a call, so that a rate per minute is a whole number per second.
+    bucket_init(&user->turns, rate, rate * 60, now);
+    if (map_insert(&calls->users, &user->node, hash) < 0) {
+        free(user);
+        return NULL;
+    }
+    if (timer_arm(&calls->timers, &user->idle, now + USER_IDLE) < 0) {
+        map_remove(&calls->users, &user->node);
+        free(user);
+        return NULL;
+    }
+    return user;
+}
+
+void calls_init(struct calls *calls, const struct calls_limits *limits, struct counters *counters,
+                const uint8_t key[16])
+{
+    memset(calls, 0, sizeof *calls);
+    calls->limits = *limits;
+    calls->counters = counters;
+    map_init(&calls->users, key);
+}
+
+void calls_free(struct calls *calls)
+{
+    struct map_node *node;
+
+    assert(calls->count == 0);
+    while ((node = map_each(&calls->users, NULL)))
+        user_free(calls, container_of(node, struct call_user, node));
+    map_free(&calls->users);
+    timers_free(&calls->timers);
+}
+
+static enum call_refusal take_turn(struct calls *calls, struct call_user *user, usec_t now)
+{
+    if (calls->draining)
+        return CALL_REFUSED_DRAIN;
+    if (!bucket_take(&user->turns, 60, now))
+        return CALL_REFUSED_RATE;
+    (void)timer_arm(&calls->timers, &user->idle, now + USER_IDLE);
+    return CALL_ADMITTED;
+}
+
+enum call_refusal calls_take_turn(struct calls *calls, const char *name, usec_t now)
+{
+    struct call_user *user = user_get(calls, name, now);
+    enum call_refusal refusal = user ? take_turn(calls, user, now) : CALL_REFUSED_MEMORY;
+
+    calls_count_refusal(calls, refusal);
+    return refusal;
+}
+
+static enum call_refusal admit(struct calls *calls, struct call_user *user, bool paid, usec_t now)
+{
+    const struct calls_limits *limits = &calls->limits;
+
+    if (limits->calls && calls->count >= limits->calls)
+        return CALL_REFUSED_TOTAL;
+    if (limits->calls_per_user && user->count >= limits->calls_per_user)
+        return CALL_REFUSED_PER_USER;
+    // Two timers per call beside one per user: none of the later timer_arm() can fail.
+    if (timers_reserve(&calls->timers, 2 * ((size_t)calls->count + 1) + calls->users.count) < 0)
+        return CALL_REFUSED_MEMORY;
+    return paid ? CALL_ADMITTED : take_turn(calls, user, now);
+}
+
+enum call_refusal calls_open(struct calls *calls, struct call *call, uint64_t id, const char *name,
+                             bool paid, usec_t now)
+{
+    struct call_user *user = user_get(calls, name, now);
+    enum call_refusal refusal = user ? admit(calls, user, paid, now) : CALL_REFUSED_MEMORY;
+
+    calls_count_refusal(calls, refusal);
+    if (refusal != CALL_ADMITTED)
+        return refusal;
+    memset(call, 0, sizeof *call);
+    call->id = id;
+    call->opened = now;
+    call->user = user;
+    call->timer.fire = state_expired;
+    call->duration.fire = duration_expired;
+    user->count++;
+    timer_cancel(&calls->timers, &user->idle);
+    calls->count++;
+    counter_add(calls->counters, COUNTER_CALLS_OPENED, 1);
+    move(calls, call, CALL_SETUP);
+    arm(calls, &call->timer, calls->limits.setup_timeout, now);
+    arm(calls, &call->duration, calls->limits.duration, now);
+    return CALL_ADMITTED;
+}
+
+void call_ringing(struct calls *calls, struct call *call, usec_t now)
+{
+    if (move(calls, call, CALL_RINGING))
+        arm(calls, &call->timer, calls->limits.ring_timeout, now);
+}
+
+void call_accepted(struct calls *calls, struct call *call, usec_t now)
+{
+    if (!move(calls, call, CALL_ACTIVE))
+        return;
+    call->accepted = now;
+    timer_cancel(&calls->timers, &call->timer);
+}
+
+void call_media_seen(struct calls *calls, struct call *call, usec_t now)
+{
+    if (!call->first_media)
+        call->first_media = now;
+    call->silent_since = 0;
+    if (call->state == CALL_ACTIVE)
+        timer_cancel(&calls->timers, &call->timer);
+}
+
+// The silence of a call that the relay never carried only says that it has a direct path.
+void call_silent(struct calls *calls, struct call *call, usec_t now)
+{
+    const struct calls_limits *limits = &calls->limits;
+
+    if (call->state != CALL_ACTIVE || call->silent_since)
+        return;
+    call->silent_since = now;
+    arm(calls, &call->timer, call->first_media ? limits->media_timeout : limits->idle_timeout, now);
+}
+
+void call_ended(struct calls *calls, struct call *call)
+{
+    if (call->state == CALL_NONE || call->state == CALL_ENDED)
+        return;
+    move(calls, call, CALL_ENDED);
+    timer_cancel(&calls->timers, &call->timer);
+    timer_cancel(&calls->timers, &call->duration);
+    calls->count--;
+    // The user stays for as long as the allowance needs to fill up again.
+    if (--call->user->count == 0)
+        (void)timer_arm(&calls->timers, &call->user->idle, call->opened + USER_IDLE);
+    call->user = NULL;
+}
+
+usec_t calls_tick(struct calls *calls, usec_t now)
+{
+    return timers_run(&calls->timers, calls, now);
+}

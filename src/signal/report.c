@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: ISC
+// What the signalling knows of a call, as obs/report.h wants it.
+#include "internal.h"
+
+#include <string.h>
+
+static void report_content(const struct content *content, struct content_report *ret)
+{
+    const struct transport *t = content->current;
+
+    memset(ret, 0, sizeof *ret);
+    ret->name = content->name;
+    ret->media = content->media;
+    ret->transport = t->ns;
+    ret->accepted = content->accepted;
+    ret->replaced = content->pending != NULL;
+    for (int i = 0; i < 2; i++) {
+        ret->path[i] = t->path[i] ? t->path[i]->id : 0;
+        ret->candidates[i] = t->seen[i];
+        ret->candidate_count[i] = t->seen_count[i];
+    }
+}
+
+void session_report(const struct session *session, struct content_report *content, unsigned max,
+                    struct call_report *ret_report)
+{
+    const struct content *c;
+
+    memset(ret_report, 0, sizeof *ret_report);
+    ret_report->id = session->call.id;
+    ret_report->sid = session->sid;
+    ret_report->door = "addressed";
+    ret_report->state = session->call.state;
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        ret_report->jid[side] = session->party[side].jid;
+        ret_report->proxy[side] = session->party[side].proxy;
+    }
+    ret_report->end_reason = session->end_reason;
+    ret_report->opened = session->call.opened;
+    ret_report->accepted = session->call.accepted;
+    ret_report->first_media = session->call.first_media;
+    ret_report->ended = session->ended;
+    ret_report->content = content;
+    TAILQ_FOREACH (c, &session->contents, link) {
+        if (ret_report->contents < max)
+            report_content(c, &content[ret_report->contents++]);
+    }
+    ret_report->view = session->view;
+    ret_report->views = session->views;
+}
+
+void session_tell_ended(const struct session *session, usec_t now)
+{
+    struct content_report content[REPORT_CONTENTS_MAX];
+    struct call_report report;
+
+    session_report(session, content, REPORT_CONTENTS_MAX, &report);
+    session->signal->io.ended(session->signal->io.ctx, &report, now);
+}

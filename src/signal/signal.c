@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: ISC
+// The signalling as a whole: construction, dispatch of stanzas and events, time.
+#include "internal.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void config_free(struct signal_config *config)
+{
+    size_t i;
+
+    for (i = 0; config->served && i < config->served_count; i++)
+        free((void *)(uintptr_t)config->served[i]);
+    free((void *)(uintptr_t)config->served);
+    free((void *)(uintptr_t)config->domain);
+}
+
+static int config_copy(struct signal_config *to, const struct signal_config *from)
+{
+    const char **list = calloc(from->served_count + 1, sizeof *list);
+    size_t i;
+
+    *to = *from;
+    to->domain = strdup(from->domain);
+    to->served = list;
+    for (i = 0; list && i < from->served_count; i++) {
+        list[i] = strdup(from->served[i]);
+        if (!list[i])
+            return -ENOMEM;
+    }
+    return list && to->domain ? 0 : -ENOMEM;
+}
+
+int signal_new(const struct signal_config *config, const struct signal_io *io,
+               struct counters *counters, usec_t now, struct signal **ret_signal)
+{
+    struct signal *signal = calloc(1, sizeof *signal);
+    uint8_t key[16];
+
+    if (!signal)
+        return -ENOMEM;
+    if (config_copy(&signal->config, config) < 0) {
+        config_free(&signal->config);
+        free(signal);
+        return -ENOMEM;
+    }
+    signal->io = *io;
+    signal->counters = counters;
+    signal->started = now;
+    io->random(io->ctx, key, sizeof key);
+    map_init(&signal->sessions, key);
+    map_init(&signal->proposals, key);
+    map_init(&signal->pending, key);
+    map_init(&signal->paths, key);
+    map_init(&signal->relations, key);
+    map_init(&signal->ids, key);
+    calls_init(&signal->calls, &config->calls, counters, key);
+    signal->calls.ctx = signal;
+    signal->calls.expired = session_expired;
+    *ret_signal = signal;
+    return 0;
+}
+
+void signal_free(struct signal *signal)
+{
+    struct map_node *node;
+
+    if (!signal)
+        return;
+    pending_free_all(signal);
+    while ((node = map_each(&signal->ids, NULL)))
+        session_free(container_of(node, struct session, id_node));
+    while ((node = map_each(&signal->proposals, NULL)))
+        proposal_free(signal, container_of(node, struct proposal, node));
+    calls_free(&signal->calls);
+    timers_free(&signal->timers);
+    map_free(&signal->sessions);
+    map_free(&signal->proposals);
+    map_free(&signal->pending);
+    map_free(&signal->paths);
+    map_free(&signal->relations);
+    map_free(&signal->ids);
+    config_free(&signal->config);
+    free(signal);
+}
+
+static void dispatch_iq(struct signal *signal, const struct xml *iq, usec_t now)
+{
+    const char *type = xml_attr(iq, "type");
+
+    counter_add(signal->counters, COUNTER_STANZAS_IQ, 1);
+    if (!type)
+        counter_add(signal->counters, COUNTER_STANZAS_MALFORMED, 1);
+    else if (strcmp(type, "result") == 0 || strcmp(type, "error") == 0)
+        iq_answer(signal, iq, now);
+    else if (strcmp(type, "get") == 0 || strcmp(type, "set") == 0)
+        iq_request(signal, iq, now);
+    else
+        reply_error_text(signal, iq, &condition_bad_request,
+                         "the type of an IQ is get, set, result or error");
+}
+
+void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now)
+{
+    const char *from = xml_attr(stanza, "from"), *to = xml_attr(stanza, "to");
+    struct jid jid;
+
+    // The server vouches for both; a stanza without them is not ours to answer.
+    if (jid_parse(from, &jid) < 0 || jid_parse(to, &jid) < 0 || !is_ours(signal, to)) {
+        counter_add(signal->counters, COUNTER_STANZAS_MALFORMED, 1);
+        return;
+    }
+    if (xml_is(stanza, "iq", NS_CLIENT)) {
+        dispatch_iq(signal, stanza, now);
+    } else if (xml_is(stanza, "message", NS_CLIENT)) {
+        counter_add(signal->counters, COUNTER_STANZAS_MESSAGE, 1);
+        if (jid.local_len > 0)
+            door_message(signal, stanza, now);
+    } else if (xml_is(stanza, "presence", NS_CLIENT)) {
+        counter_add(signal->counters, COUNTER_STANZAS_PRESENCE, 1);
+        if (jid.local_len > 0)
+            door_presence(signal, stanza, now);
+    } else {
+        counter_add(signal->counters, COUNTER_STANZAS_MALFORMED, 1);
+    }
+}
+
+void signal_event(struct signal *signal, const struct relay_event *event, usec_t now)
+{
+    session_path_event(signal, event, now);
+}
+
+static void free_orphans(struct signal *signal)
+{
+    struct map_node *node, *next;
+
+    for (node = map_each(&signal->ids, NULL); node; node = next) {
+        struct session *session = container_of(node, struct session, id_node);
+
+        next = map_each(&signal->ids, node);
+        if (session->orphan)
+            session_free(session);
+    }
+    signal->orphans = false;
+}
+
+usec_t signal_tick(struct signal *signal, usec_t now)
+{
+    usec_t calls = calls_tick(&signal->calls, now);
+    usec_t own = timers_run(&signal->timers, signal, now);
+
+    if (signal->orphans)
+        free_orphans(signal);
+
+    return calls < own ? calls : own;
+}
+
+void signal_drain(struct signal *signal)
+{
+    signal->calls.draining = true;
+}
+
+void signal_end_all(struct signal *signal, const char *reason, usec_t now)
+{
+    struct map_node *node, *next;
+
+    for (node = map_each(&signal->sessions, NULL); node; node = next) {
+        next = map_each(&signal->sessions, node);
+        session_terminate(container_of(node, struct session, node), reason, now);
+    }
+}
+
+unsigned signal_calls(const struct signal *signal)
+{
+    return signal->calls.count;
+}
+
+void signal_each_call(const struct signal *signal,
+                      void (*each)(void *ctx, const struct call_report *report), void *ctx)
+{
+    for (struct map_node *n = map_each(&signal->sessions, NULL); n;
+         n = map_each(&signal->sessions, n)) {
+        struct content_report content[REPORT_CONTENTS_MAX];
+        struct call_report report;
+
+        session_report(container_of(n, struct session, node), content, REPORT_CONTENTS_MAX,
+                       &report);
+        each(ctx, &report);
+    }
+}
