@@ -40,9 +40,10 @@ struct rtp_quality {
     uint32_t last_timestamp;
     usec_t timestamp_arrival; // of the first packet that carried last_timestamp
     usec_t last_arrival;
-    usec_t first_arrival;
-    uint32_t first_timestamp;
-    usec_t longest_gap; // longest silence between two packets
+    usec_t first_arrival;     // with the next: where the stretch began from which the
+    uint32_t first_timestamp; // clock rate is guessed
+    uint32_t clock_guess;     // what the stretch before it said
+    usec_t longest_gap;       // longest silence between two packets
 };
 
 // Counts one packet. A zeroed struct is one that has seen none; another SSRC begins anew.

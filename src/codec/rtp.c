@@ -14,11 +14,9 @@
 
 #define WINDOW_LEN 64
 
-// The clock rate is guessed from at least this much of a stream; a stretch that fits no rate is
-// given up after the longer time and another one begun.
-#define GUESS_AFTER  (2 * USEC_PER_SEC)
-#define GUESS_WITHIN (10 * USEC_PER_SEC)
-#define GUESS_SLACK  0.03
+// The clock rate is guessed from stretches of at least this length.
+#define GUESS_AFTER (2 * USEC_PER_SEC)
+#define GUESS_SLACK 0.03
 
 // A timestamp further off than this is a new clock, not a late packet.
 #define CLOCK_STEP (5.0 * (double)USEC_PER_SEC)
@@ -145,16 +143,21 @@ static uint32_t nearest_rate(uint32_t ticks, usec_t elapsed)
     return 0;
 }
 
+// Every stretch gives a guess. The first that fits a rate is taken; a stretch in which the sender
+// paused may mislead, so two in succession that agree on another rate are believed later.
 static void guess_clock(struct rtp_quality *q, uint32_t timestamp, usec_t now)
 {
     usec_t elapsed = now - q->first_arrival;
     if (elapsed < GUESS_AFTER)
         return;
-    q->clock_rate = nearest_rate(timestamp - q->first_timestamp, elapsed);
-    if (q->clock_rate == 0 && elapsed > GUESS_WITHIN) {
-        q->first_arrival = now;
-        q->first_timestamp = timestamp;
+    uint32_t guess = nearest_rate(timestamp - q->first_timestamp, elapsed);
+    if (guess != 0 && guess != q->clock_rate && (q->clock_rate == 0 || guess == q->clock_guess)) {
+        q->clock_rate = guess;
+        q->jitter_usec = 0;
     }
+    q->clock_guess = guess;
+    q->first_arrival = now;
+    q->first_timestamp = timestamp;
 }
 
 // Of a video frame only the first packet says something about the way: those after it carry the
@@ -164,9 +167,8 @@ static void see_timestamp(struct rtp_quality *q, uint32_t timestamp, usec_t now)
     int32_t ticks = (int32_t)(timestamp - q->last_timestamp);
     if (ticks <= 0)
         return;
-    if (q->clock_rate == 0) {
-        guess_clock(q, timestamp, now);
-    } else {
+    guess_clock(q, timestamp, now);
+    if (q->clock_rate != 0) {
         // RFC 3550 section 6.4.1: J(i) = J(i-1) + (|D(i-1,i)| - J(i-1)) / 16
         double sent = (double)ticks * (double)USEC_PER_SEC / q->clock_rate;
         double off = fabs((double)(now - q->timestamp_arrival) - sent);

@@ -12,8 +12,6 @@
 #define STUN_FAMILY_V4 1 // RFC 8489 section 14.1
 #define STUN_FAMILY_V6 2
 
-#define ATTR_MESSAGE_INTEGRITY_SHA256 0x001C // known by number only, see stun_decode()
-
 #define X(id, number, text, kind, shortest, longest)                                               \
     [STUN_##id] = {                                                                                \
         .type = (number), .name = (text), .value = (kind), .min = (shortest), .max = (longest)},
@@ -50,7 +48,7 @@ static int take_attr(struct stun_msg *msg, uint16_t type, const uint8_t *value, 
 {
     int row = row_of(type);
     // RFC 8489 section 14.5: agents "MUST ignore all other attributes that follow
-    // MESSAGE-INTEGRITY", save MESSAGE-INTEGRITY-SHA256 and FINGERPRINT.
+    // MESSAGE-INTEGRITY", save MESSAGE-INTEGRITY-SHA256, which has no row, and FINGERPRINT.
     if (msg->integrity_at && row != STUN_FINGERPRINT)
         return 0;
     if (row < 0) {
