@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -338,6 +339,32 @@ static void rows_are_sound(void **state)
     }
 }
 
+// The fuzzer's dictionary has a token for each row.
+static void the_dictionary_is_complete(void **state)
+{
+    const char *data = getenv("TEST_DATA");
+    char path[4096], line[256];
+    snprintf(path, sizeof path, "%s/../fuzz/stun.dict", data ? data : "tests/data");
+    FILE *file = fopen(path, "r");
+    if (!file)
+        fail_msg("cannot open %s", path);
+    bool found[STUN_ATTR_COUNT] = {false};
+    while (fgets(line, sizeof line, file)) {
+        for (enum stun_attr attr = 0; attr < STUN_ATTR_COUNT; attr++) {
+            char want[64];
+            const struct stun_attr_row *row = &stun_attr_rows[attr];
+            snprintf(want, sizeof want, "%s=\"\\x%02x\\x%02x", row->name, row->type >> 8,
+                     row->type & 0xffu);
+            found[attr] |= strncmp(line, want, strlen(want)) == 0;
+        }
+    }
+    fclose(file);
+    for (enum stun_attr attr = 0; attr < STUN_ATTR_COUNT; attr++) {
+        if (!found[attr])
+            fail_msg("%s is not in %s", stun_attr_rows[attr].name, path);
+    }
+}
+
 // A message with one attribute of 'len' zeros; returns its length.
 static size_t make_raw(uint8_t *buf, size_t size, uint16_t type, uint16_t len)
 {
@@ -655,6 +682,7 @@ int main(void)
         cmocka_unit_test(classes_and_methods),
         cmocka_unit_test(rows_are_sound),
         cmocka_unit_test(round_trip_over_all_rows),
+        cmocka_unit_test(the_dictionary_is_complete),
         cmocka_unit_test(lengths_outside_the_row_are_refused),
         cmocka_unit_test(written_messages_verify),
         cmocka_unit_test(writes_the_vector),
