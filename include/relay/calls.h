@@ -12,6 +12,7 @@
 
 #include "base/bucket.h"
 #include "base/counter.h"
+#include "base/histogram.h"
 #include "base/map.h"
 #include "base/timer.h"
 #include "base/usec.h"
@@ -63,6 +64,7 @@ struct calls {
     struct map users;
     unsigned count;
     bool draining;
+    struct histogram setup;    // from opening to the first packet carried
     struct counters *counters; // borrowed
     void *ctx;
     // A timeout was met; the callee ends the call.

@@ -53,6 +53,9 @@ void signal_drain(struct signal *signal);
 // Ends every call: session-terminate with this reason (XEP-0166 section 7.4) to both sides.
 void signal_end_all(struct signal *signal, const char *reason, usec_t now);
 unsigned signal_calls(const struct signal *signal); // running
+// Running ones, and those that ended but have not been given to io.ended yet.
+unsigned signal_unfinished(const struct signal *signal);
+const struct histogram *signal_setup_times(const struct signal *signal);
 
 // Gives every running call to 'each', without the relay's views. 'each' may not change anything
 // here.

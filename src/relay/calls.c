@@ -261,8 +261,10 @@ void call_accepted(struct calls *calls, struct call *call, usec_t now)
 
 void call_media_seen(struct calls *calls, struct call *call, usec_t now)
 {
-    if (!call->first_media)
+    if (!call->first_media) {
         call->first_media = now;
+        histogram_add(&calls->setup, now - call->opened);
+    }
     call->silent_since = 0;
     if (call->state == CALL_ACTIVE)
         timer_cancel(&calls->timers, &call->timer);

@@ -124,6 +124,7 @@ static enum call_refusal admit(struct signal *signal, struct session *session, u
         return CALL_REFUSED_MEMORY;
     snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, initiator);
     signal->io.random(signal->io.ctx, &id, sizeof id);
+    id = id >> 1 | 1; // never 0; the upper half of the numbers marks other snapshots than ours
     refusal = calls_open(&signal->calls, &session->call, id, user, proposed, now);
     if (refusal != CALL_ADMITTED)
         return refusal;

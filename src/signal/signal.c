@@ -178,6 +178,16 @@ unsigned signal_calls(const struct signal *signal)
     return signal->calls.count;
 }
 
+unsigned signal_unfinished(const struct signal *signal)
+{
+    return (unsigned)signal->ids.count;
+}
+
+const struct histogram *signal_setup_times(const struct signal *signal)
+{
+    return &signal->calls.setup;
+}
+
 void signal_each_call(const struct signal *signal,
                       void (*each)(void *ctx, const struct call_report *report), void *ctx)
 {

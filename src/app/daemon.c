@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: ISC
+// The wiring: component, signalling, workers and stats on one main loop. What is built up in
+// daemon_start() is taken down in the opposite order in daemon_stop().
+#include "daemon.h"
+
+#include "platform/component.h"
+#include "platform/udp.h"
+#include "signal/signal.h"
+#include "stats.h"
+#include "workers.h"
+
+#include <errno.h>
+#include <event2/dns.h>
+#include <event2/thread.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SETUP_TIMEOUT (10 * USEC_PER_SEC) // a worker answers within milliseconds
+#define IDLE_FACTOR   5 // a call that was never carried keeps its ports so many media timeouts
+#define FLUSH_TIME    (2 * USEC_PER_SEC) // for the last stanzas when the daemon ends
+
+struct daemon {
+    const struct config *config;
+    struct event_base *base;
+    struct evdns_base *dns;
+    struct event *signals[3];
+    struct event *tick;
+    struct event *watchdog;
+    struct counters counters;
+    struct workers *workers;
+    struct signal *signal;
+    struct component *component;
+    struct stats *stats;
+    struct clock_offset clock;
+    bool drain, stopping;
+};
+
+// ---- time
+
+static void tick(struct daemon *d)
+{
+    usec_t now = usec_now(), deadline = signal_tick(d->signal, now);
+    usec_t delay = deadline > now ? deadline - now : 0;
+    struct timeval tv = {.tv_sec = (time_t)(delay / USEC_PER_SEC),
+                         .tv_usec = (suseconds_t)(delay % USEC_PER_SEC)};
+
+    if (deadline == USEC_NEVER)
+        event_del(d->tick);
+    else
+        event_add(d->tick, &tv);
+    if (d->stopping && signal_unfinished(d->signal) == 0)
+        event_base_loopbreak(d->base);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    tick(arg);
+}
+
+// ---- between the parts
+
+static void on_stanza(void *ctx, const struct xml *stanza)
+{
+    struct daemon *d = ctx;
+
+    signal_stanza(d->signal, stanza, usec_now());
+    tick(d);
+}
+
+static void on_component_state(void *ctx, enum component_state state)
+{
+    struct daemon *d = ctx;
+
+    counter_set(&d->counters, COUNTER_COMPONENT_UP, state == COMPONENT_UP);
+    if (state == COMPONENT_UP)
+        counter_add(&d->counters, COUNTER_COMPONENT_CONNECTS, 1);
+    service_status(state == COMPONENT_UP ? "Connected to the XMPP server"
+                                         : "Not connected to the XMPP server");
+}
+
+static int on_send(void *ctx, const struct xml *stanza)
+{
+    struct daemon *d = ctx;
+
+    return d->component ? component_send(d->component, stanza) : -ENOTCONN;
+}
+
+static int on_order(void *ctx, const struct order *order)
+{
+    struct daemon *d = ctx;
+
+    return workers_order(d->workers, order);
+}
+
+static void on_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    if (getrandom(buf, len, 0) != (ssize_t)len) // never short up to 256 bytes
+        abort();
+}
+
+static void on_relay_event(void *ctx, const struct relay_event *event)
+{
+    struct daemon *d = ctx;
+
+    if (stats_event(d->stats, event))
+        return;
+    signal_event(d->signal, event, usec_now());
+    tick(d);
+}
+
+// One line per call at its end.
+static void on_call_ended(void *ctx, const struct call_report *report, usec_t now)
+{
+    const char *verdict = call_verdict_text(call_verdict(report, now));
+    usec_t length = report->accepted ? report->ended - report->accepted : 0;
+    struct daemon *d = ctx;
+    char id[20], ms[24];
+    const struct log_field fields[] = {
+        {"CALL_ID", id},
+        {"SID", report->sid},
+        {"DOOR", report->door},
+        {"INITIATOR", report->jid[SIDE_INITIATOR]},
+        {"RESPONDER", report->jid[SIDE_RESPONDER]},
+        {"VERDICT", verdict},
+        {"END_REASON", report->end_reason},
+        {"DURATION_MS", ms},
+    };
+
+    snprintf(id, sizeof id, "%016" PRIx64, report->id);
+    snprintf(ms, sizeof ms, "%" PRIu64, length / USEC_PER_MSEC);
+    log_write(LOG_LEVEL_INFO, fields, sizeof fields / sizeof fields[0],
+              "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
+              report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?", verdict);
+    stats_ended(d->stats, report, now);
+}
+
+// ---- signals
+
+static void stop(struct daemon *d, bool drain)
+{
+    static const struct timeval report_time = {.tv_sec = 2}; // for the last figures of the calls
+
+    service_stopping();
+    signal_drain(d->signal);
+    if (drain && !d->stopping && signal_calls(d->signal) > 0) {
+        log_notice("draining: %u calls are running; a second signal ends them",
+                   signal_calls(d->signal));
+    } else {
+        log_notice("stopping: %u calls are told", signal_calls(d->signal));
+        signal_end_all(d->signal, "gone", usec_now());
+        event_base_loopexit(d->base, &report_time);
+    }
+    d->stopping = true;
+    tick(d);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct daemon *d = arg;
+
+    (void)what;
+    if (number == SIGHUP)
+        log_notice("SIGHUP: the configuration is read at start only; restart to apply changes");
+    else
+        stop(d, d->drain && number == SIGTERM);
+}
+
+// ---- start and stop
+
+static struct relay_config relay_config(const struct config *c)
+{
+    return (struct relay_config){
+        .bind = {c->relay.address[0].addr, c->relay.address[1].addr},
+        .advertise = {c->relay.advertise[0].addr, c->relay.advertise[1].addr},
+        .port_min = c->relay.ports.min,
+        .port_max = c->relay.ports.max,
+        .allow = c->relay.allow_peers,
+        .limits = {.quarantine = c->relay.quarantine,
+                   .silence = c->limits.media_timeout / 2,
+                   .learning_window = c->limits.learning_window},
+    };
+}
+
+static struct signal_config signal_config(const struct config *c)
+{
+    return (struct signal_config){
+        .domain = c->xmpp.domain,
+        .served = (const char *const *)c->xmpp.served_domains.item,
+        .served_count = c->xmpp.served_domains.count,
+        .policy = c->relay.policy == CONFIG_POLICY_RELAY_ONLY ? POLICY_RELAY_ONLY : POLICY_FALLBACK,
+        .family_v4 = c->relay.address[0].addr.family != FAMILY_NONE,
+        .family_v6 = c->relay.address[1].addr.family != FAMILY_NONE,
+        .candidates_max = c->limits.stanza_candidates,
+        .bytes_per_second = c->limits.bandwidth_per_call / 8,
+        .answer_timeout = c->limits.answer_timeout,
+        .proposal_timeout = c->limits.proposal_timeout,
+        .calls = {.calls = c->limits.calls,
+                  .calls_per_user = c->limits.calls_per_user,
+                  .new_calls_per_minute = c->limits.new_calls_per_minute,
+                  .setup_timeout = SETUP_TIMEOUT,
+                  .ring_timeout = c->limits.ring_timeout,
+                  // The relay reports silence after the first half.
+                  .media_timeout = c->limits.media_timeout - c->limits.media_timeout / 2,
+                  .idle_timeout = c->limits.media_timeout * IDLE_FACTOR,
+                  .duration = c->limits.call_duration},
+    };
+}
+
+// Every relay port is a descriptor.
+static void raise_descriptor_limit(const struct config *config)
+{
+    rlim_t wanted = 2u * (rlim_t)(config->relay.ports.max - config->relay.ports.min + 1) + 256;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < wanted)
+        log_warning(
+            "at most %ju descriptors are allowed, relay.ports may need %ju: raise LimitNOFILE",
+            (uintmax_t)limit.rlim_max, (uintmax_t)wanted);
+}
+
+static struct clock_offset clock_offset(void)
+{
+    struct timespec wall;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct clock_offset){(int64_t)wall.tv_sec * (int64_t)USEC_PER_SEC +
+                                 wall.tv_nsec / 1000 - (int64_t)usec_now()};
+}
+
+static int start_loop(struct daemon *d)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    d->base = evthread_use_pthreads() == 0 ? event_base_new() : NULL;
+    d->dns = d->base ? evdns_base_new(d->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                                   EVDNS_BASE_DISABLE_WHEN_INACTIVE)
+                     : NULL;
+    // Without a usable resolv.conf an IP literal still works.
+    if (d->base && !d->dns)
+        d->dns = evdns_base_new(d->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    d->tick = d->base ? evtimer_new(d->base, on_tick, d) : NULL;
+    if (!d->dns || !d->tick)
+        return -ENOMEM;
+    for (int i = 0; i < 3; i++) {
+        d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
+        if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int start_workers(struct daemon *d)
+{
+    const struct relay_config relay = relay_config(d->config);
+    const struct workers_handler handler = {d, on_relay_event};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int r = workers_new(d->base, &relay, config_workers(d->config, cores > 0 ? (unsigned)cores : 1),
+                        &handler, &d->workers);
+
+    if (r < 0)
+        log_err("the forwarding threads cannot be started: %s", strerror(-r));
+    return r;
+}
+
+static int start_signal(struct daemon *d)
+{
+    const struct signal_config config = signal_config(d->config);
+    const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended};
+
+    return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
+}
+
+static int start_stats(struct daemon *d)
+{
+    const struct stats_sources sources = {d->signal, d->workers, &d->counters, d->clock,
+                                          usec_now()};
+    char text[ADDR_TEXT_MAX];
+    int r;
+
+    if (d->config->stats.listen.family == FAMILY_NONE)
+        return 0;
+    r = stats_new(d->base, &d->config->stats.listen, &sources, &d->stats);
+    if (r < 0)
+        log_err("stats.listen = %s: %s", addr_format(&d->config->stats.listen, text), strerror(-r));
+    else
+        log_notice("stats at http://%s/", addr_format(&d->config->stats.listen, text));
+    return r;
+}
+
+static int start_component(struct daemon *d)
+{
+    const struct component_config config = {
+        .domain = d->config->xmpp.domain,
+        .secret = d->config->xmpp.secret,
+        .server = d->config->xmpp.server,
+        .port = (uint16_t)d->config->xmpp.port,
+    };
+    const struct component_handler handler = {d, on_stanza, on_component_state};
+
+    return component_new(d->base, d->dns, &config, &handler, &d->component);
+}
+
+static int daemon_start(struct daemon *d)
+{
+    int r;
+
+    raise_descriptor_limit(d->config);
+    d->clock = clock_offset();
+    r = start_loop(d);
+    if (r == 0)
+        r = start_workers(d);
+    if (r == 0)
+        r = start_signal(d);
+    if (r == 0)
+        r = start_stats(d);
+    if (r == 0)
+        r = start_component(d);
+    if (r == 0)
+        d->watchdog = service_watchdog(d->base);
+    return r;
+}
+
+static void daemon_stop(struct daemon *d)
+{
+    if (d->watchdog)
+        event_free(d->watchdog);
+    if (d->component)
+        component_free(d->component, FLUSH_TIME);
+    d->component = NULL;
+    stats_free(d->stats);
+    workers_free(d->workers);
+    signal_free(d->signal);
+    for (int i = 0; i < 3; i++) {
+        if (d->signals[i])
+            event_free(d->signals[i]);
+    }
+    if (d->tick)
+        event_free(d->tick);
+    if (d->dns)
+        evdns_base_free(d->dns, 0);
+    if (d->base)
+        event_base_free(d->base);
+}
+
+int daemon_run(const struct config *config, bool drain)
+{
+    struct daemon d = {.config = config, .drain = drain};
+    int r = daemon_start(&d);
+
+    if (r == 0) {
+        log_notice(
+            "jingle-relayd " RELAYD_VERSION " started: component %s of %s port %u, %u workers",
+            config->xmpp.domain, config->xmpp.server, config->xmpp.port, workers_count(d.workers));
+        service_ready("Connecting to the XMPP server");
+        event_base_dispatch(d.base);
+    } else {
+        log_err("cannot start: %s", strerror(-r));
+    }
+    daemon_stop(&d);
+    return r == 0 ? 0 : 1;
+}

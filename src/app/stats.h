@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: ISC
+// The stats endpoint: what the daemon shows of itself over HTTP (docs/OPERATING.md). Read-only.
+//     /             a summary for people
+//     /healthz      200 while the daemon is joined to its server, else 503
+//     /metrics      Prometheus
+//     /api/calls    running calls and those that ended lately
+//     /api/calls/ID one of them, whole
+#pragma once
+
+#include "base/counter.h"
+#include "obs/json.h"
+#include "signal/signal.h"
+#include "workers.h"
+
+struct stats;
+
+// What it shows; all borrowed.
+struct stats_sources {
+    const struct signal *signal;
+    struct workers *workers;
+    const struct counters *counters; // of the main thread
+    struct clock_offset clock;
+    usec_t started;
+};
+
+// Returns 0 or -errno (what bind said).
+int stats_new(struct event_base *base, const struct addr *listen,
+              const struct stats_sources *sources, struct stats **ret_stats);
+void stats_free(struct stats *stats);
+// The events that answer its questions (snapshots with a token of its own); false: not for it.
+bool stats_event(struct stats *stats, const struct relay_event *event);
+// Keeps what a call was, for a while. 'stats' may be NULL.
+void stats_ended(struct stats *stats, const struct call_report *report, usec_t now);

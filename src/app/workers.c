@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: ISC
+// Threads around the core; see workers.h.
+#include "workers.h"
+
+#include "platform/mailbox.h"
+#include "platform/udp.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct worker {
+    struct workers *workers;
+    pthread_t thread;
+    bool running;
+    struct event_base *base;
+    struct event *tick;
+    usec_t armed; // deadline of 'tick'
+    struct mailbox *orders;
+    struct udp *udp;
+    struct relay *relay;
+    struct counters counters;
+};
+
+struct workers {
+    struct workers_handler handler;
+    struct mailbox *events; // into the main loop
+    unsigned count;
+    struct worker worker[];
+};
+
+struct message { // to a worker
+    struct order order;
+    bool stop;
+};
+
+struct report { // from a worker
+    struct relay_event event;
+    struct path_view *view; // owned: the copy that event.u.view points to
+};
+
+// ---- in the worker's thread
+
+static void arm(struct worker *worker, usec_t deadline, usec_t now)
+{
+    usec_t delay = deadline > now ? deadline - now : 0;
+    struct timeval tv = {.tv_sec = (time_t)(delay / USEC_PER_SEC),
+                         .tv_usec = (suseconds_t)(delay % USEC_PER_SEC)};
+
+    if (deadline == worker->armed)
+        return;
+    worker->armed = deadline;
+    if (deadline == USEC_NEVER)
+        event_del(worker->tick);
+    else
+        event_add(worker->tick, &tv);
+}
+
+static void tick(struct worker *worker, usec_t now)
+{
+    arm(worker, relay_tick(worker->relay, now), now);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+
+    (void)fd;
+    (void)what;
+    worker->armed = 0; // it has fired
+    tick(worker, usec_now());
+}
+
+static void take_message(void *ctx, const void *item)
+{
+    const struct message *message = item;
+    struct worker *worker = ctx;
+    usec_t now = usec_now();
+
+    if (message->stop) {
+        event_base_loopbreak(worker->base);
+        return;
+    }
+    relay_order(worker->relay, &message->order, now);
+    tick(worker, now);
+    counter_add(&worker->counters, COUNTER_WORKER_BUSY_USEC, usec_now() - now);
+}
+
+static struct udp_socket *on_datagram(void *ctx, void *owner, const struct udp_datagram *datagram,
+                                      struct addr *ret_to, usec_t now)
+{
+    struct worker *worker = ctx;
+    const struct packet packet = {
+        .data = datagram->data, .len = datagram->len, .tos = datagram->tos};
+    struct forward forward;
+
+    if (relay_recv(worker->relay, owner, &datagram->from, &packet, &forward, now) !=
+        VERDICT_FORWARD)
+        return NULL;
+    *ret_to = forward.to;
+    return forward.socket;
+}
+
+static void on_burst_done(void *ctx, usec_t now)
+{
+    tick(ctx, now);
+}
+
+static int io_bind(void *ctx, const struct addr *local, struct port *port, void **ret_socket)
+{
+    struct worker *worker = ctx;
+    struct udp_socket *socket;
+    int r = udp_open(worker->udp, local, port, &socket);
+
+    if (r == 0)
+        *ret_socket = socket;
+    return r;
+}
+
+static void io_unbind(void *ctx, void *socket)
+{
+    (void)ctx;
+    udp_close(socket);
+}
+
+static int io_send(void *ctx, void *socket, const struct addr *to, const uint8_t *data, size_t len,
+                   uint8_t tos)
+{
+    (void)ctx;
+    return udp_send(socket, to, data, len, tos);
+}
+
+static void io_event(void *ctx, const struct relay_event *event)
+{
+    struct worker *worker = ctx;
+    struct report report = {.event = *event};
+
+    if (event->kind == EVENT_SNAPSHOT) {
+        report.view = malloc(sizeof *report.view);
+        if (!report.view)
+            return;
+        *report.view = *event->u.view;
+        report.event.u.view = report.view;
+    }
+    if (mailbox_post(worker->workers->events, &report) < 0)
+        free(report.view);
+}
+
+static void io_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    // At most 256 bytes at a time are never interrupted or short (getrandom(2)).
+    if (getrandom(buf, len, 0) != (ssize_t)len)
+        abort();
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
+
+    event_base_dispatch(worker->base);
+    return NULL;
+}
+
+// ---- in the main thread
+
+static void take_report(void *ctx, const void *item)
+{
+    struct workers *workers = ctx;
+    const struct report *report = item;
+
+    workers->handler.event(workers->handler.ctx, &report->event);
+    free(report->view);
+}
+
+static int worker_start(struct worker *worker, const struct relay_config *config, unsigned share)
+{
+    struct workers *workers = worker->workers;
+    const struct udp_handler handler = {worker, on_datagram, on_burst_done};
+    const struct relay_io io = {io_bind, io_unbind, io_send, io_event, io_random};
+    struct relay_config own = *config;
+    sigset_t all, before;
+    int r;
+
+    own.share = share;
+    own.shares = workers->count;
+    worker->base = event_base_new();
+    if (!worker->base)
+        return -ENOMEM;
+    worker->tick = evtimer_new(worker->base, on_tick, worker);
+    if (!worker->tick)
+        return -ENOMEM;
+    worker->armed = USEC_NEVER;
+    r = mailbox_new(worker->base, sizeof(struct message), take_message, worker, &worker->orders);
+    if (r == 0)
+        r = udp_new(worker->base, &handler, &worker->counters, &worker->udp);
+    if (r == 0)
+        r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
+    if (r < 0)
+        return r;
+    // Signals are the main loop's.
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = -pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    worker->running = r == 0;
+    return r;
+}
+
+static void worker_stop(struct worker *worker)
+{
+    const struct message stop = {.stop = true};
+
+    if (worker->running) {
+        while (mailbox_post(worker->orders, &stop) < 0)
+            ; // it has to go through: the thread would be left behind
+        pthread_join(worker->thread, NULL);
+    }
+    relay_free(worker->relay);
+    udp_free(worker->udp);
+    mailbox_free(worker->orders);
+    if (worker->tick)
+        event_free(worker->tick);
+    if (worker->base)
+        event_base_free(worker->base);
+}
+
+int workers_new(struct event_base *base, const struct relay_config *relay, unsigned count,
+                const struct workers_handler *handler, struct workers **ret_workers)
+{
+    struct workers *workers = calloc(1, sizeof *workers + count * sizeof *workers->worker);
+    int r;
+
+    if (!workers)
+        return -ENOMEM;
+    workers->handler = *handler;
+    workers->count = count;
+    r = mailbox_new(base, sizeof(struct report), take_report, workers, &workers->events);
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        workers->worker[i].workers = workers;
+        r = worker_start(&workers->worker[i], relay, i);
+    }
+    if (r < 0) {
+        workers_free(workers);
+        return r;
+    }
+    *ret_workers = workers;
+    return 0;
+}
+
+void workers_free(struct workers *workers)
+{
+    if (!workers)
+        return;
+    for (unsigned i = 0; i < workers->count; i++)
+        worker_stop(&workers->worker[i]);
+    mailbox_free(workers->events);
+    free(workers);
+}
+
+int workers_order(struct workers *workers, const struct order *order)
+{
+    const struct message message = {.order = *order};
+    int r = 0;
+
+    if (order->kind != ORDER_SNAPSHOT || order->call != 0)
+        return mailbox_post(workers->worker[order->call % workers->count].orders, &message);
+    for (unsigned i = 0; i < workers->count && r == 0; i++)
+        r = mailbox_post(workers->worker[i].orders, &message);
+    return r;
+}
+
+unsigned workers_count(const struct workers *workers)
+{
+    return workers->count;
+}
+
+const struct counters *workers_counters(const struct workers *workers, unsigned worker)
+{
+    return &workers->worker[worker].counters;
+}
