@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: ISC
+// Every invariant of the structures, for tests to assert after each step. What is checked here is
+// said nowhere else in one place: it is the definition of a relay in good order.
+
+#include "internal.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return #condition;                                                                     \
+    } while (0)
+
+static const char *check_pool(const struct pool *pool)
+{
+    unsigned states[3] = {0}, resting = 0;
+    uint16_t index = pool->first;
+
+    for (unsigned i = 0; i < pool->count; i++) {
+        const struct pool_port *port = &pool->port[i];
+        states[port->state]++;
+        if (port->state == PORT_FREE)
+            EXPECT(port->place < pool->free_count && pool->free[port->place] == i);
+    }
+    EXPECT(states[PORT_FREE] == pool->free_count);
+    EXPECT(states[PORT_USED] == pool->used_count);
+    EXPECT(states[PORT_QUARANTINED] == pool->quarantined_count);
+    for (; resting < pool->quarantined_count; resting++) {
+        EXPECT(pool->port[index].state == PORT_QUARANTINED);
+        if (resting + 1 == pool->quarantined_count)
+            EXPECT(index == pool->last);
+        index = pool->port[index].next;
+    }
+    return NULL;
+}
+
+static const char *check_sources(const struct path *path, const struct leg *leg)
+{
+    EXPECT(leg->sources <= PATH_SOURCES_MAX && leg->sources <= leg->source_size);
+    EXPECT(leg->selected >= -1 && leg->selected < leg->sources);
+    EXPECT(leg->last_proved >= -1 && leg->last_proved < leg->sources);
+    EXPECT(leg->nomination <= path->nominations);
+    // No selected source unproved: it is in the list of proved ones, and verified.
+    EXPECT(leg->selected < 0 || leg->source[leg->selected].verified);
+    EXPECT(leg->sources == 0 || leg->selected >= 0);
+    for (unsigned i = 0; i < leg->sources; i++) {
+        const struct source *s = &leg->source[i];
+        EXPECT(s->family < FAMILIES && leg->port[s->family].open);
+        EXPECT(s->nomination <= path->nominations);
+        EXPECT(s->verified || !s->answered);
+        EXPECT(s->check_tries <= CHECK_TRIES);
+        EXPECT(s->addr.family == (s->family == 0 ? FAMILY_V4 : FAMILY_V6));
+        for (unsigned k = 0; k < i; k++)
+            EXPECT(leg->source[k].family != s->family ||
+                   !addr_equal(&leg->source[k].addr, &s->addr));
+    }
+    return NULL;
+}
+
+static const char *check_leg(const struct path *path, enum side side)
+{
+    const struct leg *leg = &path->leg[side], *other = &path->leg[side_other(side)];
+    unsigned open = 0;
+
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        const struct port *port = &leg->port[f];
+        EXPECT(port->path == path && port->side == side && port->family == f);
+        if (!port->open)
+            continue;
+        const struct pool *pool = &path->relay->pool[f];
+        EXPECT(port->index < pool->count);
+        EXPECT(pool->port[port->index].state == PORT_USED);
+        EXPECT(pool->port[port->index].number == port->number);
+        open++;
+    }
+    EXPECT(open > 0);
+    // Held requests wait for a first source and for nothing else.
+    EXPECT(!leg->held || (other->selected < 0 && leg->held->len <= HELD_MAX));
+    EXPECT(!leg->credentials[1] || leg->credentials[0]);
+    EXPECT(leg->ids.count <= leg->ids.size && leg->ids.next <= leg->ids.size);
+    EXPECT(leg->ids.size <= IDS_MAX);
+    EXPECT(leg->qualities <= PATH_SSRC_MAX);
+    EXPECT((path->mode == PATH_RAW) == (leg->raw != NULL));
+    EXPECT(!leg->raw || leg->sources <= 1);
+    EXPECT(!leg->raw || leg->raw->candidates <= LEARN_SOURCES);
+    return check_sources(path, leg);
+}
+
+static const char *check_path(const struct path *path)
+{
+    bool member = false;
+
+    EXPECT(path->call);
+    for (const struct path *p = path->call->first; p; p = p->call_next) {
+        EXPECT(p->call == path->call);
+        EXPECT(!p->call_next || p->call_next->call_prev == p);
+        member = member || p == path;
+    }
+    EXPECT(member);
+    EXPECT(path->transactions.count <= path->transactions.size);
+    EXPECT(path->transactions.size <= TRANSACTIONS_MAX);
+    // The timer never stands later than the deadline; packets may have moved that away from it.
+    EXPECT(path_deadline(path) == USEC_NEVER ||
+           (timer_armed(&path->timer) && path->timer.at <= path_deadline(path)));
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        const char *wrong = check_leg(path, s);
+        if (wrong)
+            return wrong;
+    }
+    return NULL;
+}
+
+static const char *check_totals(const struct relay *relay, const unsigned used[FAMILIES])
+{
+    uint64_t sum_used = 0, sum_free = 0, sum_quarantined = 0;
+
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        const struct pool *pool = &relay->pool[f];
+        EXPECT(pool->used_count == used[f]);
+        EXPECT(pool->free_count + pool->used_count + pool->quarantined_count == pool->count);
+        sum_used += pool->used_count;
+        sum_free += pool->free_count;
+        sum_quarantined += pool->quarantined_count;
+    }
+    EXPECT(counter_get(relay->counters, COUNTER_PORTS_USED) == sum_used);
+    EXPECT(counter_get(relay->counters, COUNTER_PORTS_FREE) == sum_free);
+    EXPECT(counter_get(relay->counters, COUNTER_PORTS_QUARANTINED) == sum_quarantined);
+    EXPECT((sum_quarantined > 0) == timer_armed(&relay->quarantine));
+    EXPECT(counter_get(relay->counters, COUNTER_PATHS_OPEN) == relay->path_count);
+    EXPECT(relay->paths.count == relay->path_count);
+    return NULL;
+}
+
+const char *relay_check(const struct relay *relay)
+{
+    unsigned used[FAMILIES] = {0};
+    size_t calls = 0;
+    const char *wrong = NULL;
+
+    for (struct map_node *n = map_each(&relay->paths, NULL); n; n = map_each(&relay->paths, n)) {
+        const struct path *path = container_of(n, struct path, node);
+        for (unsigned s = 0; s < SIDE_COUNT; s++)
+            for (unsigned f = 0; f < FAMILIES; f++)
+                used[f] += path->leg[s].port[f].open;
+        wrong = check_path(path);
+        if (wrong)
+            return wrong;
+        calls += path->call->first == path; // each call once
+    }
+    EXPECT(relay->calls.count == calls);
+    for (unsigned f = 0; f < FAMILIES && !wrong; f++)
+        wrong = check_pool(&relay->pool[f]);
+    return wrong ? wrong : check_totals(relay, used);
+}

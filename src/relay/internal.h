@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: ISC
+// What the files of the relay core share: the structures behind include/relay/relay.h and the few
+// functions by which the parts call each other. Nothing outside src/relay/ includes this.
+//
+// Ownership is a tree: a relay owns pools, calls and paths; a path owns two legs and the table of
+// checks in flight; a leg owns its ports, sources, ids, credentials and held copy. A call borrows
+// its paths and dies with the last of them.
+//
+// Lists that most paths never need, or need short, are allocated on first use and grow; everything
+// that refers into them is an index.
+#pragma once
+
+#include "base/bucket.h"
+#include "base/map.h"
+#include "base/timer.h"
+#include "codec/stun.h"
+#include "relay/relay.h"
+
+#define FAMILIES 2 // index 0 IPv4, 1 IPv6
+
+// Every timeout and size of the core that is not configured.
+#define CHECK_INTERVAL   (250 * USEC_PER_MSEC) // at most one check of our own per source
+#define CHECK_TRIES      3
+#define SILENT_AFTER     (300 * USEC_PER_MSEC) // a selected source may then be replaced (rule c)
+#define SOURCE_STALE     (30 * USEC_PER_SEC)   // a proved source may then give up its place
+#define HELD_LIFE        (2 * USEC_PER_SEC)    // of a check whose receiver is not known yet
+#define HELD_MAX         600
+#define TRANSACTION_LIFE (10 * USEC_PER_SEC) // RFC 8489 section 6.2.1 gives up well before
+#define TRANSACTIONS_MAX 64
+#define IDS_MIN          16
+#define IDS_MAX          4096
+#define BIND_TRIES       16
+#define LEARN_PACKETS    3
+#define LEARN_STEP_MAX   64 // how far a sequence number may advance between two packets
+#define LEARN_SOURCES    4
+
+// --- ports.c: which numbers are free --------------------------------------------------------
+
+enum port_state { PORT_FREE, PORT_USED, PORT_QUARANTINED };
+
+struct pool_port {
+    usec_t until;    // quarantined: free again
+    uint16_t number; // the UDP port
+    uint16_t place;  // free: index in pool.free
+    uint16_t next;   // quarantined: the one released after this
+    uint8_t state;   // enum port_state
+};
+
+// The ports of one bound address that belong to this worker. Every operation is O(1).
+struct pool {
+    struct pool_port *port;
+    uint16_t *free; // indices of the free ports, in random order
+    unsigned count, free_count, used_count, quarantined_count;
+    uint16_t first, last; // quarantine, oldest first; valid while quarantined_count > 0
+};
+
+int pool_init(struct pool *pool, uint16_t min, uint16_t max, unsigned share, unsigned shares);
+void pool_free(struct pool *pool);
+// Returns 0 or -EMFILE. 'random' chooses among the free ones.
+int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index);
+void pool_quarantine(struct pool *pool, uint16_t index, usec_t until); // of a used port
+// Frees what has served its time. Returns when the next one will have, or USEC_NEVER.
+usec_t pool_expire(struct pool *pool, usec_t now);
+
+struct port {
+    struct path *path; // owner
+    void *socket;      // from io.bind; NULL with open == false
+    uint16_t index;    // in the pool of its family
+    uint16_t number;
+    uint8_t side;
+    uint8_t family; // index
+    bool open;
+};
+
+// --- ids.c: transaction ids that have been used ------------------------------------------------
+
+// A ring of the last ids, oldest overwritten. Looked up by a linear scan over 8-byte words: at its
+// longest that costs about what the HMAC of the same request does, and needs no index.
+struct ids {
+    uint64_t *id;     // keyed hash of the 96 bits
+    uint32_t *source; // keyed hash of the address that it came from
+    uint16_t size, count, next;
+};
+
+enum id_seen { ID_NEW, ID_SAME_SOURCE, ID_OTHER_SOURCE };
+
+void ids_free(struct ids *ids);
+enum id_seen ids_look(const struct ids *ids, uint64_t id, uint32_t source);
+// Returns 0, or -ENOMEM when not even the first ring could be had.
+int ids_add(struct ids *ids, uint64_t id, uint32_t source);
+
+// --- transactions.c: checks that were forwarded and not answered yet --------------------------
+
+struct transaction {
+    usec_t sent;
+    struct addr from, to;
+    uint32_t nomination; // 0: the request did not nominate, or it has been accounted for
+    uint8_t txid[STUN_TXID_LEN];
+    uint8_t side; // that asked
+    uint8_t from_family, to_family;
+    bool resent; // its round trip is not measurable (Karn's rule)
+};
+
+struct transactions {
+    struct transaction *item;
+    uint16_t size, count;
+};
+
+void transactions_free(struct transactions *table);
+// Remembers a copy, as a resending if the same was sent before. Forgets the oldest when full;
+// without memory it forgets this one, and the answer will find no way back.
+void transactions_add(struct transactions *table, const struct transaction *t);
+struct transaction *transactions_find(struct transactions *table, const uint8_t *txid,
+                                      enum side asked, const struct addr *to, unsigned to_family,
+                                      usec_t now);
+
+// --- legs -----------------------------------------------------------------------------------
+
+struct credentials {
+    uint16_t ufrag_len, pwd_len;
+    char text[]; // ufrag, pwd
+};
+
+// An address that has proved itself. 'verified': it may be selected. The first source of a leg is
+// verified for as long as it stays selected; 'answered' it becomes by showing that it can answer
+// an id that it has not chosen, and keeps it.
+struct source {
+    usec_t last_seen;
+    usec_t nominated_at;  // of 'nomination'
+    usec_t check_started; // our own check: first sending of the last one
+    usec_t check_next;    // not before: next sending, or giving up
+    struct addr addr;
+    uint32_t nomination;    // number of its last nominating request in the path; 0: none
+    uint32_t generation[2]; // of the credentials in its last check: own, other side's
+    uint8_t check_id[STUN_TXID_LEN];
+    uint8_t check_tries; // sent so far; 0: none in flight
+    uint8_t family;      // index of the port that it uses
+    bool verified, answered;
+    bool check_open;   // an answer to check_id is still welcome
+    bool check_wanted; // another one is to start at check_next
+    bool mute;         // was asked and did not answer
+};
+
+// A request that waits for the other leg's first source.
+struct held {
+    usec_t until;
+    struct addr from;
+    uint32_t nomination;
+    uint16_t len;
+    uint8_t from_family, tos;
+    uint8_t data[];
+};
+
+struct candidate { // raw: a source on trial
+    struct addr addr;
+    uint32_t ssrc;
+    uint16_t sequence;
+    uint8_t family, packets;
+};
+
+struct raw {
+    struct addr peer;  // signalled
+    usec_t window_end; // learning is possible before
+    bool pinned;       // 'peer' is a destination: only its IP may win
+    bool locked;
+    struct candidate candidate[LEARN_SOURCES];
+    unsigned candidates;
+};
+
+enum role { ROLE_UNKNOWN, ROLE_CONTROLLING, ROLE_CONTROLLED };
+
+struct leg {
+    struct port port[FAMILIES];
+    struct source *source;
+    uint8_t sources, source_size;
+    int8_t selected, last_proved; // index of source, or -1
+    uint8_t role;                 // enum role, of the client, as in its last check
+    bool checked, media_told;     // events already sent
+    uint8_t qualities;
+    uint64_t tie_breaker;
+    uint32_t nomination;                // number of the nomination in force; 0: none yet
+    uint32_t generation;                // of credentials[0]
+    struct credentials *credentials[2]; // current, previous
+    struct ids ids;
+    struct held *held; // on its way to the other leg
+    struct raw *raw;   // PATH_RAW only
+    struct rtp_quality *quality;
+    uint64_t packets_in, bytes_in, packets_out, bytes_out, media_in, refused, checks_in;
+    usec_t first_check, last_check, first_media, last_media, rtt;
+    unsigned moves;
+};
+
+struct path {
+    struct map_node node; // in relay.paths
+    struct timer timer;
+    struct relay *relay;
+    struct call_paths *call;
+    struct path *call_next, *call_prev;
+    uint64_t id, rtp_path;
+    usec_t opened, last_forward;
+    enum path_mode mode;
+    uint32_t nominations; // nominating requests so far
+    bool silent;          // EVENT_SILENT was sent and no media has come since
+    struct transactions transactions;
+    struct leg leg[SIDE_COUNT];
+};
+
+// What the paths of one call share on this worker.
+struct call_paths {
+    struct map_node node; // in relay.calls
+    uint64_t id;
+    struct bucket bucket;
+    struct path *first;
+};
+
+struct relay {
+    struct relay_config config;
+    struct relay_io io;
+    void *ctx;
+    struct counters *counters;
+    struct pool pool[FAMILIES];
+    struct map paths, calls; // the key of 'paths' serves for every keyed hash
+    struct timers timers;
+    struct timer quarantine;
+    unsigned path_count;
+};
+
+static inline enum side side_other(enum side side)
+{
+    return side == SIDE_INITIATOR ? SIDE_RESPONDER : SIDE_INITIATOR;
+}
+
+static inline void count(struct relay *relay, enum counter id)
+{
+    counter_add(relay->counters, id, 1);
+}
+
+// --- relay.c ----------------------------------------------------------------------------------
+
+void relay_ports_changed(struct relay *relay, usec_t now); // gauges and the quarantine timer
+uint64_t relay_random(struct relay *relay);
+// One of the relay's own transport addresses, bound or advertised.
+bool relay_owns(const struct relay *relay, const struct addr *addr);
+
+// --- path.c: life and deadlines ---------------------------------------------------------------
+
+// Returns 0 or the error of EVENT_FAILED, with nothing left behind.
+int path_open(struct relay *relay, const struct order *order, usec_t now, struct path **ret_path);
+void path_close(struct path *path, usec_t now);
+struct path *path_find(const struct relay *relay, uint64_t id);
+struct call_paths *call_find(const struct relay *relay, uint64_t id);
+void path_event(struct path *path, enum event_kind kind, enum side side, const struct addr *addr);
+usec_t path_deadline(const struct path *path);
+void path_schedule(struct path *path); // after anything that may have brought the deadline forward
+
+// --- leg.c: sources and forwarding, the same for every mode ------------------------------------
+
+struct recv { // one datagram on its way through the core
+    struct path *path;
+    struct leg *leg; // where it arrived
+    struct leg *out; // the other one
+    enum side side;  // of leg
+    const struct port *port;
+    const struct addr *from;
+    const struct packet *packet;
+    enum packet_kind kind;
+    struct forward *ret_forward;
+    usec_t now;
+};
+
+int source_find(const struct leg *leg, const struct addr *addr, unsigned family); // or -1
+// A place for a new source. Returns its index, -ENOSPC (all places taken by live ones) or -ENOMEM.
+int source_add(struct leg *leg, const struct addr *addr, unsigned family, usec_t now);
+void leg_select(struct path *path, enum side side, int index, usec_t now);
+// An acceptable packet came from this source; rule (c) may select it.
+void leg_heard(struct path *path, enum side side, int index, usec_t now);
+enum verdict leg_drop(const struct recv *r, enum counter reason);
+enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned family);
+// Everything but checks: from the selected source of one leg to that of the other.
+enum verdict leg_media(const struct recv *r);
+
+// --- ice.c, verify.c, raw.c, view.c -------------------------------------------------------------
+
+enum verdict ice_recv(const struct recv *r);
+int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM
+void ice_hold_release(struct path *path, enum side side, usec_t now); // 'side' has a source now
+void ice_hold_expire(struct path *path, enum side side, usec_t now);
+// The credentials of a generation that still live, else the current ones; NULL before any.
+const struct credentials *ice_generation(const struct leg *leg, uint32_t generation);
+// Under which of the living passwords of this side is the message authentic?
+bool ice_authentic(const struct leg *leg, const struct stun_msg *msg);
+// Previous credentials have no use once a nomination is in force under both current ones.
+void ice_forget_previous(struct path *path, enum side side, const struct source *source);
+
+void verify_start(struct path *path, enum side side, struct source *source, usec_t now);
+void verify_run(struct path *path, enum side side, struct source *source, usec_t now);
+usec_t verify_deadline(const struct source *source);
+bool verify_is_own_id(const struct relay *relay, const uint8_t txid[STUN_TXID_LEN]);
+enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg);
+
+enum verdict raw_recv(const struct recv *r);
+void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
+
+void view_send(struct relay *relay, const struct order *order);

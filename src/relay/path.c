@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: ISC
+// The life of a path: its ports are bound all or none, its deadlines are one timer, and when it
+// closes the ports rest before they are given to another call.
+//
+// The one timer stands at the earliest of: a silence to report, a check of our own to repeat, a
+// held request to give up. Packets do not move it; it looks again when it fires, so a busy path
+// costs one firing per silence limit, and an idle one, once reported, costs nothing.
+
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct path *path_find(const struct relay *relay, uint64_t id)
+{
+    uint64_t hash = map_hash(&relay->paths, &id, sizeof(id));
+
+    for (struct map_node *n = map_first(&relay->paths, hash); n; n = map_next(n)) {
+        struct path *path = container_of(n, struct path, node);
+        if (path->id == id)
+            return path;
+    }
+    return NULL;
+}
+
+struct call_paths *call_find(const struct relay *relay, uint64_t id)
+{
+    uint64_t hash = map_hash(&relay->calls, &id, sizeof(id));
+
+    for (struct map_node *n = map_first(&relay->calls, hash); n; n = map_next(n)) {
+        struct call_paths *call = container_of(n, struct call_paths, node);
+        if (call->id == id)
+            return call;
+    }
+    return NULL;
+}
+
+void path_event(struct path *path, enum event_kind kind, enum side side, const struct addr *addr)
+{
+    struct relay_event event = {
+        .kind = kind, .call = path->call->id, .path = path->id, .side = side};
+
+    if (addr)
+        event.u.addr = *addr;
+    path->relay->io.event(path->relay->ctx, &event);
+}
+
+// --- deadlines --------------------------------------------------------------------------------
+
+static usec_t earlier(usec_t a, usec_t b)
+{
+    return a < b ? a : b;
+}
+
+usec_t path_deadline(const struct path *path)
+{
+    usec_t silence = path->relay->config.limits.silence;
+    usec_t next = USEC_NEVER;
+
+    if (silence > 0 && !path->silent)
+        next = path->last_forward + silence;
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        const struct leg *leg = &path->leg[s];
+        if (leg->held)
+            next = earlier(next, leg->held->until);
+        for (unsigned i = 0; i < leg->sources; i++)
+            next = earlier(next, verify_deadline(&leg->source[i]));
+    }
+    return next;
+}
+
+void path_schedule(struct path *path)
+{
+    struct timers *timers = &path->relay->timers;
+    usec_t next = path_deadline(path);
+
+    if (next == USEC_NEVER)
+        timer_cancel(timers, &path->timer);
+    else if (!timer_armed(&path->timer) || path->timer.at != next)
+        timer_arm(timers, &path->timer, next); // room was reserved by path_open()
+}
+
+static void path_due(struct timer *timer, void *ctx, usec_t now)
+{
+    struct path *path = container_of(timer, struct path, timer);
+    usec_t silence = path->relay->config.limits.silence;
+
+    (void)ctx;
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        ice_hold_expire(path, s, now);
+        for (unsigned i = 0; i < path->leg[s].sources; i++)
+            verify_run(path, s, &path->leg[s].source[i], now);
+    }
+    if (silence > 0 && !path->silent && now - path->last_forward >= silence) {
+        path->silent = true;
+        for (unsigned s = 0; s < SIDE_COUNT; s++)
+            path->leg[s].media_told = false;
+        path_event(path, EVENT_SILENT, SIDE_INITIATOR, NULL);
+    }
+    path_schedule(path);
+}
+
+// --- opening ----------------------------------------------------------------------------------
+
+static int port_open(struct path *path, enum side side, unsigned family, usec_t now)
+{
+    struct relay *relay = path->relay;
+    struct pool *pool = &relay->pool[family];
+    struct port *port = &path->leg[side].port[family];
+    struct addr local = relay->config.bind[family];
+
+    for (unsigned try = 0; try < BIND_TRIES; try++) {
+        int err = pool_take(pool, relay_random(relay), &port->index);
+        if (err < 0)
+            return err;
+        port->number = pool->port[port->index].number;
+        local.port = port->number;
+        err = relay->io.bind(relay->ctx, &local, port, &port->socket);
+        if (err == 0) {
+            port->open = true;
+            return 0;
+        }
+        // Somebody else has it: leave it alone for a while, too.
+        pool_quarantine(pool, port->index, now + relay->config.limits.quarantine);
+        if (err != -EADDRINUSE)
+            return err;
+    }
+    return -EADDRINUSE;
+}
+
+static int leg_open(struct path *path, enum side side, const struct order *order, usec_t now)
+{
+    struct leg *leg = &path->leg[side];
+    const bool wanted[FAMILIES] = {order->u.open.family_v4[side], order->u.open.family_v6[side]};
+    unsigned opened = 0;
+
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        if (!wanted[f] || path->relay->config.bind[f].family == FAMILY_NONE)
+            continue;
+        int err = port_open(path, side, f, now);
+        if (err < 0)
+            return err;
+        opened++;
+    }
+    if (opened == 0)
+        return -EAFNOSUPPORT;
+    if (path->mode == PATH_RAW) {
+        leg->raw = calloc(1, sizeof(*leg->raw));
+        if (!leg->raw)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int call_join(struct path *path, const struct order *order, usec_t now)
+{
+    struct relay *relay = path->relay;
+    uint64_t rate = order->u.open.bytes_per_second;
+    struct call_paths *call = call_find(relay, order->call);
+
+    if (!call) {
+        call = calloc(1, sizeof(*call));
+        if (!call)
+            return -ENOMEM;
+        call->id = order->call;
+        bucket_init(&call->bucket, rate, rate, now);
+        int err = map_insert(&relay->calls, &call->node,
+                             map_hash(&relay->calls, &call->id, sizeof(call->id)));
+        if (err < 0) {
+            free(call);
+            return err;
+        }
+    } else if (call->bucket.rate != rate) {
+        bucket_init(&call->bucket, rate, rate, now);
+    }
+    path->call = call;
+    path->call_next = call->first;
+    if (call->first)
+        call->first->call_prev = path;
+    call->first = path;
+    return 0;
+}
+
+static void call_leave(struct path *path)
+{
+    struct call_paths *call = path->call;
+
+    if (!call)
+        return;
+    if (path->call_next)
+        path->call_next->call_prev = path->call_prev;
+    if (path->call_prev)
+        path->call_prev->call_next = path->call_next;
+    else
+        call->first = path->call_next;
+    if (!call->first) {
+        map_remove(&path->relay->calls, &call->node);
+        free(call);
+    }
+}
+
+static void leg_free(struct path *path, struct leg *leg, usec_t now)
+{
+    struct relay *relay = path->relay;
+
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        if (!leg->port[f].open)
+            continue;
+        relay->io.unbind(relay->ctx, leg->port[f].socket);
+        pool_quarantine(&relay->pool[f], leg->port[f].index, now + relay->config.limits.quarantine);
+    }
+    ids_free(&leg->ids);
+    free(leg->source);
+    free(leg->credentials[0]);
+    free(leg->credentials[1]);
+    free(leg->held);
+    free(leg->raw);
+    free(leg->quality);
+}
+
+// Copes with a path at any stage of its opening; it must not be in the map any more.
+static void path_free(struct path *path, usec_t now)
+{
+    timer_cancel(&path->relay->timers, &path->timer);
+    for (unsigned s = 0; s < SIDE_COUNT; s++)
+        leg_free(path, &path->leg[s], now);
+    transactions_free(&path->transactions);
+    call_leave(path);
+    free(path);
+}
+
+static struct path *path_new(struct relay *relay, const struct order *order, usec_t now)
+{
+    struct path *path = calloc(1, sizeof(*path));
+
+    if (!path)
+        return NULL;
+    path->relay = relay;
+    path->id = order->path;
+    path->rtp_path = order->u.open.rtp_path;
+    path->mode = order->u.open.mode;
+    path->opened = now;
+    path->last_forward = now;
+    path->timer.fire = path_due;
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        path->leg[s].selected = path->leg[s].last_proved = -1;
+        for (unsigned f = 0; f < FAMILIES; f++)
+            path->leg[s].port[f] =
+                (struct port){.path = path, .side = (uint8_t)s, .family = (uint8_t)f};
+    }
+    return path;
+}
+
+// One timer for each path and one for the quarantine, doubling so that opening stays cheap.
+static int reserve_timers(struct relay *relay)
+{
+    size_t need = (size_t)relay->path_count + 2;
+
+    if (need <= relay->timers.size)
+        return 0;
+    return timers_reserve(&relay->timers, 2 * need);
+}
+
+int path_open(struct relay *relay, const struct order *order, usec_t now, struct path **ret_path)
+{
+    const struct relay_limits *limits = &relay->config.limits;
+    struct path *path;
+    int err;
+
+    if (path_find(relay, order->path))
+        return -EEXIST;
+    if (limits->paths > 0 && relay->path_count >= limits->paths)
+        return -EMFILE;
+    path = path_new(relay, order, now);
+    if (!path)
+        return -ENOMEM;
+    err = reserve_timers(relay);
+    if (err == 0)
+        err = call_join(path, order, now);
+    for (unsigned s = 0; s < SIDE_COUNT && err == 0; s++)
+        err = leg_open(path, s, order, now);
+    if (err == 0)
+        err = map_insert(&relay->paths, &path->node,
+                         map_hash(&relay->paths, &path->id, sizeof(path->id)));
+    if (err < 0) {
+        path_free(path, now);
+        return err;
+    }
+    counter_set(relay->counters, COUNTER_PATHS_OPEN, ++relay->path_count);
+    path_schedule(path);
+    *ret_path = path;
+    return 0;
+}
+
+void path_close(struct path *path, usec_t now)
+{
+    struct relay *relay = path->relay;
+
+    map_remove(&relay->paths, &path->node);
+    counter_set(relay->counters, COUNTER_PATHS_OPEN, --relay->path_count);
+    path_free(path, now);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: ISC
+// Raw paths (XEP-0177): there are no credentials, so the signalling must say who may send. A
+// signalled address that is public is the source, and within the learning window only another
+// port of the same host may replace it, once (a symmetric NAT gives every destination another
+// port). A signalled address that is private says only that a NAT is in between: the first source
+// that sends consistent RTP within the window is taken. Then the leg is locked until new
+// signalling.
+//
+// The path of component 2 learns from its RTP path: RTCP from the host that sends the RTP.
+
+#include "internal.h"
+
+// A destination that the relay may take from signalling alone. Its own ports are none: two paths
+// that name each other would pass one packet round for ever.
+static bool acceptable(const struct relay *relay, const struct addr *addr)
+{
+    if (addr->port == 0 || relay_owns(relay, addr))
+        return false;
+    return !addr_is_special(addr) || prefix_list_match(&relay->config.allow, addr);
+}
+
+static uint8_t family_index(const struct addr *addr)
+{
+    return addr->family == FAMILY_V6 ? 1 : 0;
+}
+
+// Returns false only without memory, when the first source could not be stored.
+static bool take(struct path *path, enum side side, const struct addr *addr, usec_t now)
+{
+    struct leg *leg = &path->leg[side];
+    uint8_t family = family_index(addr);
+
+    if (leg->sources == 0 && source_add(leg, addr, family, now) < 0)
+        return false;
+    leg->source[0] = (struct source){
+        .addr = *addr, .family = family, .last_seen = now, .verified = true, .answered = true};
+    leg_select(path, side, 0, now);
+    return true;
+}
+
+void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now)
+{
+    struct leg *leg = &path->leg[side];
+    struct raw *raw = leg->raw;
+    bool public = acceptable(path->relay, peer) && leg->port[family_index(peer)].open;
+
+    if (peer->family == FAMILY_NONE || (addr_equal(peer, &raw->peer) && leg->selected >= 0))
+        return; // nothing new
+    *raw = (struct raw){.peer = *peer,
+                        .pinned = public,
+                        .window_end = now + path->relay->config.limits.learning_window};
+    if (public && (leg->selected < 0 || !addr_equal(&leg->source[0].addr, peer)))
+        take(path, side, peer, now);
+}
+
+static struct candidate *candidate_of(struct raw *raw, const struct recv *r)
+{
+    for (unsigned i = 0; i < raw->candidates; i++)
+        if (raw->candidate[i].family == r->port->family &&
+            addr_equal(&raw->candidate[i].addr, r->from))
+            return &raw->candidate[i];
+    if (raw->candidates == LEARN_SOURCES)
+        return NULL;
+    struct candidate *c = &raw->candidate[raw->candidates++];
+    *c = (struct candidate){.addr = *r->from, .family = r->port->family};
+    return c;
+}
+
+// One more RTP packet of a source on trial. True when it has shown enough: one SSRC, and sequence
+// numbers that advance.
+static bool consistent(struct raw *raw, const struct recv *r)
+{
+    struct candidate *c = candidate_of(raw, r);
+    struct rtp_header header;
+
+    if (!c || rtp_decode(r->packet->data, r->packet->len, &header) < 0)
+        return false;
+    uint16_t step = (uint16_t)(header.sequence - c->sequence);
+    if (c->packets > 0 && header.ssrc == c->ssrc && step >= 1 && step <= LEARN_STEP_MAX)
+        c->packets++;
+    else
+        c->packets = 1;
+    c->ssrc = header.ssrc;
+    c->sequence = header.sequence;
+    return c->packets >= LEARN_PACKETS;
+}
+
+static enum verdict learn_rtp(const struct recv *r, bool selected)
+{
+    struct raw *raw = r->leg->raw;
+
+    if (r->now >= raw->window_end || r->kind != PACKET_RTP || relay_owns(r->path->relay, r->from) ||
+        (raw->pinned && !addr_equal_ip(r->from, &raw->peer)))
+        return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_UNPROVED);
+    if (consistent(raw, r)) {
+        selected = selected || take(r->path, r->side, r->from, r->now);
+        raw->locked = selected;
+    }
+    return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_INCONSISTENT);
+}
+
+static enum verdict learn_rtcp(const struct recv *r, bool selected)
+{
+    const struct path *rtp = path_find(r->path->relay, r->path->rtp_path);
+    const struct leg *leg = rtp ? &rtp->leg[r->side] : NULL;
+
+    if (r->kind == PACKET_RTCP && leg && leg->selected >= 0 &&
+        addr_equal_ip(&leg->source[leg->selected].addr, r->from) &&
+        !relay_owns(r->path->relay, r->from)) {
+        selected = selected || take(r->path, r->side, r->from, r->now);
+        r->leg->raw->locked = selected;
+    }
+    return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_UNPROVED);
+}
+
+enum verdict raw_recv(const struct recv *r)
+{
+    bool selected = source_find(r->leg, r->from, r->port->family) >= 0;
+
+    if (r->leg->raw->locked)
+        return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_UNPROVED);
+    return r->path->rtp_path != 0 ? learn_rtcp(r, selected) : learn_rtp(r, selected);
+}
