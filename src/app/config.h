@@ -100,6 +100,7 @@ struct config_errors {
 
 void config_errors_add(struct config_errors *errors, bool warning, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void config_errors_log(const struct config_errors *errors); // each by its severity
 void config_errors_free(struct config_errors *errors);
 
 // Reads the file, what it includes and the secret. Returns 0 (there may be warnings), -EINVAL with

@@ -35,6 +35,13 @@ void config_errors_add(struct config_errors *errors, bool warning, const char *f
     add_error(errors, warning, n < 0 ? NULL : text);
 }
 
+void config_errors_log(const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++)
+        log_write(errors->item[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERR, NULL, 0, "%s",
+                  errors->item[i].text);
+}
+
 void config_errors_free(struct config_errors *errors)
 {
     for (size_t i = 0; i < errors->count; i++)

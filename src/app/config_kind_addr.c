@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +141,16 @@ static void expect_ports(const struct config_row *row, struct buf *out)
                CONFIG_PORTS_MIN, row->min, row->max);
 }
 
+// What is wrong with a prefix, when the address in it is right.
+static const char *prefix_hint(const char *text)
+{
+    char ip[ADDR_TEXT_MAX];
+    struct addr addr;
+    size_t len = strcspn(text, "/");
+    snprintf(ip, sizeof(ip), "%.*s", (int)(len < sizeof(ip) ? len : 0), text);
+    return addr_parse_ip(ip, 0, &addr) < 0 ? NULL : "the bits behind the prefix must be zero";
+}
+
 static int parse_prefix_list(struct config_input *in, void *field)
 {
     int r = config_check_texts(in);
@@ -151,7 +162,7 @@ static int parse_prefix_list(struct config_input *in, void *field)
         struct prefix prefix;
         in->culprit = config_setting_get_elem(in->setting, i);
         if (prefix_parse(config_text_value(in->culprit), &prefix) < 0)
-            r = config_wrong(in, "the bits behind the prefix must be zero");
+            r = config_wrong(in, prefix_hint(config_text_value(in->culprit)));
         else
             r = prefix_list_add(&list, &prefix);
     }

@@ -44,8 +44,8 @@ static const struct config_word advertise_words[] = {
 
 const struct config_row config_rows[] = {
     {KEY(xmpp, domain), .kind = &config_kind_domain, .required = true,
-     .help = "The name under which the daemon joins the XMPP server as a component. Users reach it "
-             "as bob\\40example.org@ this domain."},
+     .help = "The name under which the daemon joins the XMPP server as a component. Bob is called "
+             "through it as bob\\40example.org@DOMAIN."},
     {KEY(xmpp, server), .kind = &config_kind_host, .fallback = "\"127.0.0.1\"",
      .help = "Where the XMPP server accepts components: a host name or an IP address."},
     {KEY(xmpp, port), .kind = &config_kind_uint, .min = 1, .max = 65535, .fallback = "5347",

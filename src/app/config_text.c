@@ -13,6 +13,7 @@
 
 #define TEXT_MAX          (1024 * 1024)
 #define INCLUDE_DEPTH_MAX 8
+#define DIGITS_MAX        9
 
 enum state { PLAIN, IN_TEXT, IN_COMMENT };
 
@@ -23,6 +24,8 @@ struct scan { // of one file
     unsigned number; // of the line in hand
     enum state state;
     unsigned opened; // the line in which the text or comment began
+    unsigned digits; // that end at the character in hand
+    bool overflow;   // a number is too long for libconfig, which would silently cut it to 32 bits
 };
 
 static int add_file(struct config_text *text, const char *path, unsigned depth,
@@ -61,11 +64,14 @@ static int add_line(struct config_text *text, const struct scan *scan, const cha
 // Follows texts and comments through one line. In a text, a backslash quotes the next character.
 static void scan_line(struct scan *scan, const char *line, size_t len)
 {
+    scan->digits = 0;
     for (size_t i = 0; i < len; i++) {
         char c = line[i];
         char next = i + 1 < len ? line[i + 1] : '\0';
         switch (scan->state) {
         case PLAIN:
+            scan->digits = c >= '0' && c <= '9' ? scan->digits + 1 : 0;
+            scan->overflow = scan->overflow || scan->digits > DIGITS_MAX;
             if (c == '#' || (c == '/' && next == '/'))
                 return;
             if (c == '"' || (c == '/' && next == '*')) {
@@ -158,6 +164,13 @@ static int add_include(struct config_text *text, const struct scan *scan, const 
     return r;
 }
 
+static int blame_number(const struct scan *scan, struct config_errors *errors)
+{
+    config_errors_add(errors, false, "%s:%u: expected no number of more than %d digits", scan->file,
+                      scan->number, DIGITS_MAX);
+    return -EINVAL;
+}
+
 static int add_data(struct config_text *text, struct scan *scan, const char *data, size_t len,
                     struct config_errors *errors)
 {
@@ -176,7 +189,7 @@ static int add_data(struct config_text *text, struct scan *scan, const char *dat
             r = add_include(text, scan, line, n, errors);
         } else {
             scan_line(scan, line, n);
-            r = add_line(text, scan, line, n);
+            r = scan->overflow ? blame_number(scan, errors) : add_line(text, scan, line, n);
         }
         at += n + 1;
     }

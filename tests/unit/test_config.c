@@ -1,0 +1,719 @@
+// SPDX-License-Identifier: ISC
+// The configuration: what a file may say, and what is answered to every way of getting it wrong.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "config_table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECRET "0123456789abcdef"
+// The required keys in one line, so that what a case adds begins in line 2.
+#define XMPP                                                                                       \
+    "xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\"; "                           \
+    "served_domains = [ \"example.org\" ]; };\n"
+#define XMPP_WITH(keys)                                                                            \
+    "xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n" keys "\n"                \
+    "served_domains = [ \"example.org\" ]; };\n"
+
+static int load(const char *text, struct config *ret_config, struct config_errors *errors)
+{
+    return config_load_text("t.conf", text, strlen(text), ret_config, errors);
+}
+
+static void load_right(const char *text, struct config *ret_config)
+{
+    struct config_errors errors = {0};
+    int r = load(text, ret_config, &errors);
+    for (size_t i = 0; i < errors.count; i++)
+        print_message("%s\n", errors.item[i].text);
+    assert_int_equal(errors.count, 0);
+    assert_int_equal(r, 0);
+    config_errors_free(&errors);
+}
+
+static bool has(const struct config_errors *errors, bool warning, const char *text)
+{
+    for (size_t i = 0; i < errors->count; i++)
+        if (errors->item[i].warning == warning && strstr(errors->item[i].text, text))
+            return true;
+    for (size_t i = 0; i < errors->count; i++)
+        print_message("got: %s\nnot: %s\n", errors->item[i].text, text);
+    return false;
+}
+
+// ---- one error each
+
+struct wrong {
+    const char *text;
+    const char *error; // in full
+};
+
+#define EXPECT_PORTS                                                                               \
+    "expected a range of at least 8 ports from 1024 to 65535, such as \"50000-50999\""
+#define EXPECT_PREFIXES                                                                            \
+    "expected a list of address prefixes such as [ \"10.0.0.0/8\", \"fd00::/8\" ]"
+#define EXPECT_DOMAINS                                                                             \
+    "expected a list of domain names such as [ \"example.org\", \"example.net\" ]"
+
+static const struct wrong wrong[] = {
+    // names
+    {XMPP "relay = { polcy = \"fallback\"; };",
+     "t.conf:2: relay.polcy: unknown key; did you mean relay.policy?"},
+    {XMPP "relay = { server = \"x\"; };",
+     "t.conf:2: relay.server: unknown key; did you mean xmpp.server?"},
+    {XMPP "limits = {\n max_calls = 3; };",
+     "t.conf:3: limits.max_calls: unknown key; did you mean limits.calls?"},
+    {XMPP "log = { frobnicate = 1; };",
+     "t.conf:2: log.frobnicate: unknown key; log has: level, target"},
+    {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
+    {XMPP "frobnicate = { calls = 3; };",
+     "t.conf:2: frobnicate: unknown group; the groups are: xmpp, relay, limits, stats, log"},
+    {XMPP "calls = 3;",
+     "t.conf:2: calls: unknown key outside of a group; did you mean limits.calls?"},
+    {XMPP "stats = \"127.0.0.1:1\";", "t.conf:2: stats: expected a group, stats = { ... }"},
+    {"xmmp = { domain = \"relay.example.org\"; secret = \"" SECRET "\"; "
+     "served_domains = [ \"example.org\" ]; };",
+     "t.conf:1: xmmp: unknown group; did you mean xmpp?"}, // its keys do not count as missing
+    // types
+    {XMPP_WITH("port = \"5347\";"),
+     "t.conf:2: xmpp.port = \"5347\": expected a whole number from 1 "
+     "to 65535 (a number stands without quotes)"},
+    {XMPP_WITH("port = 0x14E3;"),
+     "t.conf:2: xmpp.port = 5347: expected a whole number from 1 to 65535 (not in hexadecimal)"},
+    {XMPP_WITH("port = 5347.0;"),
+     "t.conf:2: xmpp.port = 5347: expected a whole number from 1 to 65535"},
+    {XMPP_WITH("server = true;"),
+     "t.conf:2: xmpp.server = true: expected a host name or an IP address, without a port"},
+    {XMPP_WITH("server = { };"),
+     "t.conf:2: xmpp.server = { ... }: expected a host name or an IP address, without a port"},
+    {XMPP "limits = { ring_timeout = 30; };",
+     "t.conf:2: limits.ring_timeout = 30: expected a duration from \"1 s\" to \"1 h\", such as "
+     "\"30 s\" (a text in quotes, with the unit)"},
+    {XMPP "relay = { allow_peers = \"10.0.0.0/8\"; };",
+     "t.conf:2: relay.allow_peers = \"10.0.0.0/8\": " EXPECT_PREFIXES " (a list stands in [ ])"},
+    {XMPP "relay = { allow_peers = [ 10 ]; };",
+     "t.conf:2: relay.allow_peers = 10: " EXPECT_PREFIXES},
+    // bounds
+    {XMPP_WITH("port = 65536;"),
+     "t.conf:2: xmpp.port = 65536: expected a whole number from 1 to 65535"},
+    {XMPP_WITH("port = -1;"), "t.conf:2: xmpp.port = -1: expected a whole number from 1 to 65535"},
+    {XMPP_WITH("port = 4294972643;"), // 2^32 + 5347
+     "t.conf:2: expected no number of more than 9 digits"},
+    {XMPP_WITH("port = 5347000L;"),
+     "t.conf:2: xmpp.port = 5347000: expected a whole number from 1 to 65535"},
+    {XMPP "limits = { answer_timeout = \"1 h\"; };",
+     "t.conf:2: limits.answer_timeout = \"1 h\": expected a duration from \"1 s\" to \"5 min\", "
+     "such as \"30 s\""},
+    {XMPP "limits = { answer_timeout = \"none\"; };",
+     "t.conf:2: limits.answer_timeout = \"none\": expected a duration from \"1 s\" to \"5 min\", "
+     "such as \"30 s\""},
+    {XMPP "limits = { media_timeout = \"999999999999999999 h\"; };",
+     "t.conf:2: limits.media_timeout = \"999999999999999999 h\": expected a duration of at most "
+     "\"24 h\", such as \"30 s\", or \"none\""},
+    {XMPP "limits = { media_timeout = \"30 sec\"; };",
+     "t.conf:2: limits.media_timeout = \"30 sec\": expected a duration of at most \"24 h\", such "
+     "as "
+     "\"30 s\", or \"none\""},
+    {XMPP "limits = { bandwidth_per_call = \"2 MB/s\"; };",
+     "t.conf:2: limits.bandwidth_per_call = \"2 MB/s\": expected a bit rate of at most \"100 "
+     "Gbit/s\", such as \"2 Mbit/s\", or \"none\""},
+    {XMPP "log = { level = \"verbose\"; };",
+     "t.conf:2: log.level = \"verbose\": expected one of \"error\", \"warning\", \"notice\", "
+     "\"info\", \"debug\""},
+    // addresses
+    {XMPP "relay = { address4 = \"198.51.100.256\"; };",
+     "t.conf:2: relay.address4 = \"198.51.100.256\": expected an IPv4 address, \"auto\" or "
+     "\"none\""},
+    {XMPP "relay = { address4 = \"2001:db8::1\"; };",
+     "t.conf:2: relay.address4 = \"2001:db8::1\": expected an IPv4 address, \"auto\" or \"none\" "
+     "(this is an IPv6 address; its key ends in 6)"},
+    {XMPP "relay = { address6 = \"198.51.100.1\"; };",
+     "t.conf:2: relay.address6 = \"198.51.100.1\": expected an IPv6 address, \"auto\" or \"none\" "
+     "(this is an IPv4 address; its key ends in 4)"},
+    {XMPP "relay = { address4 = \"0.0.0.0\"; };",
+     "t.conf:2: relay.address4 = \"0.0.0.0\": expected an IPv4 address, \"auto\" or \"none\" (no "
+     "host has this address)"},
+    {XMPP "relay = { advertise6 = \"ff02::1\"; };",
+     "t.conf:2: relay.advertise6 = \"ff02::1\": expected an IPv6 address or \"same\" (no host has "
+     "this address)"},
+    {XMPP "relay = { address4 = \"none\"; advertise4 = \"198.51.100.1\"; };",
+     "t.conf:2: relay.advertise4 = \"198.51.100.1\": an address is advertised but relay.address4 "
+     "is \"none\": expected an address or \"auto\" there"},
+    {XMPP "relay = { address4 = \"none\"; address6 = \"none\"; };",
+     "t.conf:2: relay.address4 = \"none\": relay.address6 is \"none\" as well: expected an address "
+     "in one family"},
+    {XMPP "relay = { address4 = \"none\"; address6 = \"none\"; policy = \"relay-only\"; };",
+     "t.conf:2: relay.address4 = \"none\": relay.address6 is \"none\" as well: expected an address "
+     "in one family (relay.policy is \"relay-only\")"},
+    {XMPP "relay = { allow_peers = [ \"10.0.0.0/8\",\n \"10.0.0.1/8\" ]; };",
+     "t.conf:3: relay.allow_peers = \"10.0.0.1/8\": " EXPECT_PREFIXES
+     " (the bits behind the prefix must be zero)"},
+    {XMPP "stats = { listen = \"::1:8791\"; };",
+     "t.conf:2: stats.listen = \"::1:8791\": expected ADDRESS:PORT such as \"127.0.0.1:8791\" or "
+     "\"[::1]:8791\", or \"off\""},
+    // ports
+    {XMPP "relay = { ports = \"50000-50006\"; };",
+     "t.conf:2: relay.ports = \"50000-50006\": " EXPECT_PORTS " (the range is too small)"},
+    {XMPP "relay = { ports = \"50999-50000\"; };",
+     "t.conf:2: relay.ports = \"50999-50000\": " EXPECT_PORTS " (the range is reversed)"},
+    {XMPP "relay = { ports = \"1000-2000\"; };",
+     "t.conf:2: relay.ports = \"1000-2000\": " EXPECT_PORTS " (ports below 1024 are privileged)"},
+    {XMPP "relay = { ports = \"50000-70000\"; };",
+     "t.conf:2: relay.ports = \"50000-70000\": " EXPECT_PORTS},
+    {XMPP "relay = { workers = 4; ports = \"50000-50062\"; };",
+     "t.conf:2: relay.ports = \"50000-50062\": 4 workers share 63 ports: expected at least 16 for "
+     "each"},
+    {XMPP "relay = { workers = 63; };",
+     "t.conf:2: relay.workers = 63: 63 workers share 1000 ports: expected at least 16 for each"},
+    // domains
+    {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n"
+     "served_domains = [ \"Relay.example.org\" ]; };",
+     "t.conf:2: xmpp.served_domains = [ \"Relay.example.org\" ]: \"relay.example.org\" is the "
+     "relay's own domain (xmpp.domain): expected the domains of its users"},
+    {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n"
+     "served_domains = [ \"example.org\", \"EXAMPLE.org\" ]; };",
+     "t.conf:2: xmpp.served_domains = \"EXAMPLE.org\": " EXPECT_DOMAINS
+     " (it stands in the list twice)"},
+    {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n"
+     "served_domains = [ \"bob@example.org\" ]; };",
+     "t.conf:2: xmpp.served_domains = \"bob@example.org\": " EXPECT_DOMAINS
+     " (not a user's address)"},
+    {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\nserved_domains = [ ]; };",
+     "t.conf:2: xmpp.served_domains = [ ]: " EXPECT_DOMAINS " (the list is empty)"},
+    {"xmpp = { secret = \"" SECRET "\"; served_domains = [ \"example.org\" ]; };",
+     "t.conf: xmpp.domain: this key is required: expected a domain name such as "
+     "\"relay.example.org\""},
+    {"xmpp = { domain = \"a..b\"; secret = \"" SECRET
+     "\"; served_domains = [ \"example.org\" ]; };",
+     "t.conf:1: xmpp.domain = \"a..b\": expected a domain name such as \"relay.example.org\""},
+    {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\"; };",
+     "t.conf: xmpp.served_domains: this key is required: " EXPECT_DOMAINS},
+    // the secret
+    {XMPP_WITH("secret_file = \"/etc/hostname\";"),
+     "t.conf:1: xmpp.secret = \"***\": expected either this key or xmpp.secret_file"},
+    {"xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
+     "t.conf: xmpp.secret_file: expected this key, the file with the secret of the XMPP server's "
+     "component (or a systemd credential component-secret)"},
+    {"xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
+     "secret_file = \"secret\"; };",
+     "t.conf:2: xmpp.secret_file = \"secret\": expected the full path of a file, beginning with "
+     "\"/\""},
+    {"xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
+     "secret = 12345678; };",
+     "t.conf:2: xmpp.secret = \"***\": expected a text of 1 to 1024 bytes"},
+    // syntax
+    {"xmpp = {\n  port = 5347\n  server = 127.0.0.1;\n};",
+     "t.conf:3: syntax error here or just before: expected NAME = VALUE; with texts in \"quotes\" "
+     "and keys in groups, NAME = { ... };"},
+    {"xmpp = {\n  port = 5347;\n\n  port = 5347;\n};", "t.conf:4: xmpp.port is set twice"},
+    {"xmpp = { port = 5347; };\nxmpp = { };", "t.conf:2: xmpp is set twice"},
+    {"xmpp = {\n  served_domains = [ 1, true ];\n};",
+     "t.conf:2: values of different types in one list [ ]"},
+    {"xmpp = {\n  domain = \"relay.example.org;\n};\n",
+     "t.conf:2: the text that begins here is never closed"},
+    {"\n/* xmpp = {\n", "t.conf:2: the comment that begins here is never closed"},
+    {"@include \"x\"\n", "t.conf:1: @include is possible only in a file"},
+};
+
+static void each_error_is_explained(void **state)
+{
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct config config = {0};
+        struct config_errors errors = {0};
+        int r = load(wrong[i].text, &config, &errors);
+        if (r == 0)
+            print_message("taken for right: %s\n", wrong[i].text);
+        assert_int_equal(r, -EINVAL);
+        for (size_t j = 1; j < errors.count; j++)
+            print_message("more than expected: %s\n", errors.item[j].text);
+        assert_int_equal(errors.count, 1);
+        assert_string_equal(errors.item[0].text, wrong[i].error);
+        assert_false(errors.item[0].warning);
+        assert_null(config.xmpp.domain); // untouched
+        config_errors_free(&errors);
+    }
+}
+
+static void all_errors_are_collected(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    static const char text[] = "xmpp = { port = 0; };\n"
+                               "relay = { ports = \"1-2\"; };\n"
+                               "limits = { calls = -1; ring = 3; };\n";
+    assert_int_equal(load(text, &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "t.conf:1: xmpp.port = 0"));
+    assert_true(has(&errors, false, "t.conf:2: relay.ports = \"1-2\""));
+    assert_true(has(&errors, false, "t.conf:3: limits.calls = -1"));
+    assert_true(has(&errors, false, "t.conf:3: limits.ring: unknown key"));
+    assert_true(has(&errors, false, "t.conf: xmpp.domain: this key is required"));
+    assert_true(has(&errors, false, "t.conf: xmpp.served_domains: this key is required"));
+    assert_true(has(&errors, false, "t.conf: xmpp.secret_file: expected this key"));
+    assert_int_equal(errors.count, 7);
+    config_errors_free(&errors);
+}
+
+// A value goes into a terminal and a log: it may be neither long nor control it.
+static void wrong_values_are_shown_harmlessly(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    char text[1024];
+    char tail[301];
+    memset(tail, 'x', 300);
+    tail[300] = '\0';
+    snprintf(text, sizeof(text), XMPP "log = { level = \"\\x1b[2J\n%s\"; };", tail);
+    assert_int_equal(load(text, &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "log.level = \"\\x1b[2J\\x0axxx"));
+    assert_true(strlen(errors.item[0].text) < 250);
+    config_errors_free(&errors);
+
+    static const char nul[] = XMPP "log = {\0 };";
+    assert_int_equal(config_load_text("t.conf", nul, sizeof(nul) - 1, &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "without NUL bytes"));
+    config_errors_free(&errors);
+}
+
+// ---- right values
+
+static void ten_lines_suffice(void **state)
+{
+    struct config config = {0};
+    load_right("xmpp = {\n"
+               "    domain = \"relay.example.org\";\n"
+               "    secret = \"" SECRET "\";\n"
+               "    served_domains = [ \"example.org\" ];\n"
+               "};\n",
+               &config);
+    assert_string_equal(config.xmpp.domain, "relay.example.org");
+    assert_string_equal(config.xmpp.server, "127.0.0.1");
+    assert_int_equal(config.xmpp.port, 5347);
+    assert_string_equal(config.xmpp.secret, SECRET);
+    assert_null(config.xmpp.secret_file);
+    assert_int_equal(config.xmpp.served_domains.count, 1);
+    assert_int_equal(config.relay.address[0].mode, CONFIG_ADDR_AUTO);
+    assert_int_equal(config.relay.address[1].mode, CONFIG_ADDR_AUTO);
+    assert_int_equal(config.relay.ports.min, 50000);
+    assert_int_equal(config.relay.ports.max, 50999);
+    assert_int_equal(config.relay.policy, CONFIG_POLICY_FALLBACK);
+    assert_int_equal(config.relay.allow_peers.count, 0);
+    assert_int_equal(config.limits.ring_timeout, 180 * USEC_PER_SEC);
+    assert_int_equal(config.limits.call_duration, 0);
+    assert_int_equal(config.stats.listen.port, 8791);
+    assert_int_equal(config.log.level, LOG_LEVEL_INFO);
+    config_free(&config);
+}
+
+#define EVERYTHING                                                                                 \
+    "xmpp = { domain = \"relay.example.org\"; server = \"::1\"; port = 1; secret = \"***\";\n"     \
+    "  served_domains = ( \"example.org\", \"xn--nxasmq6b.example\" ); };\n"                       \
+    "relay = { address4 = \"192.0.2.1\"; address6 = \"2001:db8::1\"; advertise4 = \"9.9.9.9\";\n"  \
+    "  advertise6 = \"2620:fe::9\"; ports = \"1024-65535\"; policy = \"relay-only\";\n"            \
+    "  workers = 256; allow_peers = [ \"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7\" ];\n"            \
+    "  quarantine = \"1500 ms\"; };\n"                                                             \
+    "limits = { calls = 1; calls_per_user = 0; new_calls_per_minute = 1000000;\n"                  \
+    "  bandwidth_per_call = \"1500 kbit/s\"; stanza_candidates = 1; proposal_timeout = \"1 h\";\n" \
+    "  ring_timeout=\"90s\"; answer_timeout = \"5 min\"; media_timeout = \"none\";\n"              \
+    "  call_duration = \"720 h\"; learning_window = \"100 ms\"; };\n"                              \
+    "stats : { listen = \"[::1]:1\"; }\n"                                                          \
+    "log = { level = \"debug\"; target = \"stderr\"; };"
+
+static char *printed(const struct config *config)
+{
+    struct buf out = {0};
+    config_print(config, &out);
+    char *text = buf_take(&out);
+    assert_non_null(text);
+    return text;
+}
+
+static void every_key_is_read_and_printed(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    assert_int_equal(load(EVERYTHING, &config, &errors), 0);
+    assert_true(has(&errors, true, "the secret is short"));
+    config_errors_free(&errors);
+    assert_string_equal(config.xmpp.served_domains.item[1], "xn--nxasmq6b.example");
+    assert_int_equal(config.relay.advertise[0].addr.ip[0], 9);
+    assert_int_equal(config.relay.allow_peers.item[2].bits, 32);
+    assert_int_equal(config.relay.quarantine, 1500 * USEC_PER_MSEC);
+    assert_int_equal(config.limits.bandwidth_per_call, 1500000);
+    assert_int_equal(config.limits.ring_timeout, 90 * USEC_PER_SEC);
+    assert_int_equal(config.limits.call_duration, 720 * 3600 * USEC_PER_SEC);
+    assert_int_equal(config.stats.listen.family, FAMILY_V6);
+    assert_int_equal(config.log.target, LOG_TARGET_STDERR);
+
+    char *first = printed(&config);
+    assert_null(strstr(first, "\"auto\"")); // no key is left at its default
+    config_free(&config);
+    assert_int_equal(load(first, &config, &errors), 0); // what is printed can be read
+    char *second = printed(&config);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+static void the_secret_is_never_shown(void **state)
+{
+    struct config config = {0};
+    load_right(XMPP, &config);
+    char *text = printed(&config);
+    assert_null(strstr(text, SECRET));
+    assert_non_null(strstr(text, "secret = \"***\";"));
+    free(text);
+    config_free(&config);
+}
+
+static void figures_belong_on_loopback(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    assert_int_equal(load(XMPP "stats = { listen = \"0.0.0.0:80\"; };", &config, &errors), 0);
+    assert_true(has(&errors, true, "t.conf:2: stats.listen = \"0.0.0.0:80\": whoever reaches"));
+    config_errors_free(&errors);
+    config_free(&config);
+    load_right(XMPP "stats = { listen = \"off\"; };", &config);
+    assert_int_equal(config.stats.listen.family, FAMILY_NONE);
+    config_free(&config);
+}
+
+static void workers_never_starve(void **state)
+{
+    struct config config = {0};
+    load_right(XMPP, &config);
+    assert_int_equal(config_workers(&config, 8), 8);
+    assert_int_equal(config_workers(&config, 128), 62); // 1,000 ports
+    config_free(&config);
+    load_right(XMPP "relay = { ports = \"50000-50007\"; };", &config);
+    assert_int_equal(config_workers(&config, 8), 1);
+    config_free(&config);
+    load_right(XMPP "relay = { workers = 2; ports = \"50000-50031\"; };", &config);
+    assert_int_equal(config_workers(&config, 8), 2);
+    config_free(&config);
+}
+
+// ---- addresses in the end
+
+static int find_both(enum family family, struct addr *ret_addr)
+{
+    return addr_parse_ip(family == FAMILY_V4 ? "192.168.1.2" : "2620:fe::9", 0, ret_addr);
+}
+
+static int find_v4(enum family family, struct addr *ret_addr)
+{
+    return family == FAMILY_V4 ? addr_parse_ip("9.9.9.9", 0, ret_addr) : -ENETUNREACH;
+}
+
+static int find_none(enum family family, struct addr *ret_addr)
+{
+    return -ENETUNREACH;
+}
+
+static void automatic_addresses_are_found(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    load_right(XMPP, &config);
+    assert_int_equal(config_resolve_addresses(&config, find_both, &errors), 0);
+    assert_int_equal(config.relay.address[0].addr.ip[0], 192);
+    assert_int_equal(config.relay.advertise[0].addr.ip[0], 192);
+    assert_int_equal(config.relay.advertise[1].addr.family, FAMILY_V6);
+    assert_true(has(&errors, true, "relay.advertise4: clients are told 192.168.1.2, which cannot"));
+    assert_int_equal(errors.count, 1);
+    config_errors_free(&errors);
+    config_free(&config);
+
+    load_right(XMPP "relay = { advertise4 = \"9.9.9.9\"; address6 = \"none\"; };", &config);
+    assert_int_equal(config_resolve_addresses(&config, find_both, &errors), 0);
+    assert_int_equal(config.relay.address[0].addr.ip[0], 192);
+    assert_int_equal(config.relay.advertise[0].addr.ip[0], 9);
+    assert_int_equal(config.relay.address[1].addr.family, FAMILY_NONE);
+    assert_int_equal(errors.count, 0);
+    config_free(&config);
+}
+
+static void missing_addresses_are_errors(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    load_right(XMPP, &config);
+    assert_int_equal(config_resolve_addresses(&config, find_none, &errors), -EINVAL);
+    assert_true(has(&errors, false, "no route to the world"));
+    config_errors_free(&errors);
+    config_free(&config);
+
+    load_right(XMPP "relay = { advertise6 = \"2620:fe::9\"; };", &config);
+    assert_int_equal(config_resolve_addresses(&config, find_v4, &errors), -EINVAL);
+    assert_true(has(&errors, false, "relay.address6 = \"auto\": no address was found"));
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+// ---- files
+
+struct place {
+    char directory[64];
+    char path[128];
+};
+
+static const char *in_place(struct place *place, const char *name)
+{
+    snprintf(place->path, sizeof(place->path), "%s/%s", place->directory, name);
+    return place->path;
+}
+
+static const char *put_file(struct place *place, const char *name, const char *text, size_t len)
+{
+    FILE *f = fopen(in_place(place, name), "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    fclose(f);
+    assert_int_equal(chmod(place->path, 0600), 0);
+    return place->path;
+}
+
+static int set_up(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    strcpy(place->directory, "/tmp/test_config.XXXXXX");
+    *state = place;
+    unsetenv("CREDENTIALS_DIRECTORY");
+    return mkdtemp(place->directory) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = {"a.conf", "b.conf", "secret", "component-secret"};
+    struct place *place = *state;
+    unsetenv("CREDENTIALS_DIRECTORY");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unlink(in_place(place, names[i]));
+    int r = rmdir(place->directory);
+    free(place);
+    return r;
+}
+
+// Loads a configuration whose secret stands in the file 'secret'.
+static int load_secret(struct place *place, struct config *ret_config, struct config_errors *errors)
+{
+    char text[512];
+    snprintf(text, sizeof(text),
+             "xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
+             "secret_file = \"%s/secret\"; };",
+             place->directory);
+    return load(text, ret_config, errors);
+}
+
+static void secret_files_are_read(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    put_file(*state, "secret", SECRET "\r\n", sizeof(SECRET) + 1); // newline and all
+    assert_int_equal(load_secret(*state, &config, &errors), 0);
+    assert_int_equal(errors.count, 0);
+    assert_string_equal(config.xmpp.secret, SECRET);
+    assert_non_null(config.xmpp.secret_file);
+    char *text = printed(&config);
+    assert_non_null(strstr(text, "/secret\";"));
+    assert_null(strstr(text, "secret ="));
+    assert_null(strstr(text, SECRET));
+    free(text);
+    config_free(&config);
+}
+
+static void secret_files_are_worth_a_warning(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    chmod(put_file(*state, "secret", "short\n", 6), 0644);
+    assert_int_equal(load_secret(*state, &config, &errors), 0);
+    assert_true(has(&errors, true, "open to every user of this machine (mode 0644)"));
+    assert_true(has(&errors, true, "the secret is short: expected 16 bytes or more"));
+    assert_int_equal(errors.warnings, 2);
+    assert_int_equal(errors.count, 2);
+    assert_string_equal(config.xmpp.secret, "short");
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+static void bad_secret_files_are_errors(void **state)
+{
+    static const struct {
+        const char *data;
+        size_t len;
+        const char *error;
+    } bad[] = {
+        {"", 0, "the file is empty: expected the secret"},
+        {"\n\n", 2, "the file is empty: expected the secret"},
+        {"one\ntwo\n", 8, "expected one line of text in the file"},
+        {"one\0two\n", 8, "expected one line of text in the file"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct config config = {0};
+        struct config_errors errors = {0};
+        put_file(*state, "secret", bad[i].data, bad[i].len);
+        assert_int_equal(load_secret(*state, &config, &errors), -EINVAL);
+        assert_true(has(&errors, false, bad[i].error));
+        assert_int_equal(errors.count, 1);
+        config_errors_free(&errors);
+    }
+}
+
+static void unreadable_secret_files_are_explained(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    struct place *place = *state;
+    assert_int_equal(load_secret(place, &config, &errors), -EINVAL);
+    assert_true(
+        has(&errors, false, "/secret: No such file or directory (this process runs as uid"));
+    config_errors_free(&errors);
+
+    put_file(place, "secret", SECRET, strlen(SECRET));
+    chmod(place->path, 0000);
+    chmod(place->directory, 0711);
+    bool root = geteuid() == 0;
+    if (root) // root reads everything
+        assert_int_equal(seteuid(65534), 0);
+    int r = load_secret(place, &config, &errors);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    char expected[160];
+    snprintf(expected, sizeof(expected),
+             "belongs to uid %u, gid %u, mode 0000; this process runs as"
+             " uid %u",
+             (unsigned)geteuid(), (unsigned)getegid(), root ? 65534 : (unsigned)geteuid());
+    assert_int_equal(r, -EINVAL);
+    assert_true(has(&errors, false, "t.conf:2: xmpp.secret_file = \"/tmp/"));
+    assert_true(has(&errors, false, "cannot be read: Permission denied"));
+    assert_true(has(&errors, false, expected));
+    config_errors_free(&errors);
+}
+
+static void the_credential_is_the_default_secret(void **state)
+{
+    struct config config = {0};
+    struct place *place = *state;
+    put_file(place, "component-secret", SECRET "\n", sizeof(SECRET));
+    setenv("CREDENTIALS_DIRECTORY", place->directory, 1);
+    load_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
+               &config);
+    assert_string_equal(config.xmpp.secret, SECRET);
+    config_free(&config);
+    load_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
+               "secret = \"fedcba9876543210\"; };", // what the file says comes first
+               &config);
+    assert_string_equal(config.xmpp.secret, "fedcba9876543210");
+    config_free(&config);
+}
+
+static void files_include_files(void **state)
+{
+    static const char a[] = "# the first line\n@include \"b.conf\"\nlimits = {\n calls = -1; };";
+    static const char b[] = XMPP "\n\nlog = { levle = 1; };";
+    struct config config = {0};
+    struct config_errors errors = {0};
+    struct place *place = *state;
+    put_file(place, "b.conf", b, strlen(b));
+    put_file(place, "a.conf", a, strlen(a));
+    assert_int_equal(config_load(place->path, &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "/b.conf:4: log.levle: unknown key; did you mean log.level?"));
+    assert_true(has(&errors, false, "/a.conf:4: limits.calls = -1"));
+    assert_int_equal(errors.count, 2);
+    config_errors_free(&errors);
+}
+
+static void includes_fail_with_a_reason(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *error;
+    } bad[] = {
+        {"\n@include \"nothing.conf\"\n", "a.conf:2: @include \"nothing.conf\": /tmp/"},
+        {"\n@include \"nothing.conf\"\n", "cannot be read: No such file or directory"},
+        {"@include \"/tmp\"\n",
+         "a.conf:1: @include \"/tmp\": /tmp: cannot be read: Is a directory"},
+        {"@include \"/dev/zero\"\n", "cannot be read: not a regular file"},
+        {"@include \"a.conf\"\n", "expected at most 8 files that include one another"},
+        {"@include b.conf\n", "a.conf:1: @include: expected @include \"FILE\" alone in its line"},
+        {"@include \"b.conf\" xmpp\n", "a.conf:1: @include: expected @include \"FILE\" alone"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct config config = {0};
+        struct config_errors errors = {0};
+        const char *path = put_file(*state, "a.conf", bad[i].text, strlen(bad[i].text));
+        assert_int_equal(config_load(path, &config, &errors), -EINVAL);
+        assert_true(has(&errors, false, bad[i].error));
+        config_errors_free(&errors);
+    }
+}
+
+static void includes_in_texts_and_comments_are_none(void **state)
+{
+    static const char a[] = XMPP "/*\n@include \"nothing.conf\"\n*/\n"
+                                 "# \"\n"
+                                 "log = { level = \"\\\"\n@include \\\"/tmp\\\"\n\"; };";
+    struct config config = {0};
+    struct config_errors errors = {0};
+    assert_int_equal(config_load(put_file(*state, "a.conf", a, strlen(a)), &config, &errors),
+                     -EINVAL);
+    assert_true(has(&errors, false, "log.level = \"\\\"\\x0a@include"));
+    assert_int_equal(errors.count, 1);
+    config_errors_free(&errors);
+}
+
+static void unreadable_files_are_named(void **state)
+{
+    struct config config = {0};
+    struct config_errors errors = {0};
+    struct place *place = *state;
+    assert_int_equal(config_load(in_place(place, "a.conf"), &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "/a.conf: cannot be read: No such file or directory"));
+    config_errors_free(&errors);
+    assert_int_equal(config_load(place->directory, &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "cannot be read: Is a directory"));
+    config_errors_free(&errors);
+    assert_int_equal(config_load("/dev/zero", &config, &errors), -EINVAL);
+    assert_true(has(&errors, false, "/dev/zero: cannot be read: not a regular file"));
+    config_errors_free(&errors);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_error_is_explained),
+        cmocka_unit_test(all_errors_are_collected),
+        cmocka_unit_test(wrong_values_are_shown_harmlessly),
+        cmocka_unit_test(ten_lines_suffice),
+        cmocka_unit_test(every_key_is_read_and_printed),
+        cmocka_unit_test(the_secret_is_never_shown),
+        cmocka_unit_test(figures_belong_on_loopback),
+        cmocka_unit_test(workers_never_starve),
+        cmocka_unit_test(automatic_addresses_are_found),
+        cmocka_unit_test(missing_addresses_are_errors),
+        cmocka_unit_test_setup_teardown(secret_files_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(secret_files_are_worth_a_warning, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_secret_files_are_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unreadable_secret_files_are_explained, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_credential_is_the_default_secret, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_include_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(includes_fail_with_a_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(includes_in_texts_and_comments_are_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unreadable_files_are_named, set_up, tear_down),
+    };
+    unsetenv("CREDENTIALS_DIRECTORY");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
