@@ -88,7 +88,10 @@ class Stack:
         promise = Gst.Promise.new_with_change_func(
             lambda p, *_: self.loop.call_soon_threadsafe(done.set_result, p))
         self.bin.emit(name, *arguments, promise)
-        return (await asyncio.wait_for(done, 10)).get_reply()
+        reply = (await asyncio.wait_for(done, 10)).get_reply()
+        if reply and reply.has_field("error"):
+            raise RuntimeError(f"webrtcbin refuses {name}; GST_DEBUG=webrtcbin:4 tells why")
+        return reply
 
     async def _describe(self, kind):
         """Creates the offer or answer and makes it the local description."""

@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs what a purpose needs, from Debian 12 and, for 'test', from npm by the lock file:
+#   scripts/packages.sh build    compile the daemon and its tests
+#   scripts/packages.sh demo     run ./quickstart
+#   scripts/packages.sh test     run all tests
+# Several purposes may be given. Nothing happens when everything is there. No service is started.
+set -eu
+cd "$(dirname "$0")/.."
+
+build="build-essential cmake ninja-build pkg-config libevent-dev libstrophe-dev libssl-dev
+  libconfig-dev libsystemd-dev libjansson-dev libexpat1-dev libcmocka-dev"
+demo="iproute2 nftables procps prosody python3 python3-aiortc python3-slixmpp"
+test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
+  chromium ejabberd python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0
+  gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+policy=/usr/sbin/policy-rc.d # asked by package scripts before they start a service; 101 forbids it
+log=$(mktemp)
+made_policy=
+
+finish() {
+  [ -z "$made_policy" ] || rm -f "$policy"
+  rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM HUP
+
+fail() {
+  echo "packages.sh: $1: $(grep -E '^(E|npm (error|ERR!)):? ' "$log" | head -1)" >&2
+  exit 1
+}
+
+missing() { # those of the packages that are not installed
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+      echo "$package"
+  done
+}
+
+install_debian() {
+  [ $# -gt 0 ] || return 0
+  [ "$(id -u)" = 0 ] || { echo "packages.sh: must be root to install: $*" >&2; exit 1; }
+  echo "installing $# packages" >&2
+  if [ ! -e "$policy" ]; then
+    made_policy=yes
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -q update >"$log" 2>&1 || fail "apt-get update failed"
+  apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >"$log" 2>&1 ||
+    fail "apt-get install failed"
+}
+
+install_npm() {
+  done=tests/e2e/node/node_modules/.package-lock.json
+  [ ! "$done" -nt tests/e2e/node/package-lock.json ] || return 0
+  echo "installing npm packages" >&2
+  npm --prefix tests/e2e/node ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1 ||
+    fail "npm ci failed"
+  touch "$done"
+}
+
+wanted= npm=
+for purpose in "$@"; do
+  case $purpose in
+  build) wanted="$wanted $build" ;;
+  demo) wanted="$wanted $demo" ;;
+  test)
+    wanted="$wanted $test" npm=yes
+    command -v node >/dev/null || wanted="$wanted nodejs"
+    command -v npm >/dev/null || wanted="$wanted npm"
+    ;;
+  *)
+    echo "usage: scripts/packages.sh build|demo|test..." >&2
+    exit 2
+    ;;
+  esac
+done
+# shellcheck disable=SC2046,SC2086 # words are meant
+install_debian $(missing $wanted)
+[ -z "$npm" ] || install_npm

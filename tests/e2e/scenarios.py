@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: ISC
+"""Calls end to end, each with real stacks in a lab of its own. A scenario returns its figures, or
+raises; `run` prints them as one JSON line.
+"""
+
+import re
+import time
+
+from lab.call import Call, Failure, require
+from lab.lab import (ALICE, ALICE2, BOB, NAT_A, NAT_A2, NAT_A_NEW, NAT_B, SERVER4, Lab,
+                     through_relay)
+from lab.network import wait_for
+from lab.servers import Ejabberd
+from lab.stranger import Stranger, Wiretap
+
+SCENARIOS = {}
+BOTH = ["audio", "video"]
+AUDIO = ["audio"]
+ROAMING_LIMIT_MS = 2000
+
+
+def scenario(**options):
+    """Registers a function as a scenario; options are those of the lab."""
+    def register(function):
+        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
+        return function
+    return register
+
+
+def run(name, daemon, logs=None):
+    function, options = SCENARIOS[name]
+    with Lab(daemon, logs=logs, **options) as lab:
+        return function(lab)
+
+
+def carry(lab, a, b, kinds, seconds=3, **options):
+    """A call that the relay must carry; returns it and its figures."""
+    call = Call(lab, a, b, kinds).connect().place(**options)
+    call.keep_flowing(seconds)
+    view = call.carried()
+    return call, {**call.figures(), "relay_setup_ms": view["setup_ms"]}
+
+
+def ends(call, figures):
+    """Hangs up, and requires that the relay gives everything back."""
+    call.hangup()
+    wait_for("the relay closes the call's paths",
+             lambda: call.lab.daemon.metrics()["paths"] == 0, 5)
+    return figures
+
+
+# --- calls that must simply work ---
+
+@scenario()
+def bundle(lab):
+    """Audio and video in one bundle, Chromium to Chromium."""
+    call, figures = carry(lab, "chromium", "chromium", BOTH, seconds=5)
+    require(len(call.relay()["paths"]) == 1, "a bundle with rtcp-mux needs one path")
+    return ends(call, figures)
+
+
+@scenario()
+def two_components(lab):
+    """RTP and RTCP on two components, without rtcp-mux."""
+    call, figures = carry(lab, "plain", "plain", AUDIO)
+    require(len(call.relay()["paths"]) == 2, "two components need two paths")
+    reports = [stats["in"]["rtcp"]["packets"] for stats in call.stats()]
+    require(min(reports) >= 3, f"RTCP reports received: {reports}")
+    return ends(call, {**figures, "rtcp_received": reports})
+
+
+@scenario()
+def libwebrtc_to_aiortc(lab):
+    return ends(*carry(lab, "wrtc", "aiortc", BOTH))
+
+
+@scenario()
+def aiortc_to_libwebrtc(lab):
+    return ends(*carry(lab, "aiortc", "chromium", BOTH))
+
+
+@scenario()
+def libwebrtc_to_libnice(lab):
+    return ends(*carry(lab, "chromium", "libnice", BOTH))
+
+
+@scenario()
+def libnice_to_aiortc(lab):
+    return ends(*carry(lab, "libnice", "aiortc", BOTH))
+
+
+@scenario(server=Ejabberd)
+def ejabberd(lab):
+    """The same daemon on another server."""
+    return ends(*carry(lab, "wrtc", "aiortc", BOTH))
+
+
+@scenario(bob_on_ipv6=True)
+def ipv4_to_ipv6(lab):
+    """Alice has IPv4 only, Bob IPv6 only."""
+    call, figures = carry(lab, "wrtc", "wrtc", BOTH)
+    sides = {side: source["address"] for path in call.relay()["paths"]
+             for side in ("initiator", "responder")
+             for source in path[side]["sources"] if source["selected"]}
+    require(NAT_A in sides["initiator"], f"Alice's source is {sides['initiator']}")
+    require("2001:db8:72:" in sides["responder"], f"Bob's source is {sides['responder']}")
+    return ends(call, {**figures, "sources": sides})
+
+
+@scenario()
+def raw_udp(lab):
+    """Raw UDP from the start, plain RTP by GStreamer."""
+    call, figures = carry(lab, "gstreamer-raw", "gstreamer-raw", AUDIO, seconds=6)
+    reports = [stats["in"]["rtcp"]["packets"] for stats in call.stats()]
+    require(min(reports) >= 1, f"RTCP reports received: {reports}")
+    return ends(call, {**figures, "rtcp_received": reports})
+
+
+# --- what the policies promise ---
+
+@scenario(policy="relay-only")
+def relay_only(lab):
+    """Neither side learns an address of the other."""
+    call, figures = carry(lab, "chromium", "wrtc", BOTH)
+    call.hangup()
+    for client, secret in ((call.alice, (BOB, NAT_B)), (call.bob, (ALICE, NAT_A))):
+        for direction, stanza in client.ask("stanzas"):
+            for address in secret:
+                require(direction == "out" or address not in stanza,
+                        f"{client.user} was told {address}: {stanza}")
+        own = [s for d, s in client.ask("stanzas") if d == "out" and ALICE[:8] in s]
+        require(own, f"{client.user} did not offer an address that could have been told")
+    return figures
+
+
+@scenario(same_lan=True)
+def direct_path(lab):
+    """Both on one LAN: the direct path wins, and the relay carries nothing."""
+    call = Call(lab, "chromium", "wrtc", BOTH).connect().place()
+    call.keep_flowing(6)
+    view = call.relay()
+    media = sum(path[side]["media_packets_in"] for path in view["paths"]
+                for side in ("initiator", "responder"))
+    require(media == 0, f"the relay carried {media} packets of media")
+    require(view["verdict"].startswith(("direct path won", "neither side reached the relay")),
+            f"the relay's verdict: {view['verdict']}")
+    return ends(call, {**call.figures(), "relay_media_packets": media, "verdict": view["verdict"]})
+
+
+# --- changes in mid-call ---
+
+@scenario()
+def ice_restart(lab):
+    """New credentials in mid-call, twice, on the same relay ports."""
+    call, figures = carry(lab, "chromium", "wrtc", BOTH)
+    ports = [path["initiator"]["ports"] for path in call.relay()["paths"]]
+
+    def credentials():
+        return {match for direction, stanza in call.bob.ask("stanzas") if direction == "in"
+                for match in re.findall(r'ufrag="([^"]+)"', stanza)}
+
+    for restart in (1, 2):
+        known = credentials()
+        call.alice.ask("restart")
+        wait_for("Bob learns of new credentials", lambda: credentials() - known, 5)
+        call.keep_flowing(3)
+    after = [path["initiator"]["ports"] for path in call.carried()["paths"]]
+    require(ports == after, f"ports before {ports}, after {after}")
+    return ends(call, {**figures, "restarts": restart, "credentials_seen": len(credentials())})
+
+
+def _roamed(call, figures, gaps, address):
+    require(max(gaps.values()) <= ROAMING_LIMIT_MS, f"media resumed after {gaps} ms")
+    call.keep_flowing(2)
+    sources = [s["address"] for path in call.carried()["paths"]
+               for s in path["initiator"]["sources"] if s["selected"]]
+    require(all(address in source for source in sources),
+            f"Alice is at {address}, the relay sends to {sources}")
+    return ends(call, {**figures, "resumed_ms": gaps})
+
+
+@scenario(two_uplinks=True)
+def roam_uplink(lab):
+    """Alice's first interface goes down; she goes on by the second, behind another NAT."""
+    call, figures = carry(lab, "plain", "plain", AUDIO)
+    lab.network.ip("alice", "link", "set", "eth0", "down")
+    roaming = call.alice.post("roam", address=ALICE2)
+    gaps = call.resumes_within(10)
+    call.alice.take(roaming)
+    return _roamed(call, figures, gaps, NAT_A2)
+
+
+@scenario(two_uplinks=True)
+def roam_chromium(lab):
+    """The same with a browser, which finds out by itself."""
+    call, figures = carry(lab, "chromium", "wrtc", AUDIO)
+    lab.network.ip("alice", "link", "set", "eth0", "down")
+    gaps = call.resumes_within(15)
+    return _roamed(call, figures, gaps, NAT_A2)
+
+
+@scenario()
+def roam_rebinding(lab):
+    """Alice's NAT gets another address and forgets its mappings; she does not even know."""
+    call, figures = carry(lab, "chromium", "wrtc", AUDIO)
+    lab.network.readdress("nata", NAT_A, NAT_A_NEW)
+    gaps = call.resumes_within(15)
+    return _roamed(call, figures, gaps, NAT_A_NEW)
+
+
+@scenario()
+def transport_replace(lab):
+    """From ICE-UDP to raw UDP and back in mid-call."""
+    call, figures = carry(lab, "plain", "plain", AUDIO)
+    modes = []
+    for transport in ("raw", "ice"):
+        call.alice.ask("replace", transport=transport)
+        call.keep_flowing(3)
+        modes.append(sorted({path["mode"] for path in call.carried()["paths"]}))
+    require(modes == [["raw"], ["ice"]], f"modes of the paths after each replacement: {modes}")
+    gaps = {user: s["in"]["audio"]["gap_ms"] for user, s in zip(("alice", "bob"), call.stats())}
+    require(max(gaps.values()) < 1000, f"longest gaps: {gaps} ms")
+    return ends(call, {**figures, **call.figures(), "setup_ms": figures["setup_ms"],
+                       "longest_gap_ms": gaps})
+
+
+@scenario()
+def server_restart(lab):
+    """Prosody restarts in mid-call: the media do not stop, and a new call works afterwards."""
+    call, figures = carry(lab, "wrtc", "wrtc", BOTH)
+    lab.server.stop()
+    wait_for("the daemon notices", lambda: not lab.daemon.is_up(), 5)
+    call.keep_flowing(3)
+    start = time.monotonic()
+    lab.server.start()
+    wait_for("the daemon is back", lab.daemon.is_up, 30)
+    back_ms = round((time.monotonic() - start) * 1000)
+    call.keep_flowing(2)
+    call.carried()
+    call.connect().place()
+    call.keep_flowing(2)
+    call.carried()
+    call.hangup()
+    return {**figures, "reconnected_ms": back_ms, "second_setup_ms": call.setup_ms}
+
+
+@scenario()
+def shutdown(lab):
+    """SIGTERM: both sides are told that the call is gone, and the daemon ends well."""
+    call, figures = carry(lab, "wrtc", "aiortc", AUDIO)
+    status = lab.daemon.stop()
+    require(status == 0, f"the daemon ended with status {status}")
+    reasons = [wait_for("both sides learn that the call ended",
+                        lambda c=client: c.ask("stats")["ended"], 5) for client in call.both]
+    require(reasons == ["gone", "gone"], f"reasons told: {reasons}")
+    return figures
+
+
+# --- strangers ---
+
+@scenario(attacker=True)
+def strangers(lab):
+    """Everything that a stranger can do with captured checks, RTP and DTLS: the call is unharmed,
+    nothing comes back to him, and all of it is counted by reason."""
+    call, figures = carry(lab, "plain", "plain", AUDIO)
+    tap, stranger = Wiretap(lab.network), Stranger(lab.network)
+    before, sources = lab.daemon.drops(), _selected(call)
+    checking = call.alice.post("checks", count=1)
+    port, check = tap.next_check()
+    stranger.send(port, check)  # at once
+    call.alice.take(checking)
+    for _ in range(20):
+        stranger.forge(port, check)
+    call.alice.ask("checks", count=150)  # on each of two components
+    stranger.send(port, check)  # 300 checks later
+    ports = [int(p.rsplit(":", 1)[1]) for path in call.relay()["paths"]
+             for side in ("initiator", "responder") for p in path[side]["ports"]]
+    for target in ports:
+        stranger.media(target)
+        stranger.dtls_hello(target)
+    stranger.spray()
+    call.keep_flowing(2, least=90)
+    came_back = stranger.received()
+    after = lab.daemon.drops()
+    drops = {reason: after[reason] - before[reason] for reason in after
+             if after[reason] != before[reason]}
+    require(came_back == 0, f"the stranger received {came_back} datagrams")
+    require(_selected(call) == sources, "the stranger moved a path")
+    require(drops.get("replayed_check", 0) >= 2, f"replays counted: {drops}")
+    require(drops.get("bad_integrity", 0) >= 20, f"forgeries counted: {drops}")
+    require(drops.get("unproved_source", 0) >= 51 * len(ports), f"media counted: {drops}")
+    lost = [stats["in"]["audio"]["lost"] for stats in call.stats()]
+    require(max(lost) == 0, f"packets lost: {lost}")
+    return ends(call, {**figures, "stranger_received": came_back, "drops": drops})
+
+
+def _selected(call):
+    return [source["address"] for path in call.relay()["paths"]
+            for side in ("initiator", "responder")
+            for source in path[side]["sources"] if source["selected"]]
