@@ -170,6 +170,19 @@ static void counts_duplicates(void **state)
     assert_true(rtp_quality_lost(&q) == 0);
 }
 
+static void a_step_beyond_the_window_empties_it(void **state)
+{
+    for (unsigned step = 62; step <= 66; step++) {
+        struct rtp_quality q = {0};
+        see_range(&q, 100, 64);
+        see(&q, 163 + step);
+        for (unsigned i = 1; i < step; i++)
+            see(&q, 163 + i);
+        assert_true(q.duplicates == 0);
+        assert_true(rtp_quality_lost(&q) == 0);
+    }
+}
+
 static void the_first_was_overtaken(void **state)
 {
     struct rtp_quality q = {0};
@@ -385,6 +398,7 @@ int main(void)
         cmocka_unit_test(wraps_around),
         cmocka_unit_test(late_over_the_wrap),
         cmocka_unit_test(counts_duplicates),
+        cmocka_unit_test(a_step_beyond_the_window_empties_it),
         cmocka_unit_test(the_first_was_overtaken),
         cmocka_unit_test(steps_and_jumps),
         cmocka_unit_test(another_ssrc_begins_anew),

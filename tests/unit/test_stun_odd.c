@@ -102,15 +102,40 @@ static void after_integrity_only_fingerprint(void **state)
     assert_true(stun_check_integrity(&msg, KEY)); // as section 14.5 wants the length counted
 }
 
+// CRC-32 bit by bit, to make messages that are wrong in nothing but their order.
+static uint32_t crc32_of(const uint8_t *data, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < len * 8; i++) {
+        uint32_t bit = (crc ^ data[i / 8] >> i % 8) & 1;
+        crc = crc >> 1 ^ (bit ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
 static void fingerprint_must_be_last(void **state)
+{
+    for (uint8_t behind = 0; behind <= 4; behind += 4) {
+        uint8_t buf[64];
+        struct stun_msg msg;
+        struct writer w = stun_begin(buf, sizeof buf, STUN_REQUEST, STUN_BINDING, txid);
+        buf[3] = 8 + behind;
+        stun_put_u32(&w, STUN_FINGERPRINT, crc32_of(buf, STUN_HEADER_LEN) ^ 0x5354554e);
+        write_u32(&w, 0x80000000);
+        assert_int_equal(stun_decode(buf, 28u + behind, &msg), behind ? -EBADMSG : 0);
+    }
+}
+
+static void an_empty_key_proves_nothing(void **state)
 {
     uint8_t buf[64];
     struct stun_msg msg;
     struct writer w = stun_begin(buf, sizeof buf, STUN_REQUEST, STUN_BINDING, txid);
-    stun_finish(&w, NULL, 0, true);
-    write_u32(&w, 0x80000000);
-    int len = stun_finish(&w, NULL, 0, false);
-    assert_int_equal(stun_decode(buf, (size_t)len, &msg), -EBADMSG);
+    int len = stun_finish(&w, "", 0, false);
+    assert_int_equal(len, 44);
+    assert_int_equal(stun_decode(buf, (size_t)len, &msg), 0);
+    assert_true(stun_has(&msg, STUN_MESSAGE_INTEGRITY));
+    assert_false(stun_check_integrity(&msg, "", 0));
 }
 
 static void the_first_of_two_counts(void **state)
@@ -191,6 +216,7 @@ int main(void)
         cmocka_unit_test(attributes_stay_inside_the_message),
         cmocka_unit_test(after_integrity_only_fingerprint),
         cmocka_unit_test(fingerprint_must_be_last),
+        cmocka_unit_test(an_empty_key_proves_nothing),
         cmocka_unit_test(the_first_of_two_counts),
         cmocka_unit_test(unknown_attributes),
         cmocka_unit_test(odd_addresses),
