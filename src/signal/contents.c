@@ -20,7 +20,7 @@ static int order(struct session *session, struct order *order, enum order_kind k
 
 // ---- paths
 
-struct media_path *path_find(const struct signal *signal, uint64_t id)
+struct media_path *media_path_find(const struct signal *signal, uint64_t id)
 {
     struct map_node *n = map_first(&signal->paths, map_hash(&signal->paths, &id, sizeof id));
 

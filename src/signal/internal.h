@@ -258,7 +258,7 @@ struct content *content_find(struct session *session, const struct xml *element)
 // The transport that an element of this stanza speaks of: the pending one or the current.
 struct transport *content_transport(struct content *content, const struct xml *transport);
 // The bookkeeping of a path that the relay has opened or refused.
-struct media_path *path_find(const struct signal *signal, uint64_t id);
+struct media_path *media_path_find(const struct signal *signal, uint64_t id);
 void path_lost(struct signal *signal, struct media_path *path);
 // Gives back every path of a call that does not need them.
 void contents_close_paths(struct session *session);

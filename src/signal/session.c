@@ -539,7 +539,7 @@ void session_path_event(struct signal *signal, const struct relay_event *event, 
         session_free(session);
         return;
     }
-    path = path_find(signal, event->path);
+    path = media_path_find(signal, event->path);
     if (path)
         path_event(signal, path, event, now);
 }
