@@ -107,7 +107,7 @@ static uint32_t crc32_of(const uint8_t *data, size_t len)
 {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < len * 8; i++) {
-        uint32_t bit = (crc ^ data[i / 8] >> i % 8) & 1;
+        uint32_t bit = (crc ^ (uint32_t)data[i / 8] >> i % 8) & 1;
         crc = crc >> 1 ^ (bit ? 0xedb88320 : 0);
     }
     return ~crc;
