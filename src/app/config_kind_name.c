@@ -97,7 +97,7 @@ static int parse_secret(struct config_input *in, void *field)
 {
     const char *text = config_text_value(in->setting);
     size_t len = text ? strlen(text) : 0;
-    if (len < in->row->min || len > in->row->max)
+    if (!text || len < in->row->min || len > in->row->max)
         return config_wrong(in, NULL);
     return replace_text(field, text);
 }

@@ -76,9 +76,10 @@ const struct config_row config_rows[] = {
      .fallback = "\"same\"", .help = "The same for IPv6."},
     {KEY(relay, ports), .kind = &config_kind_ports, .min = 1024, .max = 65535,
      .fallback = "\"50000-50999\"",
-     .help =
-         "The range of UDP ports for calls; the firewall must let it in. A call takes two ports "
-         "(audio and video in one bundle) to eight and more."},
+     .help = "The range of UDP ports for calls; the firewall must let it in. A call takes two "
+             "ports per "
+             "address family where all its media share one path, and two more for each further "
+             "path."},
     {KEY(relay, policy), .kind = &config_kind_word, .words = policies, .fallback = "\"fallback\"",
      .reload = true,
      .help =

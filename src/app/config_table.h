@@ -30,7 +30,7 @@ struct config_row {
 extern const struct config_row config_rows[];
 extern const size_t config_row_count;
 
-#define CONFIG_PORTS_MIN        8  // the smallest range: two calls with two components
+#define CONFIG_PORTS_MIN        8  // the smallest range that is of use
 #define CONFIG_PORTS_PER_WORKER 16 // where there is more than one worker
 
 static inline const void *config_field(const struct config *config, const struct config_row *row)

@@ -201,38 +201,51 @@ static int add_data(struct config_text *text, struct scan *scan, const char *dat
     return r;
 }
 
+static int check_regular(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (S_ISDIR(st.st_mode))
+        return -EISDIR;
+    return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
+// Up to 'size' bytes; returns their number or -errno.
+static int read_all(int fd, char *data, size_t size)
+{
+    size_t len = 0;
+    while (len < size) {
+        ssize_t n = read(fd, data + len, size - len);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (int)len; // at most TEXT_MAX + 1
+}
+
 int config_read_whole(const char *path, size_t max, char **ret_data, size_t *ret_len)
 {
     // O_NONBLOCK: a FIFO must not hold us up before we know that it is one.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
-    struct stat st;
-    int r = fstat(fd, &st) < 0 ? -errno : 0;
-    if (r == 0 && !S_ISREG(st.st_mode))
-        r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-    char *data = r == 0 ? malloc(max + 2) : NULL;
-    if (r == 0 && !data)
-        r = -ENOMEM;
-    size_t len = 0;
-    while (r == 0 && len <= max) { // one byte more than allowed is asked for, to notice it
-        ssize_t n = read(fd, data + len, max + 1 - len);
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            r = -errno;
-        len += n > 0 ? (size_t)n : 0;
-    }
+    char *data = malloc(max + 2);
+    int n = data ? check_regular(fd) : -ENOMEM;
+    if (n == 0)
+        n = read_all(fd, data, max + 1); // one byte more than allowed, to notice it
     close(fd);
-    if (r == 0 && len > max)
-        r = -EFBIG;
-    if (r < 0) {
+    if (n > (int)max)
+        n = -EFBIG;
+    if (n < 0) {
         free(data);
-        return r;
+        return n;
     }
-    data[len] = '\0';
+    data[n] = '\0';
     *ret_data = data;
-    *ret_len = len;
+    *ret_len = (size_t)n;
     return 0;
 }
 
