@@ -6,7 +6,7 @@
 const XMPP = require('../node/node_modules/stanza');
 
 module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }) {
-  let client, session, ended, kindsToAnswer;
+  let client, session, kindsToAnswer, ended = null;
   const stanzas = [];
 
   function follow(next) {
@@ -26,6 +26,7 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
 
   function connect({ user, domain, server, resource }) {
     const jingle = { iceServers: [] };
+    const host = server.includes(':') ? `[${server}]` : server;
     if (PeerConnection) {
       Object.assign(jingle, {
         hasRTCPeerConnection: true, advertiseAudio: true, advertiseVideo: true,
@@ -34,7 +35,7 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     }
     client = XMPP.createClient({
       jid: `${user}@${domain}`, password: `${user}-pw`, resource, server: domain, jingle,
-      transports: { websocket: `ws://${server}:5280/xmpp-websocket`, bosh: false },
+      transports: { websocket: `ws://${host}:5280/xmpp-websocket`, bosh: false },
       autoReconnect: false, requireSecureTransport: false,
     });
     client.on('raw:incoming', xml => stanzas.push(['in', String(xml)]));

@@ -64,7 +64,7 @@ class JingleUser:
         jingle = self.jingle("session-terminate")
         element(element(jingle, JINGLE, "reason"), JINGLE, "success")
         self.ended = "success"
-        await self.send(jingle)
+        asyncio.ensure_future(self.send(jingle))  # the other side may be out of reach
 
     async def disconnect(self):
         await self.xmpp.disconnect()

@@ -87,6 +87,10 @@ class Call:
         self.alice.ask("hangup")
         wait_for("Bob learns that the call ended", lambda: self.bob.ask("stats")["ended"], 5)
 
+    def paths_closed(self):
+        wait_for("the relay closes the call's paths",
+                 lambda: self.lab.daemon.metrics()["paths"] == 0, 5)
+
     def relay(self):
         """The daemon's own view of this call, whole."""
         known = self.lab.daemon.json("/api/calls")

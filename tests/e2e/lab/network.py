@@ -144,7 +144,8 @@ class Network:
         self.ip(name, "route", "add", "default", "via", GATEWAY4)
         self.bridge(name, "lan")
         self.ip(name, "addr", "add", f"{lan4}.1/24", "dev", "lan")
-        self.sysctl(name, "net.ipv4.ip_forward=1")
+        # Forged or stray source addresses go nowhere (RFC 2827).
+        self.sysctl(name, "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1")
         self.run(name, "nft", "-f", "-", input=NAT_RULES.encode())
         if lan6:
             self.ip(name, "addr", "add", f"{lan6}::1/64", "dev", "lan", "nodad")

@@ -1,48 +1,14 @@
 # SPDX-License-Identifier: ISC
-"""A stranger on the same internet, and a wiretap at the relay that makes him strong: he gets copies
-of honest connectivity checks and may send them again from his own address."""
+"""A stranger on the same internet. With copies of honest connectivity checks (wiretap.py) he is as
+strong as a stranger can be who does not know the passwords of a call."""
 
 import secrets
 import socket
 import struct
-import time
+import zlib
 
 from .daemon import PORTS
 from .lab import SERVER4
-
-ETH_P_IP = 0x0800
-STUN_COOKIE = bytes.fromhex("2112a442")
-
-
-def _checks_in(frame):
-    """(relay port, datagram) when an Ethernet frame holds a Binding request to the relay."""
-    ip = frame[14:]
-    if len(ip) < 28 or ip[9] != socket.IPPROTO_UDP or ip[16:20] != socket.inet_aton(SERVER4):
-        return None
-    udp = ip[(ip[0] & 15) * 4:]
-    port, length = struct.unpack_from("!HH", udp, 2)
-    data = udp[8:length]
-    if port not in range(PORTS[0], PORTS[1] + 1) or data[:2] != b"\0\1" or data[4:8] != STUN_COOKIE:
-        return None
-    return port, data
-
-
-class Wiretap:
-    """Copies of all that passes the relay's interface from now on."""
-
-    def __init__(self, network):
-        self.socket = network.inside("srv", lambda: socket.socket(
-            socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP)))
-
-    def next_check(self, seconds=10):
-        """The next honest check to the relay: (port, datagram)."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.socket.settimeout(max(0.01, end - time.monotonic()))
-            found = _checks_in(self.socket.recv(65536))
-            if found:
-                return found
-        raise TimeoutError("no connectivity check was seen")
 
 
 class Stranger:
@@ -72,8 +38,10 @@ class Stranger:
 
     def forge(self, port, check):
         """A check of his own with a true USERNAME, but without knowing the password: everything but
-        the transaction id is copied, so MESSAGE-INTEGRITY is wrong."""
-        self.send(port, check[:8] + secrets.token_bytes(12) + check[20:])
+        the transaction id is copied, so MESSAGE-INTEGRITY is wrong. FINGERPRINT, which comes last and
+        needs no secret (RFC 8489 section 14.7), is made right."""
+        data = check[:8] + secrets.token_bytes(12) + check[20:-4]
+        self.send(port, data + struct.pack("!I", zlib.crc32(data[:-4]) ^ 0x5354554E))
 
     def media(self, port, count=50):
         """Packets that look like RTP."""
