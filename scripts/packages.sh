@@ -53,21 +53,24 @@ install_debian() {
 }
 
 install_npm() {
-  done=tests/e2e/node/node_modules/.package-lock.json
-  [ ! "$done" -nt tests/e2e/node/package-lock.json ] || return 0
+  lock=tests/e2e/node/package-lock.json
+  done=tests/e2e/node/node_modules/.installed # a copy of the lock file
+  ! cmp -s "$lock" "$done" || return 0
   echo "installing npm packages" >&2
   npm --prefix tests/e2e/node ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1 ||
     fail "npm ci failed"
-  touch "$done"
+  cp "$lock" "$done"
 }
 
-wanted= npm=
+wanted=
+npm=
 for purpose in "$@"; do
   case $purpose in
   build) wanted="$wanted $build" ;;
   demo) wanted="$wanted $demo" ;;
   test)
-    wanted="$wanted $test" npm=yes
+    wanted="$wanted $test"
+    npm=yes
     command -v node >/dev/null || wanted="$wanted nodejs"
     command -v npm >/dev/null || wanted="$wanted npm"
     ;;

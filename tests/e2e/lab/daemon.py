@@ -3,6 +3,7 @@
 
 import http.client
 import json
+import os
 
 from .servers import DOMAIN, RELAY, SECRET
 
@@ -35,8 +36,9 @@ class Daemon:
         self.program = program
         self.process = None
         self.config = f"{directory}/jingle-relayd.conf"
-        with open(f"{directory}/secret", "w", encoding="utf-8") as file:
-            file.write(SECRET + "\n")
+        secret = os.open(f"{directory}/secret", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(secret, SECRET.encode())
+        os.close(secret)
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
@@ -47,8 +49,8 @@ class Daemon:
                                           log="jingle-relayd")
 
     def stop(self):
-        """Asks it to end; returns its exit status."""
-        return self.network.stop(self.process)
+        """Asks it to end, if it has not; returns its exit status."""
+        return self.network.stop(self.process, patience=20)
 
     def get(self, path):
         """One GET to the statistics: (status, text)."""

@@ -8,7 +8,7 @@ import tempfile
 from .client import Client
 from .daemon import Daemon
 from .network import Network, wait_for
-from .servers import RELAY, Ejabberd, Prosody
+from .servers import RELAY, Prosody
 
 SERVER4, SERVER6 = "203.0.113.10", "2001:db8:1::10"
 ATTACKER4 = "203.0.113.66"
