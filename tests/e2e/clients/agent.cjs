@@ -41,7 +41,7 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     client.on('raw:incoming', xml => stanzas.push(['in', String(xml)]));
     client.on('raw:outgoing', xml => stanzas.push(['out', String(xml)]));
     client.on('jingle:incoming', incoming => answer(incoming).catch(e => { ended = String(e); }));
-    client.on('jingle:terminated', (_, reason) => { ended = (reason && reason.condition) || 'end'; });
+    client.on('jingle:terminated', (_, reason) => { ended ||= (reason && reason.condition) || 'end'; });
     return new Promise((resolve, reject) => {
       client.on('session:started', () => { client.sendPresence(); resolve({ jid: client.jid }); });
       client.on('auth:failed', () => reject(new Error('authentication failed')));
