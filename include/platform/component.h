@@ -3,8 +3,9 @@
 // loop without polling. It reconnects by itself, with back-off and jitter; stream errors that only
 // an operator can mend (conflict, host-unknown, not-authorized) are named and retried slowly.
 //
-// This is the only file that knows libstrophe: stanzas come and go as struct xml, with
-// 'jabber:client' in place of the component's namespace.
+// Only src/platform/component*.c know libstrophe: stanzas come and go as struct xml, with
+// 'jabber:client' in place of the component's namespace. A stanza of more than 4,000 elements, 64
+// levels or 64 attributes arrives without what is below its root.
 #pragma once
 
 #include "codec/xml.h"
@@ -33,12 +34,15 @@ struct component_handler {
     void (*state)(void *ctx, enum component_state state);
 };
 
-// Starts connecting at once. 'config' is copied. Returns 0 or -errno.
+// Starts connecting at once; the handler hears of the first change of state, COMPONENT_CONNECTING
+// being the one it begins with. Nothing is called from within. 'config' is copied. 'dns' may be
+// NULL if the server is an IP literal. Returns 0 or -errno.
 int component_new(struct event_base *base, struct evdns_base *dns,
                   const struct component_config *config, const struct component_handler *handler,
                   struct component **ret_component);
 // Closes the stream in order when it is up (what was queued is written first, waiting 'flush_usec'
-// at most).
+// at most). Blocks for that time at most; the handler is not called any more. Not from within the
+// handler.
 void component_free(struct component *component, uint64_t flush_usec);
 // Queues a stanza; it must have 'from' and 'to'. Returns 0, -ENOTCONN, -ENOBUFS (the peer does not
 // read), -ENOMEM or -EINVAL.
