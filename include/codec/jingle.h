@@ -92,6 +92,10 @@ int jingle_candidate_addr(const struct xml *candidate, struct addr *ret_addr);
 // Its component: 1..256, 1 when the attribute is missing, 0 when it is no such number.
 unsigned jingle_candidate_component(const struct xml *candidate);
 
-// Writes what is missing in a candidate that a client sent (id, generation, network) and turns a
-// foundation that is no number of 10 digits or fewer into one. 0 or -ENOMEM.
+// Writes what is missing in a candidate that a client sent, but for its address, turns a foundation
+// that is no number of 10 digits or fewer into one, and spells rel-port right. 0 or -ENOMEM.
 int jingle_complete_candidate(struct xml *candidate, unsigned generation);
+
+// Whether the element tells a transport address of a client: a candidate of any transport, or
+// anything else with an attribute for one.
+bool jingle_tells_address(const struct xml *x);

@@ -7,7 +7,7 @@
 //     SETUP -> RINGING -> ACTIVE -> ENDED, and from each of them straight to ENDED.
 // Timeouts: 'setup' from opening until the callee was asked; 'ring' from then until the answer;
 // 'media' once packets were carried and then none pass on any path, 'idle' if none ever
-// passed; 'duration' over all.
+// passed; 'duration' over all. After 'media' or 'idle', call_silent() starts the same wait anew.
 #pragma once
 
 #include "base/bucket.h"

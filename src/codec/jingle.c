@@ -139,22 +139,67 @@ static uint32_t fold(const char *text)
     return h;
 }
 
+// RFC 8445 section 5.1.2.1, with one local preference for all.
+static uint32_t usual_priority(const char *type, unsigned component)
+{
+    unsigned preference = strcmp(type, "host") == 0    ? 126
+                          : strcmp(type, "prflx") == 0 ? 110
+                          : strcmp(type, "srflx") == 0 ? 100
+                                                       : 0;
+
+    return preference << 24 | 65535u << 8 | (256 - component);
+}
+
+static int complete_number(struct xml *candidate, const char *name, uint32_t value)
+{
+    return xml_attr(candidate, name) ? 0 : xml_setf(candidate, name, "%u", value);
+}
+
+static int complete_text(struct xml *candidate, const char *name, const char *value)
+{
+    return xml_attr(candidate, name) ? 0 : xml_set(candidate, name, value);
+}
+
 int jingle_complete_candidate(struct xml *candidate, unsigned generation)
 {
-    const char *foundation = xml_attr(candidate, "foundation");
+    const char *ip = xml_attr(candidate, "ip"), *port = xml_attr(candidate, "port");
+    const char *type = xml_attr(candidate, "type"), *foundation = xml_attr(candidate, "foundation");
+    const char *rel_port = xml_attr(candidate, "rel_port"); // Monal's spelling
+    const char *protocol = xml_attr(candidate, "protocol");
+    unsigned component = jingle_candidate_component(candidate);
     int r = 0;
 
-    if (!xml_attr(candidate, "generation"))
-        r |= xml_setf(candidate, "generation", "%u", generation);
-    if (!xml_attr(candidate, "network"))
-        r |= xml_set(candidate, "network", "0");
-    if (!xml_attr(candidate, "id")) {
-        const char *ip = xml_attr(candidate, "ip"), *port = xml_attr(candidate, "port");
-
-        // Unique as long as address and port are: one id per candidate (XEP-0176 section 13).
-        r |= xml_setf(candidate, "id", "c%08x%s", fold(ip ? ip : ""), port ? port : "");
-    }
-    if (foundation && decimal(foundation) < 0)
+    if (!type)
+        type = "host";
+    // Two candidates have one foundation when type and base are one (RFC 8445 section 5.1.1.3).
+    if (!foundation)
+        r |= xml_setf(candidate, "foundation", "%u", fold(ip ? ip : "") ^ fold(type));
+    else if (decimal(foundation) < 0)
         r |= xml_setf(candidate, "foundation", "%u", fold(foundation));
+    // Unique as long as component, protocol, address and port are together (XEP-0176 section 5.3).
+    if (!xml_attr(candidate, "id"))
+        r |= xml_setf(candidate, "id", "c%u-%.3s-%08x-%.5s", component, protocol ? protocol : "udp",
+                      fold(ip ? ip : ""), port ? port : "");
+    if (rel_port)
+        r |= complete_text(candidate, "rel-port", rel_port);
+    r |= complete_number(candidate, "component", 1);
+    r |= complete_number(candidate, "generation", generation);
+    r |= complete_number(candidate, "network", 0);
+    r |= complete_number(candidate, "priority", usual_priority(type, component ? component : 1));
+    r |= complete_text(candidate, "protocol", "udp");
+    r |= complete_text(candidate, "type", type);
     return r ? -ENOMEM : 0;
+}
+
+bool jingle_tells_address(const struct xml *x)
+{
+    static const char *const attributes[] = {"ip", "address", "host", "rel-addr"};
+
+    if (strcmp(x->name, "candidate") == 0 || strcmp(x->name, "remote-candidate") == 0)
+        return true;
+    for (size_t i = 0; i < sizeof attributes / sizeof attributes[0]; i++) {
+        if (xml_attr(x, attributes[i]))
+            return true;
+    }
+    return false;
 }

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_IDLE (2 * 60 * USEC_PER_SEC) // an idle user's allowance is full again long before this
+#define USER_IDLE (2 * 60 * USEC_PER_SEC) // after a turn the allowance is full again long before
 
 struct call_user { // owned by calls.users
     struct map_node node;
     struct bucket turns;
-    struct timer idle;
-    struct calls *calls;
-    unsigned count;
+    struct timer idle; // armed while it has no call
+    usec_t last_turn;
+    unsigned count; // of calls
     size_t len;
     char name[];
 };
@@ -108,6 +108,7 @@ static void state_expired(struct timer *timer, void *ctx, usec_t now)
     struct calls *calls = ctx;
     struct call *call = container_of(timer, struct call, timer);
 
+    call->silent_since = 0;
     calls->expired(calls->ctx, call, state_timeout(call), now);
 }
 
@@ -150,7 +151,7 @@ static struct call_user *user_get(struct calls *calls, const char *name, usec_t 
     if (!user)
         return NULL;
     user->len = len;
-    user->calls = calls;
+    user->last_turn = now;
     user->idle.fire = user_idle;
     memcpy(user->name, name, len);
     // Tokens are sixtieths of a call, so that a rate per minute is a whole number per second.
@@ -193,7 +194,9 @@ static enum call_refusal take_turn(struct calls *calls, struct call_user *user, 
         return CALL_REFUSED_DRAIN;
     if (!bucket_take(&user->turns, 60, now))
         return CALL_REFUSED_RATE;
-    (void)timer_arm(&calls->timers, &user->idle, now + USER_IDLE);
+    user->last_turn = now;
+    if (user->count == 0)
+        (void)timer_arm(&calls->timers, &user->idle, now + USER_IDLE); // it is armed: cannot fail
     return CALL_ADMITTED;
 }
 
@@ -210,6 +213,8 @@ static enum call_refusal admit(struct calls *calls, struct call_user *user, bool
 {
     const struct calls_limits *limits = &calls->limits;
 
+    if (calls->draining)
+        return CALL_REFUSED_DRAIN;
     if (limits->calls && calls->count >= limits->calls)
         return CALL_REFUSED_TOTAL;
     if (limits->calls_per_user && user->count >= limits->calls_per_user)
@@ -291,7 +296,7 @@ void call_ended(struct calls *calls, struct call *call)
     calls->count--;
     // The user stays for as long as the allowance needs to fill up again.
     if (--call->user->count == 0)
-        (void)timer_arm(&calls->timers, &call->user->idle, call->opened + USER_IDLE);
+        (void)timer_arm(&calls->timers, &call->user->idle, call->user->last_turn + USER_IDLE);
     call->user = NULL;
 }
 

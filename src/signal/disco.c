@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const component_features[] = {NS_DISCO_INFO, NS_DISCO_ITEMS, NS_JINGLE,
                                                  NS_PING,       NS_VERSION,     NS_LAST};
@@ -17,6 +18,8 @@ static const char *const component_features[] = {NS_DISCO_INFO, NS_DISCO_ITEMS, 
 static const char *const proxy_features[] = {
     NS_CAPS,
     NS_DISCO_INFO,
+    "urn:ietf:rfc:5576", // XEP-0339
+    "urn:ietf:rfc:5888", // XEP-0338 section 3
     NS_JMI,
     NS_JINGLE,
     NS_DTLS,
@@ -53,7 +56,7 @@ unsigned dialect_of(const struct xml *query)
         size_t i;
 
         for (i = 0; name && i < sizeof dialects / sizeof dialects[0]; i++) {
-            if (strncmp(name, dialects[i].identity, strlen(dialects[i].identity)) == 0)
+            if (strncasecmp(name, dialects[i].identity, strlen(dialects[i].identity)) == 0)
                 dialect |= dialects[i].dialect;
         }
     }

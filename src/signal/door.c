@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROPOSALS_MAX  65536
 #define PROXY_RESOURCE "relay" // of the presence that we show before a call
 
 bool served(const struct signal *signal, const char *jid)
@@ -58,144 +57,6 @@ struct xml *readdress(const struct signal *signal, const struct xml *stanza)
     return copy;
 }
 
-static bool parties(const struct proposal *p, const char *a, const char *b)
-{
-    return (jid_equal_bare(p->initiator, a) && jid_equal_bare(p->responder, b)) ||
-           (jid_equal_bare(p->initiator, b) && jid_equal_bare(p->responder, a));
-}
-
-struct proposal *proposal_find(const struct signal *signal, const char *id, const char *a,
-                               const char *b)
-{
-    uint64_t hash = map_hash(&signal->proposals, id, strlen(id));
-
-    for (struct map_node *n = map_first(&signal->proposals, hash); n; n = map_next(n)) {
-        struct proposal *p = container_of(n, struct proposal, node);
-
-        if (strcmp(p->id, id) == 0 && parties(p, a, b))
-            return p;
-    }
-    return NULL;
-}
-
-// A pair of bare JIDs, in either order, has one hash.
-static uint64_t pair_hash(const struct signal *signal, const char *a, const char *b)
-{
-    struct jid ja, jb;
-
-    if (jid_parse(a, &ja) < 0 || jid_parse(b, &jb) < 0)
-        return 0;
-    return map_hash(&signal->relations, a, ja.bare_len) ^
-           map_hash(&signal->relations, b, jb.bare_len);
-}
-
-static struct relation *relation_find(const struct signal *signal, const char *a, const char *b)
-{
-    struct map_node *n = map_first(&signal->relations, pair_hash(signal, a, b));
-
-    for (; n; n = map_next(n)) {
-        struct relation *r = container_of(n, struct relation, node);
-
-        if ((jid_equal_bare(r->a, a) && jid_equal_bare(r->b, b)) ||
-            (jid_equal_bare(r->a, b) && jid_equal_bare(r->b, a)))
-            return r;
-    }
-    return NULL;
-}
-
-bool related(const struct signal *signal, const char *a, const char *b)
-{
-    return relation_find(signal, a, b) != NULL;
-}
-
-static void relation_free(struct relation *relation)
-{
-    free(relation->a);
-    free(relation->b);
-    free(relation);
-}
-
-struct relation *relation_take(struct signal *signal, const char *a, const char *b)
-{
-    struct relation *r = relation_find(signal, a, b);
-
-    if (r) {
-        r->users++;
-        return r;
-    }
-    r = calloc(1, sizeof *r);
-    if (!r)
-        return NULL;
-    r->users = 1;
-    r->a = strdup(a);
-    r->b = strdup(b);
-    if (!r->a || !r->b || map_insert(&signal->relations, &r->node, pair_hash(signal, a, b)) < 0) {
-        relation_free(r);
-        return NULL;
-    }
-    return r;
-}
-
-void relation_release(struct signal *signal, struct relation *relation)
-{
-    if (!relation || --relation->users > 0)
-        return;
-    map_remove(&signal->relations, &relation->node);
-    relation_free(relation);
-}
-
-void proposal_free(struct signal *signal, struct proposal *proposal)
-{
-    timer_cancel(&signal->timers, &proposal->timer);
-    if (proposal->listed) {
-        map_remove(&signal->proposals, &proposal->node);
-        signal->proposal_count--;
-    }
-    relation_release(signal, proposal->relation);
-    free(proposal->id);
-    free(proposal->initiator);
-    free(proposal->responder);
-    free(proposal);
-}
-
-static void proposal_expired(struct timer *timer, void *ctx, usec_t now)
-{
-    (void)now;
-    proposal_free(ctx, container_of(timer, struct proposal, timer));
-}
-
-static void proposal_touch(struct signal *signal, struct proposal *proposal, usec_t now)
-{
-    (void)timer_arm(&signal->timers, &proposal->timer, now + signal->config.proposal_timeout);
-}
-
-static struct proposal *proposal_new(struct signal *signal, const char *id, const char *initiator,
-                                     const char *responder, usec_t now)
-{
-    struct proposal *p = signal->proposal_count < PROPOSALS_MAX ? calloc(1, sizeof *p) : NULL;
-    struct jid jid;
-
-    if (!p || jid_parse(responder, &jid) < 0)
-        goto fail;
-    p->timer.fire = proposal_expired;
-    p->id = strdup(id);
-    p->initiator = strdup(initiator);
-    p->responder = strndup(responder, jid.bare_len);
-    p->relation = relation_take(signal, initiator, responder);
-    if (!p->id || !p->initiator || !p->responder || !p->relation ||
-        timer_arm(&signal->timers, &p->timer, now + signal->config.proposal_timeout) ||
-        map_insert(&signal->proposals, &p->node, map_hash(&signal->proposals, id, strlen(id))))
-        goto fail;
-    p->listed = true;
-    signal->proposal_count++;
-    return p;
-
-fail:
-    if (p)
-        proposal_free(signal, p);
-    return NULL;
-}
-
 // OMEMO devices are known by bare JID (clients check them against the JID they see): an offer to
 // verify the call with them cannot be kept through a JID that stands for another.
 static void strip_devices(struct xml *message)
@@ -206,15 +67,17 @@ static void strip_devices(struct xml *message)
         xml_free(device);
 }
 
+// Every proposal takes a turn, repeated ones too.
 static struct proposal *propose(struct signal *signal, const struct xml *message, const char *id,
-                                const char *from, const char *to, usec_t now)
+                                const char *to, usec_t now)
 {
-    struct proposal *proposal;
+    const char *from = xml_attr(message, "from");
+    struct proposal *proposal = proposal_find(signal, id, from, to);
     enum call_refusal refusal;
     char user[JID_MAX];
     struct jid jid;
 
-    if (!served(signal, from) || jid_parse(from, &jid) < 0) {
+    if (!served(signal, from) || jid_parse(from, &jid) < 0 || jid.local_len == 0) {
         reply_error_text(signal, message, &condition_forbidden,
                          "calls may be opened by users of the served domains only");
         return NULL;
@@ -226,16 +89,27 @@ static struct proposal *propose(struct signal *signal, const struct xml *message
         reply_error_text(signal, message, &condition_constraint, call_refusal_text(refusal));
         return NULL;
     }
-    proposal = proposal_new(signal, id, from, to, now);
+    if (!proposal)
+        proposal = proposal_new(signal, id, from, to, now);
     if (!proposal)
         reply_error(signal, message, &condition_constraint);
     return proposal;
 }
 
+static void pass_message(struct signal *signal, const struct xml *message)
+{
+    struct xml *copy = readdress(signal, message);
+
+    if (copy)
+        strip_devices(copy);
+    stanza_send(signal, copy);
+}
+
 void door_message(struct signal *signal, const struct xml *message, usec_t now)
 {
     const char *from = xml_attr(message, "from"), *type = xml_attr(message, "type");
-    struct xml *jmi = xml_child(message, NULL, NS_JMI), *copy;
+    bool error = type && strcmp(type, "error") == 0;
+    struct xml *jmi = xml_child(message, NULL, NS_JMI);
     const char *id = jmi ? xml_attr(jmi, "id") : NULL;
     struct proposal *proposal;
     char to[JID_MAX];
@@ -246,16 +120,14 @@ void door_message(struct signal *signal, const struct xml *message, usec_t now)
                              "this address takes calls only");
         return;
     }
-    proposal = proposal_find(signal, id, from, to);
-    if (!proposal && xml_is(jmi, "propose", NS_JMI) && !(type && strcmp(type, "error") == 0))
-        proposal = propose(signal, message, id, from, to, now);
+    if (xml_is(jmi, "propose", NS_JMI) && !error)
+        proposal = propose(signal, message, id, to, now);
+    else
+        proposal = proposal_find(signal, id, from, to);
     if (!proposal)
         return;
     proposal_touch(signal, proposal, now);
-    copy = readdress(signal, message);
-    if (copy)
-        strip_devices(copy);
-    stanza_send(signal, copy);
+    pass_message(signal, message);
 }
 
 static void show_presence(struct signal *signal, const struct xml *presence)
@@ -270,44 +142,55 @@ static void show_presence(struct signal *signal, const struct xml *presence)
         stanza_send(signal, proxy_presence(from, xml_attr(presence, "from")));
 }
 
-static void grant_subscription(struct signal *signal, const struct xml *presence, const char *type)
+static int make_bare(struct xml *stanza, const char *attribute)
+{
+    const char *text = xml_attr(stanza, attribute);
+    char bare[JID_MAX];
+    struct jid jid;
+
+    if (jid_parse(text, &jid) < 0)
+        return -1;
+    snprintf(bare, sizeof bare, "%.*s", (int)jid.bare_len, text);
+    return xml_set(stanza, attribute, bare);
+}
+
+// RFC 6121 section 3: subscriptions are between bare JIDs.
+static void answer_subscription(struct signal *signal, const struct xml *presence, const char *type)
 {
     struct xml *reply = reply_new(presence, type);
-    struct jid to;
 
-    if (reply && jid_parse(xml_attr(reply, "to"), &to) == 0) {
-        char bare[JID_MAX];
+    if (!reply || make_bare(reply, "from") || make_bare(reply, "to"))
+        xml_free(reply);
+    else
+        stanza_send(signal, reply);
+}
 
-        snprintf(bare, sizeof bare, "%.*s", (int)to.bare_len, xml_attr(reply, "to"));
-        if (xml_set(reply, "to", bare) == 0) {
-            stanza_send(signal, reply);
-            return;
-        }
+// To everybody else of the served domains, the face of an address that takes calls.
+static void show_face(struct signal *signal, const struct xml *presence, const char *type)
+{
+    if (strcmp(type, "unsubscribe") == 0) {
+        answer_subscription(signal, presence, "unsubscribed");
+        return;
     }
-    xml_free(reply);
+    if (strcmp(type, "subscribe") == 0)
+        answer_subscription(signal, presence, "subscribed");
+    if (strcmp(type, "subscribe") == 0 || strcmp(type, "probe") == 0 || !*type)
+        show_presence(signal, presence);
 }
 
 void door_presence(struct signal *signal, const struct xml *presence, usec_t now)
 {
     const char *from = xml_attr(presence, "from"), *type = xml_attr(presence, "type");
+    bool plain = !type || strcmp(type, "unavailable") == 0;
     char to[JID_MAX];
 
     (void)now;
-    if (real_jid(signal, xml_attr(presence, "to"), to) < 0 || !served(signal, from))
+    if (real_jid(signal, xml_attr(presence, "to"), to) < 0)
         return;
-    if (!type || strcmp(type, "unavailable") == 0) {
-        if (related(signal, from, to))
-            stanza_send(signal, readdress(signal, presence));
-        else if (!type)
-            show_presence(signal, presence);
-    } else if (strcmp(type, "subscribe") == 0) {
-        grant_subscription(signal, presence, "subscribed");
-        show_presence(signal, presence);
-    } else if (strcmp(type, "unsubscribe") == 0) {
-        grant_subscription(signal, presence, "unsubscribed");
-    } else if (strcmp(type, "probe") == 0) {
-        show_presence(signal, presence);
-    }
+    if (plain && related(signal, from, to))
+        stanza_send(signal, readdress(signal, presence));
+    else if (served(signal, from))
+        show_face(signal, presence, type ? type : "");
 }
 
 void door_disco(struct signal *signal, const struct xml *iq, usec_t now)

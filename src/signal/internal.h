@@ -41,10 +41,15 @@ struct transport {
     struct session *session;
     char *ns;
     enum transport_kind kind;
-    struct credentials creds[SIDE_COUNT];
-    unsigned offered[SIDE_COUNT]; // generation + 1 in which that side was given our candidates
-    bool known;                   // its first offer was taken in
-    struct media_path *path[2];   // per component; NULL: not needed, released or failed
+    struct credentials creds[SIDE_COUNT];  // what each side says of itself
+    struct credentials before[SIDE_COUNT]; // and said before its last restart
+    unsigned restart[SIDE_COUNT];          // serial of the stanza with that restart
+    unsigned told[SIDE_COUNT];       // generation + 1 of the other's credentials that it was told
+    unsigned offered[SIDE_COUNT];    // the same of those that came with our candidates
+    struct addr peer[SIDE_COUNT][2]; // raw: what each side signalled, per component
+    bool known;                      // its first offer was taken in
+    struct media_path *path[2];      // per component; NULL: not needed, released or failed
+    uint64_t path_id[2];             // the last that there was
     struct candidate_report *seen[SIDE_COUNT];
     unsigned seen_count[SIDE_COUNT];
 };
@@ -53,19 +58,22 @@ struct content {
     TAILQ_ENTRY(content) link;
     char *name;
     char *media;
-    enum side creator;
+    enum side creator; // as its first stanza says; some clients always say the same
     unsigned components;
     bool accepted;
-    bool mux_offered;
+    bool early; // not what session-accept accepts (XEP-0166 section 7.2.8)
+    bool mux_offered, bundle_offered;
     unsigned serial; // of the stanza that made it
     struct transport *current;
     struct transport *pending; // a transport-replace that waits for its answer
-    unsigned pending_serial;   // of the stanza that asked for it
+    enum side pending_by;
+    unsigned pending_serial; // of the stanza that asked for it
 };
 
 struct waiting { // a stanza that waits its turn
     STAILQ_ENTRY(waiting) link;
     enum side from;
+    enum jingle_action action;
     bool prepared;
     struct xml *stanza; // owned
 };
@@ -78,7 +86,7 @@ struct party {
 
 struct session {
     struct call call;        // first: the registry of calls hands it back
-    struct map_node node;    // in signal.sessions, by sid, while it runs
+    struct map_node node;    // in signal.sessions, by sid and parties, while it runs
     struct map_node id_node; // in signal.ids, until its last figures have come
     struct signal *signal;
     struct relation *relation;
@@ -86,17 +94,20 @@ struct session {
     struct party party[SIDE_COUNT];
     TAILQ_HEAD(, content) contents;
     STAILQ_HEAD(, waiting) queue;
-    unsigned opening; // paths whose answer is awaited
-    bool asking;      // the responder's disco#info is awaited
-    bool bundled;     // a BUNDLE group was accepted
-    bool orphan;      // ended, and the relay could not be asked for its figures
-    bool sending;     // the queue is being worked off
-    int failure;      // of a path that was awaited
-    unsigned serial;  // of stanzas prepared
+    unsigned waiting;  // stanzas in the queue
+    struct timer hold; // ends 'asking'
+    bool asking;       // the responder's disco#info is awaited
+    unsigned opening;  // paths whose answer is awaited
+    int failure;       // of the stanza that is at its turn, or of a path that it needs
+    bool met;          // the responder knows the session: it has answered the offer, or spoken
+    bool bundled;      // a BUNDLE group was accepted
+    unsigned serial;   // of stanzas prepared
     char *end_reason;
     usec_t ended;
-    struct path_view *view; // the relay's last figures, of a session that ended
+    struct path_view *view; // the relay's last figures of paths that were given back
     unsigned views;
+    unsigned figures; // snapshots that were asked for and have not ended
+    bool orphan;      // ended, and the relay could not be asked
 };
 
 // Two bare JIDs that have calls or proposals between them; freed with the last of these.
@@ -108,22 +119,22 @@ struct relation {
 
 // A call announced by message (XEP-0353).
 struct proposal {
-    struct map_node node; // in signal.proposals, by id
+    struct map_node node; // in signal.proposals, by id and parties
     struct timer timer;
     struct relation *relation;
     char *id;
     char *initiator; // real full JID
     char *responder; // real bare JID
+    bool unused;     // its turn has not been spent on a session
     bool listed;     // in signal.proposals
 };
 
 enum pending_kind {
     PENDING_FORWARDED, // the answer goes back to who asked
     PENDING_OWN,       // nobody waits for the answer
-    PENDING_DIALECT,   // disco#info of the responder
+    PENDING_DIALECT,   // disco#info: what may be written to this client
+    PENDING_ALIVE,     // disco#info: is it still there
 };
-
-#define DIALECT_TIMEOUT (500 * USEC_PER_MSEC) // how long an offer waits for that answer
 
 struct pending {          // an IQ of ours that waits for its answer
     struct map_node node; // in signal.pending, by id
@@ -136,7 +147,7 @@ struct pending {          // an IQ of ours that waits for its answer
     char *reply_id;            // ... under which id
     enum jingle_action action; // JINGLE_ACTION_COUNT: no Jingle
     uint64_t call;             // 0: none
-    enum side side;            // who sent the original
+    enum side side;            // forwarded: who sent the original; else: who is asked
     unsigned serial;           // of the original
 };
 
@@ -169,7 +180,7 @@ struct condition { // of a stanza error
 
 extern const struct condition condition_bad_request, condition_unavailable, condition_forbidden,
     condition_constraint, condition_unknown_session, condition_no_answer, condition_not_found,
-    condition_conflict;
+    condition_tie_break, condition_out_of_order, condition_unsupported;
 
 void stanza_send(struct signal *signal, struct xml *stanza); // takes it; NULL (no memory) is fine
 struct xml *reply_new(const struct xml *iq, const char *type);
@@ -183,11 +194,13 @@ void reply_error_text(struct signal *signal, const struct xml *stanza,
 // could not be sent.
 struct pending *iq_ask(struct signal *signal, struct xml *iq, enum pending_kind kind,
                        const struct xml *original, usec_t now);
+// What a client that does not answer must be told of; everything else may be taken as read.
+bool iq_needs_answer(enum jingle_action action);
 void iq_answer(struct signal *signal, const struct xml *iq, usec_t now);
 void pending_free_all(struct signal *signal);
 void iq_request(struct signal *signal, const struct xml *iq, usec_t now);
 
-// ---- disco.c
+// ---- disco.c: what we say of ourselves, and what clients say
 
 void disco_info(struct signal *signal, const struct xml *iq, usec_t now);
 void disco_items(struct signal *signal, const struct xml *iq, usec_t now);
@@ -197,6 +210,24 @@ void answer_last(struct signal *signal, const struct xml *iq, usec_t now);
 // Presence of a JID that stands for another, with the capabilities that callers look for.
 struct xml *proxy_presence(const char *from, const char *to);
 unsigned dialect_of(const struct xml *disco_query);
+
+// ---- relation.c: who has to do with whom
+
+// Of two JIDs, their resources aside, in either order.
+uint64_t relation_hash(const struct signal *signal, const char *a, const char *b);
+// Parties of one proposed or running call, by their bare JIDs.
+bool related(const struct signal *signal, const char *a, const char *b);
+bool relation_is(const struct relation *relation, const char *a, const char *b);
+struct relation *relation_take(struct signal *signal, const char *a,
+                               const char *b);                           // NULL: no memory
+void relation_release(struct signal *signal, struct relation *relation); // NULL is fine
+struct proposal *proposal_find(const struct signal *signal, const char *id, const char *a,
+                               const char *b);
+// NULL: too many of them, or no memory.
+struct proposal *proposal_new(struct signal *signal, const char *id, const char *initiator,
+                              const char *responder, usec_t now);
+void proposal_touch(struct signal *signal, struct proposal *proposal, usec_t now);
+void proposal_free(struct signal *signal, struct proposal *proposal);
 
 // ---- door.c: the addressed door
 
@@ -208,32 +239,39 @@ int proxy_jid(const struct signal *signal, const char *jid, char buf[JID_MAX]);
 // A clone of the stanza from 'from' to one of our JIDs, as its receiver is to see it. NULL: no
 // memory or no such JID.
 struct xml *readdress(const struct signal *signal, const struct xml *stanza);
-// Parties of one proposed or running call, by their bare JIDs.
-bool related(const struct signal *signal, const char *a, const char *b);
-struct relation *relation_take(struct signal *signal, const char *a,
-                               const char *b);                           // NULL: no memory
-void relation_release(struct signal *signal, struct relation *relation); // NULL is fine
-struct proposal *proposal_find(const struct signal *signal, const char *id, const char *a,
-                               const char *b);
-void proposal_free(struct signal *signal, struct proposal *proposal);
 void door_message(struct signal *signal, const struct xml *message, usec_t now);
 void door_presence(struct signal *signal, const struct xml *presence, usec_t now);
 void door_disco(struct signal *signal, const struct xml *iq, usec_t now);
 
-// ---- session.c
+// ---- session.c: the life of sessions
 
-void session_jingle(struct signal *signal, const struct xml *iq, usec_t now);
-void session_answered(struct signal *signal, const struct pending *pending,
-                      const struct xml *answer, usec_t now);
-void session_dialect(struct signal *signal, uint64_t call, unsigned dialect, usec_t now);
-void session_path_event(struct signal *signal, const struct relay_event *event, usec_t now);
-void session_work(struct session *session, usec_t now); // the queue, as far as it goes
+struct session *session_by_id(const struct signal *signal, uint64_t call);
+// By the real full JIDs of who speaks and who is spoken to.
+struct session *session_find(const struct signal *signal, const char *sid, const char *from,
+                             const char *to, enum side *ret_from);
+// Some session of these bare JIDs has this sid.
+bool session_exists(const struct signal *signal, const char *sid, const char *a, const char *b);
+// Opens one for a session-initiate; the refusal is counted.
+enum call_refusal session_open(struct signal *signal, const char *sid, const struct xml *iq,
+                               const char *responder, usec_t now, struct session **ret_session);
 void session_end(struct session *session, const char *reason, usec_t now);
+void session_tell(struct session *session, enum side to, const char *reason, usec_t now);
 // session-terminate to both sides, then the end.
 void session_terminate(struct session *session, const char *reason, usec_t now);
-struct session *session_by_id(const struct signal *signal, uint64_t call);
+void session_accepted(struct session *session, usec_t now);
 void session_expired(void *ctx, struct call *call, enum call_timeout timeout, usec_t now);
+void session_event(struct signal *signal, const struct relay_event *event, usec_t now);
 void session_free(struct session *session);
+
+// ---- exchange.c: stanzas through a session
+
+void session_jingle(struct signal *signal, const struct xml *iq, usec_t now);
+void session_work(struct session *session, usec_t now); // the queue, as far as it goes
+// NULL answer: none came in time.
+void session_answered(struct signal *signal, const struct pending *pending,
+                      const struct xml *answer, usec_t now);
+// A disco#info to one side, in the name of the other.
+void session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
 
 // ---- report.c
 
@@ -243,25 +281,50 @@ void session_report(const struct session *session, struct content_report *conten
                     struct call_report *ret_report);
 void session_tell_ended(const struct session *session, usec_t now);
 
-// ---- contents.c: what a stanza says about contents and transports
+// ---- transport.c: transports and their paths
 
-// Takes in what the stanza offers: contents, credentials, addresses; opens paths. 0 or -errno.
+struct transport *transport_new(struct session *session, const struct xml *element); // or NULL
+void transport_release(struct transport *transport); // NULL is fine; closes the paths of the last
+// Takes in what a transport element says: credentials, raw addresses; opens the paths that it
+// needs. 0 or -errno.
+int transport_learn(struct transport *transport, enum side from, const struct xml *element,
+                    unsigned components);
+// Takes back the restart that came with this stanza.
+void transport_undo(struct transport *transport, unsigned serial);
+// Raw: from now on media are expected, from where the sides have signalled.
+void transport_expect_media(struct transport *transport);
+void transport_close_path(struct transport *transport, unsigned component);
+struct media_path *media_path_find(const struct signal *signal, uint64_t id);
+void media_path_lost(struct signal *signal, struct media_path *path); // closed or refused
+
+// ---- contents.c: the contents of a session
+
+// Takes in what the stanza offers: contents, credentials, addresses; opens paths. 0, -EBADMSG
+// (malformed), -E2BIG (too many contents), -EPROTONOSUPPORT (a transport that the policy cannot
+// carry), -EALREADY (crosses the initiator's own of the same kind), -ENOMEM.
 int contents_prepare(struct session *session, enum side from, enum jingle_action action,
                      const struct xml *jingle);
-// What an answer settles: accepted contents, mux, bundle, replaced transports, removals.
-void contents_apply(struct session *session, enum side from, enum jingle_action action,
-                    const struct xml *jingle);
 // Takes back what the stanza with this serial had offered.
 void contents_undo(struct session *session, unsigned serial);
 void contents_free(struct session *session);
+void content_drop(struct session *session, struct content *content);
 struct content *content_find(struct session *session, const struct xml *element);
-// The transport that an element of this stanza speaks of: the pending one or the current.
-struct transport *content_transport(struct content *content, const struct xml *transport);
-// The bookkeeping of a path that the relay has opened or refused.
-struct media_path *media_path_find(const struct signal *signal, uint64_t id);
-void path_lost(struct signal *signal, struct media_path *path);
-// Gives back every path of a call that does not need them.
+// The transport that an element of such a stanza speaks of: the pending one or the current.
+struct transport *content_transport(struct content *content, enum jingle_action action,
+                                    const struct xml *transport);
+bool contents_have_paths(const struct session *session);
+bool contents_silent(const struct session *session); // no path carries anything
+// ICE may have found a direct path: the paths can be given back, and a restart opens new ones.
+bool contents_can_go_direct(const struct session *session);
 void contents_close_paths(struct session *session);
+// Is this content in a BUNDLE group of the stanza?
+bool bundle_has(const struct xml *jingle, const char *name);
+
+// ---- settle.c
+
+// What an answer settles: accepted contents, mux, bundle, replaced transports, removals.
+void contents_settle(struct session *session, enum side from, enum jingle_action action,
+                     const struct xml *jingle);
 
 // ---- rewrite.c: the stanza as the other side is to see it
 
@@ -269,12 +332,12 @@ void contents_close_paths(struct session *session);
 // is left in it that the other side needs; answer it here. NULL: no memory.
 struct xml *rewrite(struct session *session, enum side from, enum jingle_action action,
                     const struct xml *iq, bool *ret_empty);
-void rewrite_jids(const struct signal *signal, struct xml *jingle);
+// The answer to a Jingle IQ of the other side, in place. 0 or -ENOMEM.
+int rewrite_answer(const struct signal *signal, struct xml *answer);
 
 // ---- split.c: one stanza as several, for clients that read only part of one
 
-// Takes from 'iq' (a transport-info) what 'dialect' would overlook and sends it in IQs of its own.
-void split_info(struct session *session, enum side to, struct xml *iq, unsigned dialect,
-                usec_t now);
-// Sends the candidates of 'iq' (a session-initiate or -accept that was sent) again, one by one.
-void repeat_candidates(struct session *session, enum side to, const struct xml *iq, usec_t now);
+// Moves from 'iq' into IQs of their own, below 'rest', what 'dialect' would overlook.
+int split_info(struct xml *iq, unsigned dialect, struct xml *rest);
+// The candidates of 'iq' (a session-initiate or -accept) again, one by one, below 'rest'.
+int split_repeat(const struct xml *iq, struct xml *rest);

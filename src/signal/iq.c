@@ -18,7 +18,10 @@ const struct condition condition_unavailable = {"cancel", "service-unavailable",
 const struct condition condition_forbidden = {"auth", "forbidden", NULL, NULL};
 const struct condition condition_constraint = {"wait", "resource-constraint", NULL, NULL};
 const struct condition condition_not_found = {"cancel", "item-not-found", NULL, NULL};
-const struct condition condition_conflict = {"cancel", "conflict", "tie-break", NULL};
+const struct condition condition_tie_break = {"cancel", "conflict", "tie-break", NULL};
+const struct condition condition_out_of_order = {"wait", "unexpected-request", "out-of-order",
+                                                 NULL};
+const struct condition condition_unsupported = {"cancel", "feature-not-implemented", NULL, NULL};
 const struct condition condition_unknown_session = {"cancel", "item-not-found", "unknown-session",
                                                     NULL};
 const struct condition condition_no_answer = {"wait", "remote-server-timeout", NULL,
@@ -118,32 +121,40 @@ void pending_free_all(struct signal *signal)
         pending_free(signal, container_of(node, struct pending, node));
 }
 
-// Some clients never answer (docs/INTEROP.md): what only informs is then taken as read, what asks
-// for something gets an error.
+// Some clients never answer (docs/INTEROP.md): what only tells is then taken as read; what asks for
+// something gets an error.
+bool iq_needs_answer(enum jingle_action action)
+{
+    return action == JINGLE_SESSION_INITIATE || action == JINGLE_CONTENT_ADD ||
+           action == JINGLE_TRANSPORT_REPLACE || action == JINGLE_ACTION_COUNT;
+}
+
+static void answer_in_stead(struct signal *signal, const struct pending *pending)
+{
+    const struct session *session = session_by_id(signal, pending->call);
+    bool accepted =
+        session && session->call.state == CALL_ACTIVE && pending->action == JINGLE_SESSION_INITIATE;
+    struct xml *iq = xml_new("iq", NS_CLIENT); // as the request had it, so that it can be answered
+
+    if (iq && !xml_set(iq, "from", pending->reply_to) && !xml_set(iq, "to", pending->reply_from) &&
+        !xml_set(iq, "id", pending->reply_id)) {
+        if (accepted || !iq_needs_answer(pending->action))
+            reply_result(signal, iq);
+        else
+            reply_error(signal, iq, &condition_no_answer);
+    }
+    xml_free(iq);
+}
+
 static void pending_expired(struct timer *timer, void *ctx, usec_t now)
 {
     struct signal *signal = ctx;
     struct pending *pending = container_of(timer, struct pending, timer);
-    bool informs =
-        pending->action == JINGLE_TRANSPORT_INFO || pending->action == JINGLE_SESSION_INFO ||
-        pending->action == JINGLE_DESCRIPTION_INFO || pending->action == JINGLE_SECURITY_INFO ||
-        pending->action == JINGLE_SESSION_TERMINATE;
-    struct xml *iq;
 
     counter_add(signal->counters, COUNTER_STANZAS_TIMEOUT, 1);
-    if (pending->kind == PENDING_FORWARDED) {
-        iq = xml_new("iq", NS_CLIENT); // as the request had it, so that it can be answered
-        if (iq && !xml_set(iq, "from", pending->reply_to) &&
-            !xml_set(iq, "to", pending->reply_from) && !xml_set(iq, "id", pending->reply_id)) {
-            if (informs)
-                reply_result(signal, iq);
-            else
-                reply_error(signal, iq, &condition_no_answer);
-        }
-        xml_free(iq);
-    }
-    if (!informs)
-        session_answered(signal, pending, NULL, now);
+    if (pending->kind == PENDING_FORWARDED)
+        answer_in_stead(signal, pending);
+    session_answered(signal, pending, NULL, now);
     pending_free(signal, pending);
 }
 
@@ -207,24 +218,21 @@ static struct pending *pending_find(struct signal *signal, const char *id, const
 
 static void pass_answer(struct signal *signal, const struct pending *pending, const struct xml *iq)
 {
-    struct xml *answer = xml_clone(iq), *jingle;
+    struct xml *answer = xml_clone(iq);
 
     if (!answer || xml_set(answer, "to", pending->reply_to) ||
-        xml_set(answer, "from", pending->reply_from) || xml_set(answer, "id", pending->reply_id)) {
+        xml_set(answer, "from", pending->reply_from) || xml_set(answer, "id", pending->reply_id) ||
+        rewrite_answer(signal, answer) < 0) {
         xml_free(answer);
         return;
     }
-    jingle = xml_child(answer, "jingle", NS_JINGLE);
-    if (jingle)
-        rewrite_jids(signal, jingle);
     stanza_send(signal, answer);
 }
 
 void iq_answer(struct signal *signal, const struct xml *iq, usec_t now)
 {
     const char *id = xml_attr(iq, "id"), *from = xml_attr(iq, "from");
-    struct pending *pending = id && from ? pending_find(signal, id, from) : NULL;
-    struct xml *query;
+    struct pending *pending = id ? pending_find(signal, id, from) : NULL;
 
     if (!pending) {
         counter_add(signal->counters, COUNTER_STANZAS_LATE, 1);
@@ -232,11 +240,7 @@ void iq_answer(struct signal *signal, const struct xml *iq, usec_t now)
     }
     if (pending->kind == PENDING_FORWARDED)
         pass_answer(signal, pending, iq);
-    query = pending->kind == PENDING_DIALECT ? xml_child(iq, "query", NS_DISCO_INFO) : NULL;
-    if (pending->kind == PENDING_DIALECT)
-        session_dialect(signal, pending->call, query ? dialect_of(query) : 0, now);
-    else
-        session_answered(signal, pending, iq, now);
+    session_answered(signal, pending, iq, now);
     pending_free(signal, pending);
 }
 

@@ -15,7 +15,7 @@ static void report_content(const struct content *content, struct content_report 
     ret->accepted = content->accepted;
     ret->replaced = content->pending != NULL;
     for (int i = 0; i < 2; i++) {
-        ret->path[i] = t->path[i] ? t->path[i]->id : 0;
+        ret->path[i] = t->path_id[i];
         ret->candidates[i] = t->seen[i];
         ret->candidate_count[i] = t->seen_count[i];
     }

@@ -9,32 +9,90 @@
 #include <stdlib.h>
 #include <string.h>
 
+// ---- JIDs
+
 // Seen by the receiver: what names a real JID becomes one of ours, what names one of ours becomes
 // real.
-static void rewrite_jid(const struct signal *signal, struct xml *jingle, const char *attribute)
+static int rewrite_jid(const struct signal *signal, struct xml *jingle, const char *attribute)
 {
     const char *jid = xml_attr(jingle, attribute);
     char buf[JID_MAX];
 
-    if (!jid)
-        return;
-    if ((is_ours(signal, jid) ? real_jid(signal, jid, buf) : proxy_jid(signal, jid, buf)) == 0)
-        (void)xml_set(jingle, attribute, buf);
+    if (!jid || (is_ours(signal, jid) ? real_jid(signal, jid, buf) : proxy_jid(signal, jid, buf)))
+        return 0;
+    return xml_set(jingle, attribute, buf);
 }
 
-void rewrite_jids(const struct signal *signal, struct xml *jingle)
+static int rewrite_jids(const struct signal *signal, struct xml *jingle)
 {
-    rewrite_jid(signal, jingle, "initiator");
-    rewrite_jid(signal, jingle, "responder");
+    int r = rewrite_jid(signal, jingle, "initiator");
+
+    return r ? r : rewrite_jid(signal, jingle, "responder");
 }
 
-static void remove_children(struct xml *x, const char *name)
+// Some write the bare JID: the leg's is always the full one.
+static int name_party(const struct session *session, enum side to, struct xml *jingle,
+                      const char *attribute, enum side named)
 {
-    struct xml *child;
+    const struct party *party = &session->party[named];
+    const char *jid = xml_attr(jingle, attribute);
 
-    while ((child = xml_child(x, name, NULL)))
-        xml_free(child);
+    if (!jid || (!jid_equal_bare(jid, party->jid) && !jid_equal_bare(jid, party->proxy)))
+        return 0;
+    return xml_set(jingle, attribute, named == to ? party->jid : party->proxy);
 }
+
+// Old clients send a second dialect in the same IQ; it names the same parties.
+static int rewrite_parties(const struct session *session, enum side to, struct xml *iq)
+{
+    struct xml *x = xml_child(iq, NULL, NULL);
+    int r = 0;
+
+    for (; x && r == 0; x = xml_next(x, NULL, NULL)) {
+        r = rewrite_jids(session->signal, x);
+        r = r ? r : name_party(session, to, x, "initiator", SIDE_INITIATOR);
+        r = r ? r : name_party(session, to, x, "responder", SIDE_RESPONDER);
+    }
+    return r;
+}
+
+// ---- hiding addresses
+
+// But for the candidates of raw UDP: they are not taken out, ours take their place.
+static bool is_replaced(const struct xml *x)
+{
+    return x->parent && strcmp(x->parent->name, "content") == 0 &&
+           jingle_transport(x->parent) == x && jingle_transport_kind(x) == TRANSPORT_RAW;
+}
+
+static void hide_addresses(struct xml *x)
+{
+    struct xml *child = xml_child(x, NULL, NULL), *next;
+
+    for (; child; child = next) {
+        next = xml_next(child, NULL, NULL);
+        if (jingle_tells_address(child))
+            xml_free(child);
+        else if (!is_replaced(child))
+            hide_addresses(child);
+    }
+}
+
+// relay-only: neither side learns the other's address, wherever a client may have written it.
+static void hide(struct xml *iq)
+{
+    struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
+    struct xml *x = xml_child(iq, NULL, NULL), *next;
+
+    for (; x; x = next) {
+        next = xml_next(x, NULL, NULL);
+        if (x != jingle)
+            xml_free(x);
+    }
+    hide_addresses(jingle);
+}
+
+// ---- ICE
 
 static void keep_only(struct xml *x, const char *name)
 {
@@ -47,17 +105,17 @@ static void keep_only(struct xml *x, const char *name)
     }
 }
 
-// Type preference 0, below every candidate of a client, relayed ones too (RFC 8445 section
-// 5.1.2.1); IPv6 just before IPv4. No two are equal.
+// Below every candidate of a client, relayed ones with a local preference of 0 included (RFC 8445
+// section 5.1.2.1 gives those at least 254). IPv6 before IPv4, and no two alike.
 static uint32_t candidate_priority(enum family family, unsigned component)
 {
-    return (family == FAMILY_V6 ? 1u << 8 : 0u) + (256 - component);
+    return (family == FAMILY_V6 ? 2 : 0) + (3 - component);
 }
 
 static int offer_path(const struct media_path *path, enum side to, unsigned generation,
                       struct xml *element)
 {
-    for (int i = 1; i >= 0; i--) {
+    for (int i = 0; i < 2; i++) {
         const struct addr *addr = &path->relay[to][i];
         struct jingle_candidate candidate = {
             .component = path->component,
@@ -79,45 +137,105 @@ static int offer_path(const struct media_path *path, enum side to, unsigned gene
     return 0;
 }
 
+// A client's first generation is not always 0.
+static unsigned generation_of(const struct xml *element, unsigned fallback)
+{
+    const struct xml *c = element ? xml_child(element, "candidate", NULL) : NULL;
+    const char *text = c ? xml_attr(c, "generation") : NULL;
+    char *end;
+    unsigned long n = text ? strtoul(text, &end, 10) : 0;
+
+    return text && *text && !*end && n < 1000 ? (unsigned)n : fallback;
+}
+
 // Our candidates go with the peer's credentials: into the first stanza that carries those.
-static int offer_candidates(struct transport *transport, enum side to, struct xml *element)
+static int offer_candidates(struct transport *transport, enum side to, unsigned generation,
+                            struct xml *element)
 {
     const struct credentials *creds = &transport->creds[other(to)];
     const char *ufrag = xml_attr(element, "ufrag");
 
     if (!creds->ufrag || !ufrag || strcmp(creds->ufrag, ufrag) != 0)
         return 0;
-    if (!xml_attr(element, "pwd") && xml_set(element, "pwd", creds->pwd) < 0)
-        return -1;
+    transport->told[to] = creds->generation + 1;
     if (transport->offered[to] == creds->generation + 1)
         return 0;
     for (int i = 0; i < 2; i++) {
         const struct media_path *path = transport->path[i];
 
-        if (path && path->opened && offer_path(path, to, creds->generation, element) < 0)
+        if (path && path->opened && offer_path(path, to, generation, element) < 0)
             return -1;
     }
     transport->offered[to] = creds->generation + 1;
     return 0;
 }
 
-static int rewrite_ice(struct session *session, struct transport *transport, enum side to,
-                       struct xml *element)
+// XEP-0176 section 5.3: "attributes MUST be included whenever sending one or more candidates".
+static int complete_credentials(const struct credentials *creds, struct xml *element)
 {
-    unsigned generation = transport->creds[other(to)].generation;
+    const char *ufrag = xml_attr(element, "ufrag"), *pwd = xml_attr(element, "pwd");
+
+    if (!creds->ufrag || (ufrag && (pwd || strcmp(ufrag, creds->ufrag) != 0)) ||
+        (!ufrag && !xml_child(element, "candidate", NULL)))
+        return 0;
+    return xml_set(element, "ufrag", creds->ufrag) || xml_set(element, "pwd", creds->pwd) ? -1 : 0;
+}
+
+// The initiator tells which of the other's candidates it uses (XEP-0176 section 5.7); the other
+// has never heard of ours.
+static void drop_own_remote(const struct transport *transport, enum side from, struct xml *element)
+{
+    struct xml *c = xml_child(element, "remote-candidate", NULL), *next;
+    struct addr addr;
+
+    for (; c; c = next) {
+        bool own = false;
+
+        next = xml_next(c, "remote-candidate", NULL);
+        for (int i = 0; i < 4 && jingle_candidate_addr(c, &addr) == 0; i++) {
+            const struct media_path *path = transport->path[i / 2];
+
+            own |= path && addr_equal(&path->relay[from][i % 2], &addr);
+        }
+        if (own)
+            xml_free(c);
+    }
+}
+
+static int rewrite_ice(struct session *session, struct transport *transport, enum side to,
+                       unsigned generation, struct xml *element)
+{
+    const struct credentials *creds = &transport->creds[other(to)];
     struct xml *c;
 
-    if (session->signal->config.policy == POLICY_RELAY_ONLY) {
-        remove_children(element, "candidate");
-        remove_children(element, "remote-candidate");
-    }
+    drop_own_remote(transport, other(to), element);
     for (c = xml_child(element, "candidate", NULL); c; c = xml_next(c, "candidate", NULL)) {
-        if (jingle_complete_candidate(c, generation) < 0)
+        if (jingle_complete_candidate(c, creds->generation) < 0)
             return -1;
     }
+    if (complete_credentials(creds, element) < 0 ||
+        offer_candidates(transport, to, generation, element) < 0)
+        return -1;
     if (session->party[to].dialect & DIALECT_PLAIN_TRANSPORT)
         keep_only(element, "candidate");
-    return offer_candidates(transport, to, element);
+    return 0;
+}
+
+// ---- raw UDP
+
+// Of the relay's two addresses, the one of the family that this side has shown to have.
+static const struct addr *raw_address(const struct transport *transport, enum side to,
+                                      unsigned component)
+{
+    const struct media_path *path =
+        component == 1 || component == 2 ? transport->path[component - 1] : NULL;
+    bool v6 = transport->peer[to][0].family == FAMILY_V6;
+
+    if (!path)
+        return NULL;
+    if (path->relay[to][v6].family != FAMILY_NONE)
+        return &path->relay[to][v6];
+    return path->relay[to][!v6].family != FAMILY_NONE ? &path->relay[to][!v6] : NULL;
 }
 
 // XEP-0177 has one candidate per component and no checks: ours takes the place of the client's.
@@ -126,16 +244,11 @@ static int rewrite_raw(struct transport *transport, enum side to, struct xml *el
     struct xml *c = xml_child(element, "candidate", NULL), *next;
 
     for (; c; c = next) {
-        unsigned component = jingle_candidate_component(c);
-        const struct media_path *path =
-            component == 1 || component == 2 ? transport->path[component - 1] : NULL;
-        const struct addr *addr = path ? &path->relay[to][0] : NULL;
+        const struct addr *addr = raw_address(transport, to, jingle_candidate_component(c));
         char ip[ADDR_TEXT_MAX];
 
         next = xml_next(c, "candidate", NULL);
-        if (addr && addr->family == FAMILY_NONE)
-            addr = &path->relay[to][1];
-        if (!addr || addr->family == FAMILY_NONE) {
+        if (!addr) {
             xml_free(c);
             continue;
         }
@@ -146,68 +259,123 @@ static int rewrite_raw(struct transport *transport, enum side to, struct xml *el
     return 0;
 }
 
-static int rewrite_content(struct session *session, enum side to, struct xml *element)
+// ---- contents
+
+// A transport that is not the content's, or of a kind that is not ours to change.
+static int leave_transport(const struct session *session, struct xml *transport)
+{
+    if (transport && session->signal->config.policy == POLICY_RELAY_ONLY)
+        hide_addresses(transport);
+    return 0;
+}
+
+static int rewrite_transport(struct session *session, struct transport *t, enum side to,
+                             const struct xml *original, struct xml *transport)
+{
+    const struct credentials *creds = t ? &t->creds[other(to)] : NULL;
+
+    if (!t || strcmp(t->ns, transport->ns) != 0)
+        return leave_transport(session, transport);
+    if (t->kind == TRANSPORT_ICE)
+        return rewrite_ice(session, t, to, generation_of(original, creds->generation), transport);
+    if (t->kind == TRANSPORT_RAW)
+        return rewrite_raw(t, to, transport);
+    return leave_transport(session, transport);
+}
+
+static int rewrite_content(struct session *session, enum side to, enum jingle_action action,
+                           const struct xml *original, struct xml *element)
 {
     struct content *content = content_find(session, element);
     struct xml *transport = jingle_transport(element);
     struct xml *description = xml_child(element, "description", NULL);
-    struct transport *t;
 
     if (description && session->party[to].dialect & DIALECT_PLAIN_DESCRIPTION)
         keep_only(description, "payload-type");
-    if (!content)
-        return 0;
-    // Asterisk says that the responder made what the initiator made.
-    if (xml_attr(element, "creator") &&
+    // Asterisk says that the responder made what the initiator made; some leave it out.
+    if (content &&
         xml_set(element, "creator", content->creator == SIDE_INITIATOR ? "initiator" : "responder"))
         return -1;
-    t = transport ? content_transport(content, transport) : NULL;
-    if (!t || strcmp(t->ns, transport->ns) != 0)
-        return 0;
-    if (t->kind == TRANSPORT_ICE)
-        return rewrite_ice(session, t, to, transport);
-    return t->kind == TRANSPORT_RAW ? rewrite_raw(t, to, transport) : 0;
+    if (!content || !transport)
+        return leave_transport(session, transport);
+    return rewrite_transport(session, content_transport(content, action, transport), to,
+                             jingle_transport(original), transport);
 }
 
-// A transport-info whose candidates were all taken out tells nothing, unless it restarts ICE or
-// ends the gathering.
-static bool tells_nothing(const struct xml *jingle, const struct xml *original)
+// The element tells this side nothing new: it has its credentials, and nothing else is in it.
+static bool content_tells_nothing(struct session *session, enum side to, const struct xml *element)
+{
+    struct content *content = content_find(session, element);
+    const struct xml *transport = jingle_transport(element);
+    const struct transport *t;
+
+    if (!content || !transport || xml_child(transport, NULL, NULL) ||
+        xml_next(transport, NULL, NULL) || xml_child(element, NULL, NULL) != transport)
+        return false;
+    t = content_transport(content, JINGLE_TRANSPORT_INFO, transport);
+    return t->told[to] == t->creds[other(to)].generation + 1;
+}
+
+// A transport-info whose candidates were all taken out.
+static bool tells_nothing(struct session *session, enum side to, const struct xml *jingle,
+                          const struct xml *original)
 {
     struct xml *x = xml_child(jingle, "content", NULL);
 
     if (jingle_count_candidates(original) == 0)
-        return false;
+        return false; // it was never about candidates
     for (; x; x = xml_next(x, "content", NULL)) {
-        struct xml *transport = jingle_transport(x);
-
-        if (transport && xml_child(transport, NULL, NULL))
+        if (!content_tells_nothing(session, to, x))
             return false;
     }
     return true;
 }
 
+static int rewrite_contents(struct session *session, enum side to, enum jingle_action action,
+                            const struct xml *original, struct xml *jingle)
+{
+    struct xml *x = xml_child(jingle, "content", NULL), *o = xml_child(original, "content", NULL);
+    int r = 0;
+
+    for (; x && o && r == 0; x = xml_next(x, "content", NULL), o = xml_next(o, "content", NULL))
+        r = rewrite_content(session, to, action, o, x);
+    return r;
+}
+
 struct xml *rewrite(struct session *session, enum side from, enum jingle_action action,
                     const struct xml *iq, bool *ret_empty)
 {
+    bool hides = session->signal->config.policy == POLICY_RELAY_ONLY;
+    const struct xml *original = xml_child(iq, "jingle", NS_JINGLE);
     const struct party *to = &session->party[other(from)];
-    struct xml *copy = xml_clone(iq), *jingle, *x;
+    struct xml *copy = xml_clone(iq), *jingle;
 
     if (!copy)
         return NULL;
     jingle = xml_child(copy, "jingle", NS_JINGLE);
-    if (xml_set(copy, "from", session->party[from].proxy) || xml_set(copy, "to", to->jid))
-        goto fail;
-    rewrite_jids(session->signal, jingle);
-    for (x = xml_child(jingle, "content", NULL); x; x = xml_next(x, "content", NULL)) {
-        if (rewrite_content(session, other(from), x) < 0)
-            goto fail;
+    if (hides)
+        hide(copy);
+    if (xml_set(copy, "from", session->party[from].proxy) || xml_set(copy, "to", to->jid) ||
+        rewrite_parties(session, other(from), copy) < 0 ||
+        rewrite_contents(session, other(from), action, original, jingle) < 0) {
+        xml_free(copy);
+        return NULL;
     }
-    *ret_empty = action == JINGLE_TRANSPORT_INFO &&
-                 session->signal->config.policy == POLICY_RELAY_ONLY &&
-                 tells_nothing(jingle, xml_child(iq, "jingle", NS_JINGLE));
+    *ret_empty = hides && action == JINGLE_TRANSPORT_INFO &&
+                 tells_nothing(session, other(from), jingle, original);
     return copy;
+}
 
-fail:
-    xml_free(copy);
-    return NULL;
+int rewrite_answer(const struct signal *signal, struct xml *answer)
+{
+    struct xml *jingle = xml_child(answer, "jingle", NS_JINGLE);
+
+    if (!jingle)
+        return 0;
+    // An error may quote what it answers; whoever hides addresses quotes nothing.
+    if (signal->config.policy == POLICY_RELAY_ONLY) {
+        xml_free(jingle);
+        return 0;
+    }
+    return rewrite_jids(signal, jingle);
 }

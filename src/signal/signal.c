@@ -130,10 +130,10 @@ void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now)
 
 void signal_event(struct signal *signal, const struct relay_event *event, usec_t now)
 {
-    session_path_event(signal, event, now);
+    session_event(signal, event, now);
 }
 
-static void free_orphans(struct signal *signal)
+static void free_orphans(struct signal *signal, usec_t now)
 {
     struct map_node *node, *next;
 
@@ -141,20 +141,26 @@ static void free_orphans(struct signal *signal)
         struct session *session = container_of(node, struct session, id_node);
 
         next = map_each(&signal->ids, node);
-        if (session->orphan)
-            session_free(session);
+        if (!session->orphan)
+            continue;
+        session_tell_ended(session, now);
+        session_free(session);
     }
     signal->orphans = false;
 }
 
 usec_t signal_tick(struct signal *signal, usec_t now)
 {
-    usec_t calls = calls_tick(&signal->calls, now);
-    usec_t own = timers_run(&signal->timers, signal, now);
+    usec_t calls, own;
 
+    // Each may arm timers of the other, for later.
+    (void)calls_tick(&signal->calls, now);
+    own = timers_run(&signal->timers, signal, now);
+    calls = calls_tick(&signal->calls, now);
+    if (timers_next(&signal->timers) < own)
+        own = timers_next(&signal->timers);
     if (signal->orphans)
-        free_orphans(signal);
-
+        free_orphans(signal, now);
     return calls < own ? calls : own;
 }
 

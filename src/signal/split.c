@@ -4,100 +4,116 @@
 // them in IQs of its own, one content and one candidate each, which every client understands.
 #include "internal.h"
 
+#include <errno.h>
 #include <string.h>
 
-static int copy_attribute(struct xml *to, const struct xml *from, const char *name)
+// The element and its attributes, without what is in it, at the end of 'parent' (NULL: alone).
+static struct xml *shell(const struct xml *x, struct xml *parent)
 {
-    const char *value = xml_attr(from, name);
+    struct xml *copy = xml_new(x->name, x->ns);
 
-    return value ? xml_set(to, name, value) : 0;
+    for (const struct xml_attr *a = x->attrs; copy && a; a = a->next) {
+        if (xml_set_ns(copy, a->ns, a->name, a->value)) {
+            xml_free(copy);
+            return NULL;
+        }
+    }
+    if (copy && parent)
+        xml_append(parent, copy);
+    return copy;
 }
 
-// An empty transport-info for one content of 'jingle'; returns its transport element.
-static struct xml *info_new(const struct session *session, enum side to, const struct xml *jingle,
-                            const struct xml *content, struct xml **ret_iq)
+// An IQ like 'iq' whose jingle element, a transport-info, is empty; below 'rest'. Returns the
+// jingle element.
+static struct xml *info_new(const struct xml *iq, struct xml *rest)
 {
-    const struct xml *original = jingle_transport(content);
-    struct xml *iq = xml_new("iq", NS_CLIENT), *j, *c, *t;
+    struct xml *copy = shell(iq, rest);
+    struct xml *jingle = copy ? shell(xml_child(iq, "jingle", NS_JINGLE), copy) : NULL;
 
-    j = iq ? xml_add(iq, "jingle", NS_JINGLE) : NULL;
-    c = j ? xml_add(j, "content", NULL) : NULL;
-    t = c ? xml_add(c, "transport", original->ns) : NULL;
-    if (!t || xml_set(iq, "type", "set") || xml_set(iq, "from", session->party[other(to)].proxy) ||
-        xml_set(iq, "to", session->party[to].jid) || xml_set(j, "action", "transport-info") ||
-        copy_attribute(j, jingle, "sid") || copy_attribute(j, jingle, "initiator") ||
-        copy_attribute(j, jingle, "responder") || copy_attribute(c, content, "creator") ||
-        copy_attribute(c, content, "name") || copy_attribute(t, original, "ufrag") ||
-        copy_attribute(t, original, "pwd")) {
-        xml_free(iq);
+    if (!jingle || xml_set(jingle, "action", jingle_action_name(JINGLE_TRANSPORT_INFO))) {
+        xml_free(copy);
         return NULL;
     }
-    *ret_iq = iq;
-    return t;
+    return jingle;
 }
 
-static void send_candidate(struct session *session, enum side to, const struct xml *jingle,
-                           const struct xml *content, struct xml *candidate, usec_t now)
+// A candidate of 'content', in an IQ of its own. The candidate is taken.
+static int send_alone(const struct xml *iq, const struct xml *content, struct xml *candidate,
+                      struct xml *rest)
 {
-    struct xml *iq, *transport = info_new(session, to, jingle, content, &iq);
+    struct xml *jingle = candidate ? info_new(iq, rest) : NULL;
+    struct xml *c = jingle ? shell(content, jingle) : NULL;
+    struct xml *transport = c ? shell(jingle_transport(content), c) : NULL;
 
     if (!transport) {
         xml_free(candidate);
-        return;
+        if (jingle)
+            xml_free(jingle->parent);
+        return -ENOMEM;
     }
     xml_append(transport, candidate);
-    (void)iq_ask(session->signal, iq, PENDING_OWN, NULL, now);
+    return 0;
 }
 
-static void move_candidates(struct session *session, enum side to, const struct xml *jingle,
-                            const struct xml *content, unsigned keep, usec_t now)
+// All but the first content move out, whole.
+static int split_contents(struct xml *iq, struct xml *rest)
 {
-    struct xml *transport = jingle_transport(content);
-    struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL, *next;
+    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL), *next;
 
-    for (; c; c = next) {
-        next = xml_next(c, "candidate", NULL);
-        if (keep > 0) {
-            keep--;
-            continue;
-        }
-        xml_detach(c);
-        send_candidate(session, to, jingle, content, c, now);
-    }
-}
+    for (content = content ? xml_next(content, "content", NULL) : NULL; content; content = next) {
+        struct xml *jingle = info_new(iq, rest);
 
-void split_info(struct session *session, enum side to, struct xml *iq, unsigned dialect, usec_t now)
-{
-    struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
-    struct xml *content = xml_child(jingle, "content", NULL), *next;
-
-    if (!content)
-        return;
-    if (dialect & DIALECT_ONE_CANDIDATE)
-        move_candidates(session, to, jingle, content, 1, now);
-    for (content = xml_next(content, "content", NULL); content; content = next) {
         next = xml_next(content, "content", NULL);
-        if (!(dialect & (DIALECT_ONE_CANDIDATE | DIALECT_ONE_CONTENT)))
-            continue;
-        move_candidates(session, to, jingle, content, 0, now);
-        xml_free(content);
+        if (!jingle)
+            return -ENOMEM;
+        xml_detach(content);
+        xml_append(jingle, content);
     }
+    return 0;
 }
 
-void repeat_candidates(struct session *session, enum side to, const struct xml *iq, usec_t now)
+// All but the first candidate move out.
+static int split_candidates(struct xml *iq, struct xml *rest)
 {
-    const struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
-    struct xml *content = xml_child(jingle, "content", NULL);
+    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL);
+    struct xml *transport = content ? jingle_transport(content) : NULL;
+    struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL, *next;
+    int r = 0;
 
-    for (; content; content = xml_next(content, "content", NULL)) {
+    for (c = c ? xml_next(c, "candidate", NULL) : NULL; c && r == 0; c = next) {
+        next = xml_next(c, "candidate", NULL);
+        xml_detach(c);
+        r = send_alone(iq, content, c, rest);
+    }
+    return r;
+}
+
+int split_info(struct xml *iq, unsigned dialect, struct xml *rest)
+{
+    int r = split_contents(iq, rest);
+    struct xml *last = rest->last, *x = iq, *next;
+
+    if (!(dialect & DIALECT_ONE_CANDIDATE))
+        return r;
+    while (r == 0 && x) { // the stanza, and those that its other contents have become
+        next = x == iq ? rest->first : x == last ? NULL : x->next;
+        r = split_candidates(x, rest);
+        x = last ? next : NULL;
+    }
+    return r;
+}
+
+int split_repeat(const struct xml *iq, struct xml *rest)
+{
+    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL);
+    int r = 0;
+
+    for (; content && r == 0; content = xml_next(content, "content", NULL)) {
         struct xml *transport = jingle_transport(content);
         struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL;
 
-        for (; c; c = xml_next(c, "candidate", NULL)) {
-            struct xml *copy = xml_clone(c);
-
-            if (copy)
-                send_candidate(session, to, jingle, content, copy, now);
-        }
+        for (; c && r == 0; c = xml_next(c, "candidate", NULL))
+            r = send_alone(iq, content, xml_clone(c), rest);
     }
+    return r;
 }

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: ISC
+// Transports and their paths: what a transport element says, and which ports that needs. A
+// transport lives as long as a content uses it; its paths are opened with its first offer, given
+// back one by one or with it, and opened again by an ICE restart.
+#include "internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int order(struct session *session, struct order *order, enum order_kind kind, uint64_t path)
+{
+    order->kind = kind;
+    order->call = session->call.id;
+    order->path = path;
+    return session->signal->io.order(session->signal->io.ctx, order);
+}
+
+// ---- paths
+
+struct media_path *media_path_find(const struct signal *signal, uint64_t id)
+{
+    struct map_node *n = map_first(&signal->paths, map_hash(&signal->paths, &id, sizeof id));
+
+    for (; n; n = map_next(n)) {
+        struct media_path *path = container_of(n, struct media_path, node);
+
+        if (path->id == id)
+            return path;
+    }
+    return NULL;
+}
+
+void media_path_lost(struct signal *signal, struct media_path *path)
+{
+    if (!path->opened)
+        path->transport->session->opening--;
+    path->transport->path[path->component - 1] = NULL;
+    map_remove(&signal->paths, &path->node);
+    free(path);
+}
+
+void transport_close_path(struct transport *transport, unsigned component)
+{
+    struct media_path *path = transport->path[component - 1];
+    struct order close = {0};
+
+    if (!path)
+        return;
+    (void)order(transport->session, &close, ORDER_CLOSE, path->id);
+    media_path_lost(transport->session->signal, path);
+}
+
+static void tell_credentials(struct transport *transport, struct media_path *path, enum side side)
+{
+    const struct credentials *creds = &transport->creds[side];
+    struct order tell = {.side = side};
+
+    if (!creds->ufrag)
+        return;
+    snprintf(tell.u.credentials.ufrag, sizeof tell.u.credentials.ufrag, "%s", creds->ufrag);
+    snprintf(tell.u.credentials.pwd, sizeof tell.u.credentials.pwd, "%s", creds->pwd);
+    (void)order(transport->session, &tell, ORDER_CREDENTIALS, path->id);
+}
+
+static struct order open_order(const struct transport *transport, unsigned component)
+{
+    const struct signal_config *config = &transport->session->signal->config;
+    struct order open = {0};
+
+    open.u.open.mode = transport->kind == TRANSPORT_RAW ? PATH_RAW : PATH_ICE;
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        open.u.open.family_v4[side] = config->family_v4;
+        open.u.open.family_v6[side] = config->family_v6;
+    }
+    if (component == 2 && transport->kind == TRANSPORT_RAW && transport->path[0])
+        open.u.open.rtp_path = transport->path[0]->id;
+    open.u.open.bytes_per_second = config->bytes_per_second;
+    return open;
+}
+
+static int path_open(struct transport *transport, unsigned component)
+{
+    struct session *session = transport->session;
+    struct signal *signal = session->signal;
+    struct order open = open_order(transport, component);
+    struct media_path *path;
+
+    if (transport->path[component - 1])
+        return 0;
+    path = calloc(1, sizeof *path);
+    if (!path)
+        return -ENOMEM;
+    path->id = ++signal->last_id;
+    path->transport = transport;
+    path->component = component;
+    if (map_insert(&signal->paths, &path->node,
+                   map_hash(&signal->paths, &path->id, sizeof path->id))) {
+        free(path);
+        return -ENOMEM;
+    }
+    if (order(session, &open, ORDER_OPEN, path->id) < 0) {
+        map_remove(&signal->paths, &path->node);
+        free(path);
+        return -ENOMEM;
+    }
+    transport->path[component - 1] = path;
+    transport->path_id[component - 1] = path->id;
+    session->opening++;
+    tell_credentials(transport, path, SIDE_INITIATOR);
+    tell_credentials(transport, path, SIDE_RESPONDER);
+    return 0;
+}
+
+// ---- life
+
+struct transport *transport_new(struct session *session, const struct xml *element)
+{
+    struct transport *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->users = 1;
+    t->session = session;
+    t->kind = jingle_transport_kind(element);
+    t->ns = strdup(element ? element->ns : "");
+    if (!t->ns) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+static void credentials_free(struct credentials *creds)
+{
+    free(creds->ufrag);
+    free(creds->pwd);
+    *creds = (struct credentials){0};
+}
+
+void transport_release(struct transport *transport)
+{
+    if (!transport || --transport->users > 0)
+        return;
+    transport_close_path(transport, 1);
+    transport_close_path(transport, 2);
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        credentials_free(&transport->creds[side]);
+        credentials_free(&transport->before[side]);
+        free(transport->seen[side]);
+    }
+    free(transport->ns);
+    free(transport);
+}
+
+static void note_address(const struct xml *candidate, struct candidate_report *seen)
+{
+    const char *ip = xml_attr(candidate, "ip"), *port = xml_attr(candidate, "port");
+    struct addr addr;
+
+    if (jingle_candidate_addr(candidate, &addr) == 0)
+        addr_format(&addr, seen->address);
+    else
+        snprintf(seen->address, sizeof seen->address, "%s:%s", ip ? ip : "?", port ? port : "?");
+}
+
+static void note_candidates(struct transport *transport, enum side from, const struct xml *element)
+{
+    struct xml *c = xml_child(element, "candidate", NULL);
+
+    if (c && !transport->seen[from])
+        transport->seen[from] = calloc(REPORT_CANDIDATES_MAX, sizeof **transport->seen);
+    for (; c && transport->seen[from] && transport->seen_count[from] < REPORT_CANDIDATES_MAX;
+         c = xml_next(c, "candidate", NULL)) {
+        struct candidate_report *seen = &transport->seen[from][transport->seen_count[from]++];
+        const char *type = xml_attr(c, "type"), *protocol = xml_attr(c, "protocol");
+
+        snprintf(seen->type, sizeof seen->type, "%s", type ? type : "host");
+        snprintf(seen->protocol, sizeof seen->protocol, "%s", protocol ? protocol : "udp");
+        note_address(c, seen);
+    }
+}
+
+// ---- ICE
+
+static bool same_credentials(const struct credentials *creds, const char *ufrag, const char *pwd)
+{
+    return creds->ufrag && strcmp(creds->ufrag, ufrag) == 0 && strcmp(creds->pwd, pwd) == 0;
+}
+
+static void spread_credentials(struct transport *transport, enum side side)
+{
+    for (int i = 0; i < 2; i++) {
+        if (transport->path[i])
+            tell_credentials(transport, transport->path[i], side);
+    }
+}
+
+// New values are an ICE restart (XEP-0176 section 5.9): a new generation on the same ports.
+static int learn_credentials(struct transport *transport, enum side from, const struct xml *element,
+                             bool *ret_restart)
+{
+    const char *ufrag = xml_attr(element, "ufrag"), *pwd = xml_attr(element, "pwd");
+    struct credentials *creds = &transport->creds[from], fresh = {0};
+
+    *ret_restart = false;
+    if (!ufrag || !pwd || same_credentials(creds, ufrag, pwd))
+        return 0; // some clients leave the password out of what they trickle
+    if (strlen(ufrag) > ICE_UFRAG_MAX || strlen(pwd) > ICE_PWD_MAX)
+        return -EBADMSG;
+    fresh.ufrag = strdup(ufrag);
+    fresh.pwd = strdup(pwd);
+    if (!fresh.ufrag || !fresh.pwd) {
+        credentials_free(&fresh);
+        return -ENOMEM;
+    }
+    *ret_restart = creds->ufrag != NULL;
+    fresh.generation = creds->generation + *ret_restart;
+    credentials_free(&transport->before[from]);
+    transport->before[from] = *creds;
+    transport->restart[from] = *ret_restart ? transport->session->serial : 0;
+    *creds = fresh;
+    spread_credentials(transport, from);
+    return 0;
+}
+
+void transport_undo(struct transport *transport, unsigned serial)
+{
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        if (!transport->before[side].ufrag || transport->restart[side] != serial)
+            continue;
+        credentials_free(&transport->creds[side]);
+        transport->creds[side] = transport->before[side];
+        transport->before[side] = (struct credentials){0};
+        transport->told[!side] = transport->offered[!side] = transport->creds[side].generation + 1;
+        spread_credentials(transport, (enum side)side);
+    }
+}
+
+static int learn_ice(struct transport *transport, enum side from, const struct xml *element,
+                     unsigned components)
+{
+    bool restart;
+    int r = learn_credentials(transport, from, element, &restart);
+
+    // A new transport needs paths, and so does the restart of one whose paths were given back.
+    if (r < 0 || (transport->known && !restart))
+        return r;
+    transport->known = true;
+    for (unsigned c = 1; r == 0 && c <= components; c++)
+        r = path_open(transport, c);
+    return r;
+}
+
+// ---- raw UDP
+
+static void expect_media(struct transport *transport, unsigned component)
+{
+    static const uint8_t unspecified[4];
+    const struct media_path *path = transport->path[component - 1];
+
+    for (int side = 0; path && side < SIDE_COUNT; side++) {
+        struct order tell = {.side = (enum side)side};
+
+        // Who has signalled nothing, as in XEP-0176 section 6, is learned from what it sends.
+        tell.u.peer = transport->peer[side][component - 1];
+        if (tell.u.peer.family == FAMILY_NONE)
+            tell.u.peer = addr_v4(unspecified, 0);
+        (void)order(transport->session, &tell, ORDER_PEER, path->id);
+    }
+}
+
+void transport_expect_media(struct transport *transport)
+{
+    if (transport->kind != TRANSPORT_RAW)
+        return;
+    expect_media(transport, 1);
+    expect_media(transport, 2);
+}
+
+// Component 1 first: the path of RTCP is tied to that of RTP.
+static int learn_raw(struct transport *transport, enum side from, const struct xml *element)
+{
+    struct xml *c = xml_child(element, "candidate", NULL);
+    int r = 0;
+
+    for (; c; c = xml_next(c, "candidate", NULL)) {
+        unsigned component = jingle_candidate_component(c);
+
+        if (component < 1 || component > 2 ||
+            jingle_candidate_addr(c, &transport->peer[from][component - 1]) < 0)
+            return -EBADMSG;
+    }
+    for (unsigned component = 1; r == 0 && component <= 2; component++) {
+        if (transport->peer[from][component - 1].family != FAMILY_NONE)
+            r = path_open(transport, component);
+    }
+    return r;
+}
+
+int transport_learn(struct transport *transport, enum side from, const struct xml *element,
+                    unsigned components)
+{
+    if (strcmp(element->ns, transport->ns) != 0)
+        return 0;
+    note_candidates(transport, from, element);
+    if (transport->kind == TRANSPORT_RAW)
+        return learn_raw(transport, from, element);
+    return transport->kind == TRANSPORT_ICE ? learn_ice(transport, from, element, components) : 0;
+}
