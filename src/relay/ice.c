@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- credentials ------------------------------------------------------------------------------
+// --- credentials -------------------------------------------------------------------------------
 
 static bool same_credentials(const struct credentials *c, const char *ufrag, size_t ufrag_len,
                              const char *pwd, size_t pwd_len)
@@ -119,7 +119,7 @@ static bool authenticate(const struct recv *r, const struct stun_msg *msg,
     return false;
 }
 
-// --- requests whose receiver is not known yet -----------------------------------------------
+// --- requests whose receiver is not known yet --------------------------------------------------
 
 static enum verdict hold(const struct recv *r, uint32_t nomination)
 {
@@ -220,7 +220,7 @@ void ice_hold_release(struct path *path, enum side side, usec_t now)
     free(held);
 }
 
-// --- requests ---------------------------------------------------------------------------------
+// --- requests ----------------------------------------------------------------------------------
 
 static uint32_t source_hash(const struct relay *relay, const struct addr *addr)
 {
@@ -287,10 +287,6 @@ static void note_check(const struct recv *r, int index, const struct stun_msg *m
         leg->role = controlling ? ROLE_CONTROLLING : ROLE_CONTROLLED;
         leg->tie_breaker = stun_u64(msg, controlling ? STUN_ICE_CONTROLLING : STUN_ICE_CONTROLLED);
     }
-    if (stun_has(msg, STUN_USE_CANDIDATE)) {
-        source->nomination = ++r->path->nominations;
-        source->nominated_at = r->now;
-    }
     if (!leg->checked) {
         leg->checked = true;
         leg->first_check = r->now;
@@ -298,9 +294,9 @@ static void note_check(const struct recv *r, int index, const struct stun_msg *m
     }
 }
 
-// An authentic request with an id that was never seen.
+// An authentic request that is no retransmission, from a source that is in the list or may enter.
 static enum verdict fresh_request(const struct recv *r, const struct stun_msg *msg,
-                                  const uint32_t generation[2])
+                                  const uint32_t generation[2], bool nominates)
 {
     struct leg *leg = r->leg;
     int index = source_find(leg, r->from, r->port->family);
@@ -311,6 +307,10 @@ static enum verdict fresh_request(const struct recv *r, const struct stun_msg *m
         return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
     struct source *source = &leg->source[index];
     note_check(r, index, msg, generation);
+    if (nominates) {
+        source->nomination = ++r->path->nominations;
+        source->nominated_at = r->now;
+    }
     if (leg->selected < 0) {
         leg_select(r->path, r->side, index, r->now);
     } else if (index != leg->selected) {
@@ -320,19 +320,41 @@ static enum verdict fresh_request(const struct recv *r, const struct stun_msg *m
         ice_forget_previous(r->path, r->side, source);
     }
     source->last_seen = r->now;
-    return forward_request(r, source, stun_has(msg, STUN_USE_CANDIDATE) ? source->nomination : 0);
+    return forward_request(r, source, nominates ? source->nomination : 0);
+}
+
+// The called client often checks before its acceptance, with its ufrag, has come this way. Its
+// request cannot count yet, but it is authentic as far as can be told, and its id must not serve
+// whoever captures it now and is first with it then.
+static void remember_early(const struct recv *r, const struct stun_msg *msg, uint64_t id,
+                           uint32_t source)
+{
+    const struct stun_view *name = &msg->attr[STUN_USERNAME];
+
+    for (unsigned i = 0; i < 2 && name->data; i++) {
+        const struct credentials *to = r->out->credentials[i];
+        if (!to || name->len <= to->ufrag_len || name->data[to->ufrag_len] != ':' ||
+            memcmp(name->data, to->text, to->ufrag_len) != 0 || !authentic_under(to, msg))
+            continue;
+        if (ids_look(&r->leg->ids, id, source) == ID_NEW)
+            ids_add(&r->leg->ids, id, source); // without memory it is forgotten
+        return;
+    }
 }
 
 static enum verdict request(const struct recv *r, const struct stun_msg *msg)
 {
     struct relay *relay = r->path->relay;
+    uint64_t id = map_hash(&relay->paths, msg->txid, STUN_TXID_LEN);
+    uint32_t source = source_hash(relay, r->from);
     uint32_t generation[2];
     enum counter reason;
 
-    if (!authenticate(r, msg, generation, &reason))
+    if (!authenticate(r, msg, generation, &reason)) {
+        if (reason != COUNTER_DROP_BAD_INTEGRITY)
+            remember_early(r, msg, id, source);
         return leg_drop(r, reason);
-    uint64_t id = map_hash(&relay->paths, msg->txid, STUN_TXID_LEN);
-    uint32_t source = source_hash(relay, r->from);
+    }
     enum id_seen seen = ids_look(&r->leg->ids, id, source);
     // Our own checks look like the other side's; coming back, they were captured.
     if (verify_is_own_id(relay, msg->txid) || seen == ID_OTHER_SOURCE) {
@@ -341,17 +363,15 @@ static enum verdict request(const struct recv *r, const struct stun_msg *msg)
     }
     if (seen == ID_SAME_SOURCE) {
         int index = source_find(r->leg, r->from, r->port->family);
-        if (index < 0)
-            return leg_drop(r, COUNTER_DROP_UNPROVED);
-        return forward_request(r, &r->leg->source[index], 0);
+        if (index >= 0)
+            return forward_request(r, &r->leg->source[index], 0);
+    } else if (ids_add(&r->leg->ids, id, source) < 0) {
+        return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES); // what is not remembered must not count
     }
-    // What cannot be remembered must not count.
-    if (ids_add(&r->leg->ids, id, source) < 0)
-        return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
-    return fresh_request(r, msg, generation);
+    return fresh_request(r, msg, generation, seen == ID_NEW && stun_has(msg, STUN_USE_CANDIDATE));
 }
 
-// --- responses --------------------------------------------------------------------------------
+// --- responses ---------------------------------------------------------------------------------
 
 // Rule (d), and the first answer of a source that was believed on credit.
 static void answered(const struct recv *r, int index, uint32_t nomination)

@@ -19,22 +19,23 @@
 #define FAMILIES 2 // index 0 IPv4, 1 IPv6
 
 // Every timeout and size of the core that is not configured.
-#define CHECK_INTERVAL   (250 * USEC_PER_MSEC) // at most one check of our own per source
-#define CHECK_TRIES      3
-#define SILENT_AFTER     (300 * USEC_PER_MSEC) // a selected source may then be replaced (rule c)
-#define SOURCE_STALE     (30 * USEC_PER_SEC)   // a proved source may then give up its place
-#define HELD_LIFE        (2 * USEC_PER_SEC)    // of a check whose receiver is not known yet
-#define HELD_MAX         600
-#define TRANSACTION_LIFE (10 * USEC_PER_SEC) // RFC 8489 section 6.2.1 gives up well before
-#define TRANSACTIONS_MAX 64
-#define IDS_MIN          16
-#define IDS_MAX          4096
-#define BIND_TRIES       16
-#define LEARN_PACKETS    3
-#define LEARN_STEP_MAX   64 // how far a sequence number may advance between two packets
-#define LEARN_SOURCES    4
+#define CHECK_INTERVAL    (250 * USEC_PER_MSEC) // at most one check of our own per source
+#define CHECK_TRIES       3
+#define SILENT_AFTER      (300 * USEC_PER_MSEC) // a selected source may then be replaced (rule c)
+#define SOURCE_STALE      (30 * USEC_PER_SEC)   // a proved source may then give up its place
+#define SOURCE_STALE_LOST (2 * USEC_PER_SEC)    // the same, while the selected one is silent
+#define HELD_LIFE         (2 * USEC_PER_SEC)    // of a check whose receiver is not known yet
+#define HELD_MAX          600
+#define TRANSACTION_LIFE  (10 * USEC_PER_SEC) // RFC 8489 section 6.2.1 gives up well before
+#define TRANSACTIONS_MAX  64
+#define IDS_MIN           16
+#define IDS_MAX           4096
+#define BIND_TRIES        16
+#define LEARN_PACKETS     3
+#define LEARN_STEP_MAX    64 // how far a sequence number may advance between two packets
+#define LEARN_SOURCES     4
 
-// --- ports.c: which numbers are free --------------------------------------------------------
+// --- ports.c: which numbers are free -----------------------------------------------------------
 
 enum port_state { PORT_FREE, PORT_USED, PORT_QUARANTINED };
 
@@ -89,7 +90,7 @@ enum id_seen ids_look(const struct ids *ids, uint64_t id, uint32_t source);
 // Returns 0, or -ENOMEM when not even the first ring could be had.
 int ids_add(struct ids *ids, uint64_t id, uint32_t source);
 
-// --- transactions.c: checks that were forwarded and not answered yet --------------------------
+// --- transactions.c: checks that were forwarded and not answered yet ---------------------------
 
 struct transaction {
     usec_t sent;
@@ -114,7 +115,7 @@ struct transaction *transactions_find(struct transactions *table, const uint8_t 
                                       enum side asked, const struct addr *to, unsigned to_family,
                                       usec_t now);
 
-// --- legs -----------------------------------------------------------------------------------
+// --- legs --------------------------------------------------------------------------------------
 
 struct credentials {
     uint16_t ufrag_len, pwd_len;
@@ -235,14 +236,14 @@ static inline void count(struct relay *relay, enum counter id)
     counter_add(relay->counters, id, 1);
 }
 
-// --- relay.c ----------------------------------------------------------------------------------
+// --- relay.c -----------------------------------------------------------------------------------
 
 void relay_ports_changed(struct relay *relay, usec_t now); // gauges and the quarantine timer
 uint64_t relay_random(struct relay *relay);
 // One of the relay's own transport addresses, bound or advertised.
 bool relay_owns(const struct relay *relay, const struct addr *addr);
 
-// --- path.c: life and deadlines ---------------------------------------------------------------
+// --- path.c: life and deadlines ----------------------------------------------------------------
 
 // Returns 0 or the error of EVENT_FAILED, with nothing left behind.
 int path_open(struct relay *relay, const struct order *order, usec_t now, struct path **ret_path);
@@ -279,7 +280,7 @@ enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned f
 // Everything but checks: from the selected source of one leg to that of the other.
 enum verdict leg_media(const struct recv *r);
 
-// --- ice.c, verify.c, raw.c, view.c -------------------------------------------------------------
+// --- ice.c, verify.c, raw.c, view.c ------------------------------------------------------------
 
 enum verdict ice_recv(const struct recv *r);
 int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM

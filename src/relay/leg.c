@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// --- sources ----------------------------------------------------------------------------------
+// --- sources -----------------------------------------------------------------------------------
 
 int source_find(const struct leg *leg, const struct addr *addr, unsigned family)
 {
@@ -24,13 +24,17 @@ int source_find(const struct leg *leg, const struct addr *addr, unsigned family)
     return -1;
 }
 
-// The proved, unselected source that has been silent longest, if that is long enough.
+// The proved, unselected source that has been silent longest, if that is long enough. When the
+// selected one is silent, too, a newcomer is probably the client at its new address: then it is not
+// kept waiting by a list full of its old ones.
 static int stale_source(const struct leg *leg, usec_t now)
 {
+    bool lost = leg->selected >= 0 && now - leg->source[leg->selected].last_seen >= SILENT_AFTER;
+    usec_t limit = lost ? SOURCE_STALE_LOST : SOURCE_STALE;
     int stale = -1;
 
     for (int i = 0; i < leg->sources; i++) {
-        if (i == leg->selected || now - leg->source[i].last_seen <= SOURCE_STALE)
+        if (i == leg->selected || now - leg->source[i].last_seen <= limit)
             continue;
         if (stale < 0 || leg->source[i].last_seen < leg->source[stale].last_seen)
             stale = i;
@@ -109,7 +113,7 @@ void leg_heard(struct path *path, enum side side, int index, usec_t now)
         leg_select(path, side, index, now);
 }
 
-// --- forwarding -------------------------------------------------------------------------------
+// --- forwarding --------------------------------------------------------------------------------
 
 enum verdict leg_drop(const struct recv *r, enum counter reason)
 {

@@ -45,7 +45,7 @@ void path_event(struct path *path, enum event_kind kind, enum side side, const s
     path->relay->io.event(path->relay->ctx, &event);
 }
 
-// --- deadlines --------------------------------------------------------------------------------
+// --- deadlines ---------------------------------------------------------------------------------
 
 static usec_t earlier(usec_t a, usec_t b)
 {
@@ -100,7 +100,7 @@ static void path_due(struct timer *timer, void *ctx, usec_t now)
     path_schedule(path);
 }
 
-// --- opening ----------------------------------------------------------------------------------
+// --- opening -----------------------------------------------------------------------------------
 
 static int port_open(struct path *path, enum side side, unsigned family, usec_t now)
 {

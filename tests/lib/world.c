@@ -273,7 +273,7 @@ struct outcome world_recv(struct world *w, struct addr to, struct addr from, con
     return outcome;
 }
 
-// --- messages ---------------------------------------------------------------------------------
+// --- messages ----------------------------------------------------------------------------------
 
 size_t build_check(uint8_t *buf, size_t size, const struct check *check)
 {

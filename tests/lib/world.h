@@ -72,7 +72,7 @@ uint64_t world_counter(const struct world *w, enum counter id);
 struct outcome world_recv(struct world *w, struct addr to, struct addr from, const void *data,
                           size_t len);
 
-// --- messages ---------------------------------------------------------------------------------
+// --- messages ----------------------------------------------------------------------------------
 
 struct check {
     const char *to, *from; // ufrags

@@ -191,7 +191,7 @@ static void nominate(struct fixture *f)
     assert_forwarded(answer(f, B, f->bob, f->last), f->pa, f->alice);
 }
 
-// --- proving ----------------------------------------------------------------------------------
+// --- proving -----------------------------------------------------------------------------------
 
 static void test_first_proved_is_selected(void **state)
 {
@@ -306,6 +306,28 @@ static void test_no_credentials_yet(void **state)
     tear_down(&f);
 }
 
+// The called client checks before its acceptance has come this way.
+static void test_check_captured_before_the_credentials(void **state)
+{
+    struct relay_config config = world_config();
+    struct fixture f;
+    set_up(&f);
+    world_free(f.w);
+    f.w = world_new(&config);
+    struct relay_event e = world_open(f.w, CALL, PATH, PATH_ICE);
+    f.pa = e.u.opened[A][0];
+    f.pb = e.u.opened[B][0];
+
+    world_credentials(f.w, PATH, A, "alic", A_PWD);
+    assert_dropped(&f, plain_check(&f, B, f.bob), COUNTER_DROP_NO_CREDENTIALS);
+    world_credentials(f.w, PATH, B, "bobb", B_PWD);
+    assert_dropped(&f, send_last(&f, B, f.mallory), COUNTER_DROP_REPLAY);
+    assert_none_selected(&f, B);
+    assert_int_equal(send_last(&f, B, f.bob).verdict, VERDICT_CONSUME); // his own repetition counts
+    assert_selected(&f, B, f.bob);
+    tear_down(&f);
+}
+
 static void test_sources_are_limited(void **state)
 {
     struct fixture f;
@@ -334,7 +356,7 @@ static void test_sources_are_limited(void **state)
     tear_down(&f);
 }
 
-// --- replay -----------------------------------------------------------------------------------
+// --- replay ------------------------------------------------------------------------------------
 
 static void assert_replay_refused(struct fixture *f, enum side side, const uint8_t *data,
                                   size_t len, struct addr from)
@@ -440,7 +462,7 @@ static void test_retransmission(void **state)
     tear_down(&f);
 }
 
-// --- selection --------------------------------------------------------------------------------
+// --- selection ---------------------------------------------------------------------------------
 
 static void test_rule_a_nomination_needs_an_answer(void **state)
 {
@@ -763,7 +785,7 @@ static void test_first_source_on_credit(void **state)
     tear_down(&f);
 }
 
-// --- forwarding -------------------------------------------------------------------------------
+// --- forwarding --------------------------------------------------------------------------------
 
 static void test_media_flows_between_selected_sources_only(void **state)
 {
@@ -980,7 +1002,7 @@ static void test_bandwidth_of_the_call(void **state)
     tear_down(&f);
 }
 
-// --- generations ------------------------------------------------------------------------------
+// --- generations -------------------------------------------------------------------------------
 
 static void test_generations(void **state)
 {
@@ -1054,7 +1076,7 @@ static void test_pending_nomination_keeps_the_previous_generation(void **state)
     tear_down(&f);
 }
 
-// --- what is told -----------------------------------------------------------------------------
+// --- what is told ------------------------------------------------------------------------------
 
 static void test_silence_and_media_events(void **state)
 {
@@ -1149,6 +1171,7 @@ int main(void)
         cmocka_unit_test(test_checks_that_prove_nothing),
         cmocka_unit_test(test_malformed_and_foreign_stun),
         cmocka_unit_test(test_no_credentials_yet),
+        cmocka_unit_test(test_check_captured_before_the_credentials),
         cmocka_unit_test(test_sources_are_limited),
         cmocka_unit_test(test_captured_check_moves_nothing),
         cmocka_unit_test(test_captured_check_while_alone),

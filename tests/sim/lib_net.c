@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: ISC
+// See lib_net.h.
+#include "sim/lib_net.h"
+
+#include "base/map.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void net_fail(const struct net *net, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "seed %" PRIu64 ", at %" PRIu64 ".%06" PRIu64 " s: ", net->seed,
+            net->now / USEC_PER_SEC, net->now % USEC_PER_SEC);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nrun again with SIM_SEED=%" PRIu64 " SIM_RUNS=1\n", net->seed);
+    abort();
+}
+
+uint64_t net_random(struct net *net, uint64_t below)
+{
+    uint64_t z = (net->random += 0x9E3779B97F4A7C15);
+
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return (z ^ (z >> 31)) % below;
+}
+
+static void arrival(struct timer *timer, void *ctx, usec_t now);
+
+// NULL: it is the timer of something else.
+static struct net_flight *flight_of(struct timer *timer)
+{
+    return timer->fire == arrival ? container_of(timer, struct net_flight, timer) : NULL;
+}
+
+static void check_relay(const struct net *net)
+{
+    const char *wrong = relay_check(net->relay);
+
+    if (wrong)
+        net_fail(net, "invariant: %s", wrong);
+}
+
+// After anything that the relay was told: it may want to be called at another time.
+static void after_relay(struct net *net)
+{
+    usec_t next = relay_tick(net->relay, net->now);
+
+    check_relay(net);
+    if (next == USEC_NEVER)
+        timer_cancel(&net->timers, &net->relay_timer);
+    else if (timer_arm(&net->timers, &net->relay_timer, next) < 0)
+        abort();
+}
+
+// --- the world of the relay --------------------------------------------------------------------
+
+static int do_bind(void *ctx, const struct addr *local, struct port *port, void **ret_socket)
+{
+    struct net *net = ctx;
+
+    if (net_random(net, 50) == 0)
+        return -EADDRINUSE;
+    for (unsigned i = 0; i < NET_SOCKETS; i++) {
+        if (net->socket[i].port)
+            continue;
+        net->socket[i] = (struct net_socket){.local = *local, .port = port};
+        *ret_socket = &net->socket[i];
+        return 0;
+    }
+    net_fail(net, "too many sockets");
+}
+
+static void do_unbind(void *ctx, void *socket)
+{
+    (void)ctx;
+    ((struct net_socket *)socket)->port = NULL;
+}
+
+static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t *data, size_t len,
+                   uint8_t tos)
+{
+    struct net *net = ctx;
+    struct net_socket *s = socket;
+
+    (void)tos;
+    if (!s->port)
+        net_fail(net, "sent from a closed socket");
+    if (net->hooks.leaves)
+        net->hooks.leaves(net->hooks.ctx, s, to, NULL, NULL, data, len);
+    net_send(net, &s->local, to, NULL, data, len);
+    return 0;
+}
+
+static void do_event(void *ctx, const struct relay_event *event)
+{
+    struct net *net = ctx;
+
+    if (net->hooks.event)
+        net->hooks.event(net->hooks.ctx, event);
+}
+
+static void do_random(void *ctx, void *buf, size_t len)
+{
+    uint8_t *p = buf;
+
+    for (size_t i = 0; i < len; i++)
+        p[i] = (uint8_t)net_random(ctx, 256);
+}
+
+static void relay_due(struct timer *timer, void *ctx, usec_t now)
+{
+    (void)timer;
+    (void)now;
+    after_relay(ctx);
+}
+
+struct net *net_new(uint64_t seed, const struct relay_config *config, const struct net_hooks *hooks)
+{
+    static const struct relay_io io = {.bind = do_bind,
+                                       .unbind = do_unbind,
+                                       .send = do_send,
+                                       .event = do_event,
+                                       .random = do_random};
+    struct net *net = calloc(1, sizeof(*net));
+
+    if (!net)
+        abort();
+    net->seed = seed;
+    net->random = seed;
+    net->now = USEC_PER_SEC;
+    net->hooks = *hooks;
+    net->next_port = 20000;
+    net->relay_timer.fire = relay_due;
+    net->fate = (struct net_fate){.delay = 10 * USEC_PER_MSEC};
+    if (relay_new(config, &io, net, &net->counters, &net->relay) < 0)
+        net_fail(net, "no relay");
+    return net;
+}
+
+void net_free(struct net *net)
+{
+    if (!net)
+        return;
+    relay_free(net->relay);
+    for (unsigned i = 0; i < NET_SOCKETS; i++)
+        if (net->socket[i].port)
+            net_fail(net, "a socket was left open");
+    while (net->timers.count > 0) {
+        struct timer *timer = net->timers.heap[0];
+        timer_cancel(&net->timers, timer);
+        free(flight_of(timer));
+    }
+    timers_free(&net->timers);
+    free(net);
+}
+
+void net_order(struct net *net, const struct order *order)
+{
+    relay_order(net->relay, order, net->now);
+    after_relay(net);
+}
+
+void net_run(struct net *net, usec_t until)
+{
+    for (;;) {
+        usec_t next = timers_next(&net->timers);
+        if (next >= until)
+            break;
+        if (next > net->now)
+            net->now = next;
+        timers_run(&net->timers, net, net->now);
+    }
+    net->now = until;
+}
+
+// --- agents and their NATs ---------------------------------------------------------------------
+
+static struct net_agent *find_agent(struct net *net, const struct agent *agent)
+{
+    for (unsigned i = 0; i < NET_AGENTS; i++)
+        if (net->agent[i].agent == agent)
+            return &net->agent[i];
+    return NULL;
+}
+
+void net_touch_agent(struct net *net, struct agent *agent)
+{
+    struct net_agent *a = find_agent(net, agent);
+    usec_t next = agent_tick(agent, net->now);
+
+    if (next == USEC_NEVER)
+        timer_cancel(&net->timers, &a->timer);
+    else if (timer_arm(&net->timers, &a->timer, next) < 0)
+        abort();
+}
+
+static void agent_due(struct timer *timer, void *ctx, usec_t now)
+{
+    struct net_agent *a = container_of(timer, struct net_agent, timer);
+
+    (void)now;
+    net_touch_agent(ctx, a->agent);
+}
+
+void net_add_agent(struct net *net, struct agent *agent)
+{
+    struct net_agent *a = find_agent(net, NULL);
+
+    if (!a)
+        net_fail(net, "too many agents");
+    *a = (struct net_agent){.agent = agent, .timer.fire = agent_due};
+}
+
+void net_remove_agent(struct net *net, struct agent *agent)
+{
+    struct net_agent *a = find_agent(net, agent);
+
+    timer_cancel(&net->timers, &a->timer);
+    *a = (struct net_agent){0};
+    for (unsigned i = 0; i < net->mappings; i++)
+        if (net->mapping[i].agent == agent)
+            net->mapping[i] = (struct net_mapping){0};
+    // What it has sent may outlive it.
+    for (size_t i = 0; i < net->timers.count; i++) {
+        struct net_flight *f = flight_of(net->timers.heap[i]);
+        if (f && f->origin.agent == agent)
+            f->origin.agent = NULL;
+    }
+}
+
+static struct net_mapping *find_mapping(struct net *net, const struct agent *agent, unsigned iface,
+                                        const struct addr *dest)
+{
+    for (unsigned i = 0; i < net->mappings; i++) {
+        struct net_mapping *m = &net->mapping[i];
+        if (m->agent == agent && m->iface == iface && addr_equal(&m->dest, dest))
+            return m;
+    }
+    return NULL;
+}
+
+struct addr net_external(const struct net *net, const struct agent *agent, unsigned iface,
+                         const struct addr *dest)
+{
+    for (unsigned i = 0; i < net->mappings; i++) {
+        const struct net_mapping *m = &net->mapping[i];
+        if (m->agent == agent && m->iface == iface && addr_equal(&m->dest, dest))
+            return m->external;
+    }
+    return (struct addr){0};
+}
+
+static struct net_mapping *new_mapping(struct net *net, const struct net_agent *a, unsigned iface,
+                                       const struct addr *dest)
+{
+    struct net_mapping *m = find_mapping(net, NULL, 0, &(struct addr){0});
+    uint8_t host = (uint8_t)((a - net->agent) * 8 + iface);
+    uint8_t nat = (uint8_t)a->roamed[iface];
+
+    if (!m) {
+        if (net->mappings == NET_MAPPINGS)
+            net_fail(net, "too many mappings");
+        m = &net->mapping[net->mappings++];
+    }
+    *m = (struct net_mapping){.agent = a->agent, .iface = iface, .dest = *dest};
+    if (dest->family == FAMILY_V4)
+        m->external = addr_v4((const uint8_t[4]){5, 5, host, nat}, net->next_port++);
+    else
+        m->external = addr_v6((const uint8_t[16]){0x2a, 0, 5, 5, host, nat}, net->next_port++);
+    return m;
+}
+
+void net_agent_send(void *ctx, struct agent *agent, unsigned iface, const struct addr *to,
+                    enum agent_packet kind, const uint8_t *data, size_t len)
+{
+    struct net *net = ctx;
+    struct net_mapping *m = find_mapping(net, agent, iface, to);
+
+    if (!m)
+        m = new_mapping(net, find_agent(net, agent), iface, to);
+    net_send(net, &m->external, to, &(struct net_origin){.agent = agent, .kind = kind}, data, len);
+}
+
+void net_roam(struct net *net, struct agent *agent, unsigned iface)
+{
+    find_agent(net, agent)->roamed[iface]++;
+    for (unsigned i = 0; i < net->mappings; i++)
+        if (net->mapping[i].agent == agent && net->mapping[i].iface == iface)
+            net->mapping[i] = (struct net_mapping){0};
+}
+
+// --- datagrams ---------------------------------------------------------------------------------
+
+struct net_socket *net_socket_at(struct net *net, const struct addr *local)
+{
+    for (unsigned i = 0; i < NET_SOCKETS; i++)
+        if (net->socket[i].port && addr_equal(&net->socket[i].local, local))
+            return &net->socket[i];
+    return NULL;
+}
+
+static void to_relay(struct net *net, struct net_socket *socket, struct net_flight *flight)
+{
+    struct packet packet = {.data = flight->data, .len = flight->len};
+    struct forward forward;
+
+    if (net->hooks.arrives)
+        net->hooks.arrives(net->hooks.ctx, socket, flight);
+    enum verdict verdict =
+        relay_recv(net->relay, socket->port, &flight->from, &packet, &forward, net->now);
+    if (verdict == VERDICT_FORWARD) {
+        struct net_socket *out = forward.socket;
+        if (net->hooks.leaves)
+            net->hooks.leaves(net->hooks.ctx, out, &forward.to, flight, socket, flight->data,
+                              flight->len);
+        net_send(net, &out->local, &forward.to, NULL, flight->data, flight->len);
+    }
+    after_relay(net);
+}
+
+static void to_agent(struct net *net, const struct net_flight *flight)
+{
+    for (unsigned i = 0; i < net->mappings; i++) {
+        const struct net_mapping *m = &net->mapping[i];
+        if (!m->agent || !addr_equal(&m->external, &flight->to) ||
+            !addr_equal(&m->dest, &flight->from))
+            continue;
+        struct agent *agent = m->agent;
+        agent_input(agent, m->iface, &flight->from, flight->data, flight->len, net->now);
+        net_touch_agent(net, agent);
+        return;
+    }
+}
+
+static void arrival(struct timer *timer, void *ctx, usec_t now)
+{
+    struct net *net = ctx;
+    struct net_flight *flight = flight_of(timer);
+    struct net_socket *socket = net_socket_at(net, &flight->to);
+
+    (void)now;
+    if (socket)
+        to_relay(net, socket, flight);
+    else
+        to_agent(net, flight);
+    free(flight);
+}
+
+void net_send(struct net *net, const struct addr *from, const struct addr *to,
+              const struct net_origin *origin, const void *data, size_t len)
+{
+    unsigned copies = 1 + (net_random(net, 1000) < net->fate.repeat);
+
+    if (net_random(net, 1000) < net->fate.loss)
+        return;
+    while (copies-- > 0) {
+        struct net_flight *f = calloc(1, sizeof(*f) + len);
+        usec_t delay = net->fate.delay;
+        if (!f)
+            abort();
+        if (net->fate.jitter > 0)
+            delay += net_random(net, net->fate.jitter);
+        f->timer.fire = arrival;
+        f->from = *from;
+        f->to = *to;
+        if (origin)
+            f->origin = *origin;
+        f->len = len;
+        memcpy(f->data, data, len);
+        if (timer_arm(&net->timers, &f->timer, net->now + delay) < 0)
+            abort();
+    }
+}
