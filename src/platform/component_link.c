@@ -77,7 +77,7 @@ static void on_socket(evutil_socket_t fd, short what, void *ctx);
 // whose last tag is cut early by the end of a read stays in the parser until the server happens to
 // send something else. libstrophe neither switches this off nor lets us at its parser. So its calls
 // come here first, as the executable's symbols go before those of libraries. What tells whether it
-// still does is tests/unit/test_component.c.
+// still does is tests/unit/test_component_stanzas.c.
 static XML_Parser without_deferral(XML_Parser parser)
 {
     if (parser && XML_SetReparseDeferralEnabled)

@@ -52,7 +52,8 @@ void component_link_finish(struct component_link *link, usec_t patience);
 // dereferences it for every stanza of a component as well: as shipped a component crashes at the
 // handshake. A client connection that our socket callback refuses allocates the state and sends
 // nothing. Once for each connection object, which needs its JID before. Returns 0 or -ENOMEM.
-// tests/unit/test_component.c proves for the installed library that this is needed and works.
+// tests/unit/test_component_strophe.c proves for the installed library that this is needed and
+// works.
 int component_link_prepare(xmpp_conn_t *conn);
 
 usec_t component_link_now(void);
