@@ -9,8 +9,9 @@
 //   (d)     it answers a nomination that the relay has forwarded to it: a controlled client never
 //           nominates, but its answer shows which of its addresses the pair uses.
 //
-// The relay ends no ICE here: it forwards checks to the other side's selected source and their
-// answers to the very source that asked, like a NAT that both sides can reach.
+// The relay ends no ICE here: it forwards checks to the other side's selected source (during a
+// restart: to the one that belongs to the check's generation) and their answers to the very source
+// that asked, like a NAT that both sides can reach.
 
 #include "internal.h"
 
@@ -233,6 +234,24 @@ static uint32_t source_hash(const struct relay *relay, const struct addr *addr)
     return (uint32_t)map_hash(&relay->paths, bytes, sizeof(bytes));
 }
 
+// During an ICE restart the other client may use an address per generation, and only that of the
+// generation which the request is made for knows its password (RFC 8445 section 9: the old pair
+// carries media until the new one is validated).
+static const struct source *receiver(const struct leg *out, uint32_t generation)
+{
+    const struct source *found = &out->source[out->selected];
+
+    if (found->generation[0] == generation)
+        return found;
+    for (int i = 0; i < out->sources; i++) {
+        const struct source *s = &out->source[i];
+        if (s->verified && s->generation[0] == generation &&
+            (found->generation[0] != generation || s->last_seen > found->last_seen))
+            found = s;
+    }
+    return found;
+}
+
 static enum verdict forward_request(const struct recv *r, const struct source *from,
                                     uint32_t nomination)
 {
@@ -242,7 +261,7 @@ static enum verdict forward_request(const struct recv *r, const struct source *f
 
     if (r->out->selected < 0)
         return hold(r, nomination);
-    to = &r->out->source[r->out->selected];
+    to = receiver(r->out, from->generation[1]);
     verdict = leg_forward(r, &to->addr, to->family);
     if (verdict == VERDICT_FORWARD) {
         transaction_of(r->packet->data, r->side, from, to, nomination, r->now, &t);
