@@ -623,3 +623,13 @@ void board_accept(struct board *b)
     board_result(b);
     board_expect_result(b, BOB, "a1");
 }
+
+void board_hang_up(struct board *b)
+{
+    board_clear(b);
+    alice(b, "bye", "session-terminate", "<reason><success/></reason>");
+    board_take(b);
+    assert_string_equal(xml_attr(b->last, "to"), BOB);
+    board_result(b);
+    board_expect_result(b, ALICE, "bye");
+}

@@ -104,5 +104,6 @@ struct xml *relay_candidate(const struct xml *transport, unsigned component, enu
 unsigned count_children(const struct xml *x, const char *name);
 
 // A call of one audio content "0" in ICE, offered, answered by the client, and accepted.
-void board_offer(struct board *b);  // Bob's client has the offer and has answered it
-void board_accept(struct board *b); // the rest
+void board_offer(struct board *b);   // Bob's client has the offer and has answered it
+void board_accept(struct board *b);  // the rest
+void board_hang_up(struct board *b); // Alice does, and Bob's client answers
