@@ -62,14 +62,14 @@ static bool same_ufrags(const struct transport *a, const struct transport *b)
     return true;
 }
 
-// A content added to a bundle comes with the bundle's credentials.
+// A content added to a bundle comes with the bundle's credentials; not all clients repeat the group.
 static void settle_added(struct session *session)
 {
     struct content *content, *base;
 
     TAILQ_FOREACH (content, &session->contents, link) {
         TAILQ_FOREACH (base, &session->contents, link) {
-            if (base == content)
+            if (base == content || content->serial == 1)
                 break;
             if (can_bundle(base) && can_bundle(content) && base->current != content->current &&
                 same_ufrags(base->current, content->current))
