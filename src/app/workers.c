@@ -90,7 +90,7 @@ static void take_message(void *ctx, const void *item)
     counter_add(&worker->counters, COUNTER_WORKER_BUSY_USEC, usec_now() - now);
 }
 
-static struct udp_socket *on_datagram(void *ctx, void *owner, const struct udp_datagram *datagram,
+static struct udp_socket *on_datagram(void *ctx, void *owner, struct udp_datagram *datagram,
                                       struct addr *ret_to, usec_t now)
 {
     struct worker *worker = ctx;
@@ -180,7 +180,8 @@ static void take_report(void *ctx, const void *item)
 static int worker_start(struct worker *worker, const struct relay_config *config, unsigned share)
 {
     struct workers *workers = worker->workers;
-    const struct udp_handler handler = {worker, on_datagram, on_burst_done};
+    const struct udp_handler handler = {
+        .ctx = worker, .datagram = on_datagram, .burst_done = on_burst_done};
     const struct relay_io io = {io_bind, io_unbind, io_send, io_event, io_random};
     struct relay_config own = *config;
     sigset_t all, before;

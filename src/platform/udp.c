@@ -16,6 +16,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <netinet/ip.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/errqueue.h> // wants <time.h> before it
+
 enum {
     BURST = 64,
     DATAGRAM_MAX = 2048,     // longer ones are not forwarded: media and DTLS fit an Ethernet frame
@@ -31,7 +35,8 @@ enum {
     RECEIVE_QUEUE = 1 << 18, // bytes; the kernel may grant less
     // TOS, overflow, and one to come (segment size)
     CONTROL_IN_SIZE = 3 * CMSG_SPACE(sizeof(uint32_t)),
-    CONTROL_OUT_SIZE = CMSG_SPACE(sizeof(int)),
+    CONTROL_OUT_SIZE = 2 * CMSG_SPACE(sizeof(int)), // TOS, DF
+    ERRORS_PER_WAKEUP = 64,
 };
 
 // One datagram from its arrival to its departure.
@@ -41,6 +46,7 @@ struct slot {
     union sockaddr_any from, to;
     socklen_t to_len;
     uint8_t tos;
+    bool dont_fragment;
     _Alignas(struct cmsghdr) char control_in[CONTROL_IN_SIZE];
     _Alignas(struct cmsghdr) char control_out[CONTROL_OUT_SIZE];
 };
@@ -52,6 +58,9 @@ struct udp_socket {
     void *owner;
     int fd;
     bool v6;
+    bool reports_icmp;
+    bool sets_df;              // IPv4: what the socket does now; IPv6 says it with each datagram
+    struct addr too_long_for;  // the last EMSGSIZE, whose report for IPv4 lacks the port
     uint32_t overflow;         // the kernel's count when last read
     struct slot *first, *last; // queued in this burst; empty between bursts
     struct udp_socket *next;   // in udp->sending
@@ -65,8 +74,9 @@ struct udp {
     struct udp_socket *reading; // whose wake-up this is; NULL once it was closed
     struct udp_socket *sending, **sending_end;
     struct mmsghdr in[BURST], out[BURST];
+    bool out_df[BURST]; // what out[] asks of the socket
     struct slot slot[BURST];
-    uint8_t data[BURST][DATAGRAM_MAX];
+    uint8_t buffer[BURST][UDP_HEADROOM + DATAGRAM_MAX + UDP_TAILROOM];
 };
 
 usec_t usec_now(void)
@@ -80,7 +90,8 @@ usec_t usec_now(void)
 static void slot_prepare(struct udp *udp, unsigned i)
 {
     struct slot *slot = &udp->slot[i];
-    slot->iov_in = (struct iovec){.iov_base = udp->data[i], .iov_len = DATAGRAM_MAX};
+    slot->iov_in =
+        (struct iovec){.iov_base = udp->buffer[i] + UDP_HEADROOM, .iov_len = DATAGRAM_MAX};
     udp->in[i].msg_hdr = (struct msghdr){
         .msg_name = &slot->from,
         .msg_namelen = sizeof slot->from,
@@ -140,22 +151,56 @@ static void read_control(struct udp_socket *socket, struct msghdr *msg, uint8_t 
     }
 }
 
+static struct cmsghdr *add_control(struct msghdr *msg, struct cmsghdr *last, int level, int type,
+                                   int value)
+{
+    struct cmsghdr *c = last ? CMSG_NXTHDR(msg, last) : CMSG_FIRSTHDR(msg);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(sizeof value);
+    memcpy(CMSG_DATA(c), &value, sizeof value);
+    return c;
+}
+
 // RFC 3168 section 5: the ECN field is the low two bits of the octet and travels with the DSCP.
 // A TOS of 0 is what the socket sends by itself.
-static void write_control(const struct udp_socket *socket, uint8_t tos,
+static void write_control(const struct udp_socket *socket, uint8_t tos, bool dont_fragment,
                           char control[CONTROL_OUT_SIZE], struct msghdr *msg)
 {
-    if (tos == 0)
+    bool df = dont_fragment && socket->v6;
+    if (tos == 0 && !df)
         return;
+    struct cmsghdr *last = NULL;
     memset(control, 0, CONTROL_OUT_SIZE);
     msg->msg_control = control;
     msg->msg_controllen = CONTROL_OUT_SIZE;
-    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    c->cmsg_level = socket->v6 ? IPPROTO_IPV6 : IPPROTO_IP;
-    c->cmsg_type = socket->v6 ? IPV6_TCLASS : IP_TOS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    int value = tos;
-    memcpy(CMSG_DATA(c), &value, sizeof value);
+    if (tos)
+        last = add_control(msg, last, socket->v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                           socket->v6 ? IPV6_TCLASS : IP_TOS, tos);
+    if (df)
+        last = add_control(msg, last, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
+    msg->msg_controllen = (size_t)((char *)last - control) + CMSG_SPACE(sizeof(int));
+}
+
+// What an IPv4 socket does with datagrams longer than the path takes. A socket that reports ICMP
+// must not say "DONT", which would drop the report of a datagram sent with DF before; "OMIT" does
+// the same on the wire. For IPv6, which has no DF, "OMIT" would drop the report and "WANT" not.
+static int idle_mtu_discovery(const struct udp_socket *socket)
+{
+    if (!socket->reports_icmp)
+        return IP_PMTUDISC_DONT;
+    return socket->v6 ? IPV6_PMTUDISC_WANT : IP_PMTUDISC_OMIT;
+}
+
+// Only IPv6 can say it per datagram. An IPv4 socket stays as it was last wanted, so that it is
+// switched only when datagrams of both kinds leave from it.
+static void set_df(struct udp_socket *socket, bool dont_fragment)
+{
+    if (socket->v6 || socket->sets_df == dont_fragment)
+        return;
+    int value = dont_fragment ? IP_PMTUDISC_DO : idle_mtu_discovery(socket);
+    if (setsockopt(socket->fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, sizeof value) == 0)
+        socket->sets_df = dont_fragment;
 }
 
 static void enqueue(struct udp *udp, struct udp_socket *out, struct slot *slot)
@@ -184,7 +229,7 @@ static void decide(struct udp_socket *socket, unsigned i, usec_t now)
         return;
     }
     struct udp_datagram datagram = {
-        .data = udp->data[i],
+        .data = udp->buffer[i] + UDP_HEADROOM,
         .len = udp->in[i].msg_len,
         .from = addr_from_sockaddr(&slot->from),
         .tos = slot->tos,
@@ -195,6 +240,10 @@ static void decide(struct udp_socket *socket, unsigned i, usec_t now)
     if (!out)
         return;
     assert(out->udp == udp);
+    assert(datagram.data >= udp->buffer[i] &&
+           datagram.data + datagram.len <= udp->buffer[i] + sizeof udp->buffer[i]);
+    slot->tos = datagram.tos;
+    slot->dont_fragment = datagram.dont_fragment;
     slot->to_len = sockaddr_from_addr(&to, &slot->to);
     slot->iov_out = (struct iovec){.iov_base = datagram.data, .iov_len = datagram.len};
     enqueue(udp, out, slot);
@@ -205,6 +254,7 @@ static unsigned build_out(struct udp_socket *socket)
     struct udp *udp = socket->udp;
     unsigned count = 0;
     for (struct slot *slot = socket->first; slot; slot = slot->next) {
+        udp->out_df[count] = slot->dont_fragment;
         struct msghdr *msg = &udp->out[count++].msg_hdr;
         *msg = (struct msghdr){
             .msg_name = &slot->to,
@@ -212,10 +262,26 @@ static unsigned build_out(struct udp_socket *socket)
             .msg_iov = &slot->iov_out,
             .msg_iovlen = 1,
         };
-        write_control(socket, slot->tos, slot->control_out, msg);
+        write_control(socket, slot->tos, slot->dont_fragment, slot->control_out, msg);
     }
     socket->first = socket->last = NULL;
     return count;
+}
+
+// An error that waits on a socket that reports ICMP is handed to whatever is sent next, which it
+// does not concern; sending again is sending for the first time.
+static int send_some(struct udp_socket *socket, struct mmsghdr *msg, unsigned count)
+{
+    int n = sendmmsg(socket->fd, msg, count, MSG_DONTWAIT);
+    if (n >= 0 || !socket->reports_icmp)
+        return n;
+    n = sendmmsg(socket->fd, msg, count, MSG_DONTWAIT);
+    if (n < 0 && errno == EMSGSIZE) {
+        const union sockaddr_any *to = msg->msg_hdr.msg_name;
+        socket->too_long_for = addr_from_sockaddr(to);
+        errno = EMSGSIZE;
+    }
+    return n;
 }
 
 // sendmmsg() stops before the first datagram that fails and tells why only when called with it in
@@ -227,7 +293,11 @@ static void send_queue(struct udp_socket *socket)
     unsigned count = build_out(socket);
     uint64_t sent = 0, bytes = 0, failed = 0;
     for (unsigned done = 0; done < count;) {
-        int n = sendmmsg(socket->fd, udp->out + done, count - done, MSG_DONTWAIT);
+        unsigned run = done + 1;
+        while (run < count && udp->out_df[run] == udp->out_df[done])
+            run++;
+        set_df(socket, udp->out_df[done]);
+        int n = send_some(socket, udp->out + done, run - done);
         if (n <= 0) {
             failed++;
             done++;
@@ -253,14 +323,76 @@ static void send_all(struct udp *udp)
     udp->sending_end = &udp->sending;
 }
 
+// This host refuses a datagram that is too long with EMSGSIZE; to its sender that is the same news
+// as from the first router (RFC 1191 section 4, RFC 8201 section 4).
+static bool read_error(const struct udp_socket *socket, const struct addr *to,
+                       const struct sock_extended_err *error, struct udp_icmp *ret_icmp)
+{
+    struct udp_icmp icmp = {.to = *to, .type = error->ee_type, .code = error->ee_code};
+    bool v6 = to->family == FAMILY_V6;
+    if (error->ee_origin == SO_EE_ORIGIN_LOCAL && error->ee_errno == EMSGSIZE) {
+        icmp.type = v6 ? ICMPV6_PKT_TOOBIG : ICMP_DEST_UNREACH;
+        icmp.code = v6 ? 0 : ICMP_FRAG_NEEDED;
+        if (to->port == 0 && addr_equal_ip(to, &socket->too_long_for))
+            icmp.to.port = socket->too_long_for.port;
+    } else if (error->ee_origin != SO_EE_ORIGIN_ICMP && error->ee_origin != SO_EE_ORIGIN_ICMP6) {
+        return false;
+    }
+    if (v6 ? icmp.type == ICMPV6_PKT_TOOBIG
+           : icmp.type == ICMP_DEST_UNREACH && icmp.code == ICMP_FRAG_NEEDED)
+        icmp.mtu = error->ee_info;
+    *ret_icmp = icmp;
+    return true;
+}
+
+static bool handle_error(struct udp_socket *socket, usec_t now)
+{
+    union sockaddr_any to = {.sa.sa_family = AF_UNSPEC};
+    _Alignas(struct cmsghdr) char control[256];
+    struct msghdr msg = {.msg_name = &to,
+                         .msg_namelen = sizeof to,
+                         .msg_control = control,
+                         .msg_controllen = sizeof control};
+    if (recvmsg(socket->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+        return false;
+    const struct udp_handler *handler = &socket->udp->handler;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        struct sock_extended_err error;
+        struct addr addr = addr_from_sockaddr(&to);
+        struct udp_icmp icmp;
+        if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+            !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+            continue;
+        memcpy(&error, CMSG_DATA(c), sizeof error);
+        if (handler->icmp && read_error(socket, &addr, &error, &icmp))
+            handler->icmp(handler->ctx, socket->owner, &icmp, now);
+    }
+    return true;
+}
+
+// Until the queue of errors is empty the socket stays readable, so what is left is read next time.
+static void handle_errors(struct udp_socket *socket, usec_t now)
+{
+    struct udp *udp = socket->udp;
+    bool any = false;
+    for (int i = 0; i < ERRORS_PER_WAKEUP && handle_error(socket, now); i++)
+        any = true;
+    if (any && udp->handler.burst_done)
+        udp->handler.burst_done(udp->handler.ctx, now);
+}
+
 // Returns true when more is likely to wait.
 static bool handle_burst(struct udp *udp, struct udp_socket *socket, usec_t now)
 {
     int n = recvmmsg(socket->fd, udp->in, BURST, MSG_DONTWAIT, NULL);
     // An error here is one that ICMP left behind, and reading it cleared it; datagrams may wait
     // behind it.
-    if (n < 0)
-        return errno != EAGAIN;
+    if (n < 0) {
+        bool more = errno != EAGAIN;
+        if (socket->reports_icmp)
+            handle_errors(socket, now);
+        return more;
+    }
     unsigned count = (unsigned)n;
     uint64_t bytes = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -295,7 +427,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     counter_add(udp->counters, COUNTER_WORKER_BUSY_USEC, now - start);
 }
 
-// Fragmenting beats losing: the relay cannot tell a sender its path MTU, so DF is never set.
+// Fragmenting beats losing, so DF is set only for a sender who asks for it.
 // All of this improves a socket that would work without it, so a refusal is no error.
 static void set_options(int fd, bool v6)
 {
@@ -316,7 +448,7 @@ static void set_options(int fd, bool v6)
 }
 
 // Returns a descriptor or -errno.
-static int open_bound(const struct addr *local)
+static int open_bound(const struct addr *local, bool shared)
 {
     union sockaddr_any sa;
     socklen_t sa_len = sockaddr_from_addr(local, &sa);
@@ -329,6 +461,7 @@ static int open_bound(const struct addr *local)
     set_options(fd, v6);
     int on = 1;
     if ((v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
+        (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         bind(fd, &sa.sa, sa_len) < 0) {
         int error = -errno;
         close(fd);
@@ -337,9 +470,10 @@ static int open_bound(const struct addr *local)
     return fd;
 }
 
-int udp_open(struct udp *udp, const struct addr *local, void *owner, struct udp_socket **ret_socket)
+static int open_socket(struct udp *udp, const struct addr *local, bool shared, void *owner,
+                       struct udp_socket **ret_socket)
 {
-    int fd = open_bound(local);
+    int fd = open_bound(local, shared);
     if (fd < 0)
         return fd;
     struct udp_socket *socket = calloc(1, sizeof *socket);
@@ -362,6 +496,30 @@ int udp_open(struct udp *udp, const struct addr *local, void *owner, struct udp_
     return 0;
 }
 
+int udp_open(struct udp *udp, const struct addr *local, void *owner, struct udp_socket **ret_socket)
+{
+    return open_socket(udp, local, false, owner, ret_socket);
+}
+
+int udp_listen(struct udp *udp, const struct addr *local, void *owner,
+               struct udp_socket **ret_socket)
+{
+    return open_socket(udp, local, true, owner, ret_socket);
+}
+
+int udp_report_icmp(struct udp_socket *socket)
+{
+    int level = socket->v6 ? IPPROTO_IPV6 : IPPROTO_IP, on = 1;
+    if (setsockopt(socket->fd, level, socket->v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof on) < 0)
+        return -errno;
+    socket->reports_icmp = true;
+    int value = idle_mtu_discovery(socket);
+    socket->sets_df = false;
+    (void)setsockopt(socket->fd, level, socket->v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &value,
+                     sizeof value);
+    return 0;
+}
+
 void udp_close(struct udp_socket *socket)
 {
     if (!socket)
@@ -376,21 +534,41 @@ void udp_close(struct udp_socket *socket)
     free(socket);
 }
 
-int udp_send(struct udp_socket *socket, const struct addr *to, const uint8_t *data, size_t len,
-             uint8_t tos)
+static int send_one(struct udp_socket *socket, const struct addr *to, struct iovec *payload,
+                    uint8_t tos, bool dont_fragment)
 {
     union sockaddr_any sa;
     socklen_t sa_len = sockaddr_from_addr(to, &sa);
     if (sa_len == 0)
         return -EDESTADDRREQ;
-    // sendmsg() does not write through the iovec; the union drops const without a cast.
+    _Alignas(struct cmsghdr) char control[CONTROL_OUT_SIZE];
+    struct mmsghdr msg = {
+        .msg_hdr = {.msg_name = &sa, .msg_namelen = sa_len, .msg_iov = payload, .msg_iovlen = 1}};
+    write_control(socket, tos, dont_fragment, control, &msg.msg_hdr);
+    set_df(socket, dont_fragment);
+    return send_some(socket, &msg, 1) < 0 ? -errno : 0;
+}
+
+// Sending does not write through the iovec; the union drops const without a cast.
+static struct iovec payload_of(const uint8_t *data, size_t len)
+{
     union {
         const uint8_t *in;
         void *base;
     } payload = {.in = data};
-    struct iovec iov = {.iov_base = payload.base, .iov_len = len};
-    _Alignas(struct cmsghdr) char control[CONTROL_OUT_SIZE];
-    struct msghdr msg = {.msg_name = &sa, .msg_namelen = sa_len, .msg_iov = &iov, .msg_iovlen = 1};
-    write_control(socket, tos, control, &msg);
-    return sendmsg(socket->fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0;
+    return (struct iovec){.iov_base = payload.base, .iov_len = len};
+}
+
+int udp_send(struct udp_socket *socket, const struct addr *to, const uint8_t *data, size_t len,
+             uint8_t tos)
+{
+    struct iovec payload = payload_of(data, len);
+    return send_one(socket, to, &payload, tos, false);
+}
+
+int udp_send_whole(struct udp_socket *socket, const struct addr *to, const uint8_t *data,
+                   size_t len, uint8_t tos)
+{
+    struct iovec payload = payload_of(data, len);
+    return send_one(socket, to, &payload, tos, true);
 }

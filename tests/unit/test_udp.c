@@ -44,7 +44,7 @@ struct fixture {
     struct relay_port *close_after; // closed when the burst is done
 };
 
-static struct udp_socket *on_datagram(void *ctx, void *owner, const struct udp_datagram *datagram,
+static struct udp_socket *on_datagram(void *ctx, void *owner, struct udp_datagram *datagram,
                                       struct addr *ret_to, usec_t now)
 {
     struct fixture *f = ctx;
