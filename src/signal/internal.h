@@ -12,6 +12,8 @@
 
 #include <sys/queue.h>
 
+#define RETRY_DELAY USEC_PER_SEC // for orders that the relay could not be given
+
 // What may be written to a client (docs/INTEROP.md). The rewriter asks flags, never client names.
 enum dialect {
     DIALECT_PLAIN_TRANSPORT = 1 << 0,     // every child of transport is taken for a candidate
@@ -30,6 +32,8 @@ struct media_path { // one component, as the relay serves it; owned by its trans
     uint64_t id;
     struct map_node node; // in signal.paths
     struct transport *transport;
+    STAILQ_ENTRY(media_path) link; // in signal.unclosed
+    uint64_t call;
     unsigned component;
     bool opened;
     bool silent;
@@ -158,7 +162,8 @@ struct signal {
     struct calls calls;
     struct timers timers;
     struct map sessions, proposals, pending, paths, relations;
-    struct map ids; // running and ended sessions, by call id
+    struct map ids;                     // running and ended sessions, by call id
+    STAILQ_HEAD(, media_path) unclosed; // given back, but the relay could not be told
     unsigned proposal_count, pending_count;
     bool orphans; // some ended session will get no last figures; signal_tick() frees it
     usec_t started;
@@ -294,6 +299,8 @@ void transport_undo(struct transport *transport, unsigned serial);
 // Raw: from now on media are expected, from where the sides have signalled.
 void transport_expect_media(struct transport *transport);
 void transport_close_path(struct transport *transport, unsigned component);
+// Tells the relay what it could not be told. False: it still cannot be.
+bool transport_close_rest(struct signal *signal);
 struct media_path *media_path_find(const struct signal *signal, uint64_t id);
 void media_path_lost(struct signal *signal, struct media_path *path); // closed or refused
 

@@ -62,7 +62,8 @@ static bool same_ufrags(const struct transport *a, const struct transport *b)
     return true;
 }
 
-// A content added to a bundle comes with the bundle's credentials; not all clients repeat the group.
+// A content added to a bundle comes with the bundle's credentials; not all clients repeat the
+// group.
 static void settle_added(struct session *session)
 {
     struct content *content, *base;

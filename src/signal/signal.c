@@ -57,11 +57,23 @@ int signal_new(const struct signal_config *config, const struct signal_io *io,
     map_init(&signal->paths, key);
     map_init(&signal->relations, key);
     map_init(&signal->ids, key);
+    STAILQ_INIT(&signal->unclosed);
     calls_init(&signal->calls, &config->calls, counters, key);
     signal->calls.ctx = signal;
     signal->calls.expired = session_expired;
     *ret_signal = signal;
     return 0;
+}
+
+static void free_unclosed(struct signal *signal)
+{
+    struct media_path *path;
+
+    (void)transport_close_rest(signal);
+    while ((path = STAILQ_FIRST(&signal->unclosed))) {
+        STAILQ_REMOVE_HEAD(&signal->unclosed, link);
+        free(path);
+    }
 }
 
 void signal_free(struct signal *signal)
@@ -75,6 +87,7 @@ void signal_free(struct signal *signal)
         session_free(container_of(node, struct session, id_node));
     while ((node = map_each(&signal->proposals, NULL)))
         proposal_free(signal, container_of(node, struct proposal, node));
+    free_unclosed(signal);
     calls_free(&signal->calls);
     timers_free(&signal->timers);
     map_free(&signal->sessions);
@@ -161,6 +174,8 @@ usec_t signal_tick(struct signal *signal, usec_t now)
         own = timers_next(&signal->timers);
     if (signal->orphans)
         free_orphans(signal, now);
+    if (!transport_close_rest(signal) && now + RETRY_DELAY < own)
+        own = now + RETRY_DELAY;
     return calls < own ? calls : own;
 }
 

@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int order(struct session *session, struct order *order, enum order_kind kind, uint64_t path)
+static int give_order(struct signal *signal, struct order *order, enum order_kind kind,
+                      const struct media_path *path)
 {
     order->kind = kind;
-    order->call = session->call.id;
-    order->path = path;
-    return session->signal->io.order(session->signal->io.ctx, order);
+    order->call = path->call;
+    order->path = path->id;
+    return signal->io.order(signal->io.ctx, order);
 }
 
 // ---- paths
@@ -32,24 +33,49 @@ struct media_path *media_path_find(const struct signal *signal, uint64_t id)
     return NULL;
 }
 
-void media_path_lost(struct signal *signal, struct media_path *path)
+// From here on no event finds it.
+static void unlist(struct signal *signal, struct media_path *path)
 {
     if (!path->opened)
         path->transport->session->opening--;
     path->transport->path[path->component - 1] = NULL;
     map_remove(&signal->paths, &path->node);
+}
+
+void media_path_lost(struct signal *signal, struct media_path *path)
+{
+    unlist(signal, path);
     free(path);
 }
 
 void transport_close_path(struct transport *transport, unsigned component)
 {
+    struct signal *signal = transport->session->signal;
     struct media_path *path = transport->path[component - 1];
     struct order close = {0};
 
     if (!path)
         return;
-    (void)order(transport->session, &close, ORDER_CLOSE, path->id);
-    media_path_lost(transport->session->signal, path);
+    unlist(signal, path);
+    if (give_order(signal, &close, ORDER_CLOSE, path) == 0)
+        free(path);
+    else
+        STAILQ_INSERT_TAIL(&signal->unclosed, path, link); // its ports must not be lost for ever
+}
+
+bool transport_close_rest(struct signal *signal)
+{
+    struct media_path *path;
+
+    while ((path = STAILQ_FIRST(&signal->unclosed))) {
+        struct order close = {0};
+
+        if (give_order(signal, &close, ORDER_CLOSE, path) < 0)
+            return false;
+        STAILQ_REMOVE_HEAD(&signal->unclosed, link);
+        free(path);
+    }
+    return true;
 }
 
 static void tell_credentials(struct transport *transport, struct media_path *path, enum side side)
@@ -61,7 +87,7 @@ static void tell_credentials(struct transport *transport, struct media_path *pat
         return;
     snprintf(tell.u.credentials.ufrag, sizeof tell.u.credentials.ufrag, "%s", creds->ufrag);
     snprintf(tell.u.credentials.pwd, sizeof tell.u.credentials.pwd, "%s", creds->pwd);
-    (void)order(transport->session, &tell, ORDER_CREDENTIALS, path->id);
+    (void)give_order(transport->session->signal, &tell, ORDER_CREDENTIALS, path);
 }
 
 static struct order open_order(const struct transport *transport, unsigned component)
@@ -93,6 +119,7 @@ static int path_open(struct transport *transport, unsigned component)
     if (!path)
         return -ENOMEM;
     path->id = ++signal->last_id;
+    path->call = session->call.id;
     path->transport = transport;
     path->component = component;
     if (map_insert(&signal->paths, &path->node,
@@ -100,7 +127,7 @@ static int path_open(struct transport *transport, unsigned component)
         free(path);
         return -ENOMEM;
     }
-    if (order(session, &open, ORDER_OPEN, path->id) < 0) {
+    if (give_order(signal, &open, ORDER_OPEN, path) < 0) {
         map_remove(&signal->paths, &path->node);
         free(path);
         return -ENOMEM;
@@ -267,7 +294,7 @@ static void expect_media(struct transport *transport, unsigned component)
         tell.u.peer = transport->peer[side][component - 1];
         if (tell.u.peer.family == FAMILY_NONE)
             tell.u.peer = addr_v4(unspecified, 0);
-        (void)order(transport->session, &tell, ORDER_PEER, path->id);
+        (void)give_order(transport->session->signal, &tell, ORDER_PEER, path);
     }
 }
 

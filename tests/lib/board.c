@@ -4,6 +4,7 @@
 
 #include "codec/jingle.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,8 +21,8 @@ static int on_send(void *ctx, const struct xml *stanza)
 {
     struct board *b = ctx;
 
-    if (b->send_error)
-        return b->send_error;
+    if (b->send_error || ++b->sends == b->fail_send)
+        return b->send_error ? b->send_error : -ENOTCONN;
     if (b->sents < BOARD_SENT)
         b->sent[b->sents] = xml_clone(stanza);
     if (b->sents < BOARD_SENT && b->sent[b->sents])
@@ -60,8 +61,8 @@ static int on_order(void *ctx, const struct order *order)
     struct board *b = ctx;
     struct board_path *path = find_path(b, order->path);
 
-    if (b->order_error)
-        return b->order_error;
+    if (b->order_error || ++b->orders == b->fail_order)
+        return b->order_error ? b->order_error : -ENOMEM;
     if (order->kind == ORDER_OPEN) {
         assert_null(path);
         assert_true(b->paths < BOARD_PATHS);
@@ -167,6 +168,52 @@ void board_free(struct board *b)
     board_drop(b);
 }
 
+// ---- calls of the signalling
+
+static void enter(struct board *b)
+{
+    if (b->enter)
+        b->enter();
+}
+
+static void leave(struct board *b)
+{
+    if (b->leave)
+        b->leave();
+}
+
+static usec_t tick(struct board *b)
+{
+    usec_t next;
+
+    enter(b);
+    next = signal_tick(b->signal, b->now);
+    leave(b);
+    return next;
+}
+
+void board_tick(struct board *b)
+{
+    tick(b);
+    board_settle(b);
+}
+
+static void deliver(struct board *b, const struct xml *stanza)
+{
+    enter(b);
+    signal_stanza(b->signal, stanza, b->now);
+    leave(b);
+    tick(b);
+}
+
+static void event(struct board *b, const struct relay_event *event)
+{
+    enter(b);
+    signal_event(b->signal, event, b->now);
+    leave(b);
+    tick(b);
+}
+
 // ---- text
 
 // A root without xmlns is in jabber:client, as in a component's stream.
@@ -191,7 +238,7 @@ static struct xml *parse_text(const char *text)
     return x;
 }
 
-static struct xml *parse_va(const char *format, va_list ap)
+__attribute__((format(printf, 1, 0))) static struct xml *parse_va(const char *format, va_list ap)
 {
     char *text;
     struct xml *x;
@@ -248,8 +295,7 @@ char *text_of(const struct xml *x)
 
 void board_put_xml(struct board *b, const struct xml *stanza)
 {
-    signal_stanza(b->signal, stanza, b->now);
-    signal_tick(b->signal, b->now);
+    deliver(b, stanza);
     board_settle(b);
 }
 
@@ -270,7 +316,7 @@ void board_wait(struct board *b, usec_t time)
     usec_t end = b->now + time;
 
     for (;;) {
-        usec_t next = signal_tick(b->signal, b->now);
+        usec_t next = tick(b);
 
         board_settle(b);
         if (next <= b->now)
@@ -280,17 +326,10 @@ void board_wait(struct board *b, usec_t time)
         b->now = next;
     }
     b->now = end;
-    signal_tick(b->signal, b->now);
-    board_settle(b);
+    board_tick(b);
 }
 
 // ---- the relay and the clients answer
-
-static void event(struct board *b, const struct relay_event *event)
-{
-    signal_event(b->signal, event, b->now);
-    signal_tick(b->signal, b->now);
-}
 
 void board_opened(struct board *b, unsigned index)
 {
@@ -383,8 +422,7 @@ static bool answer_disco(struct board *b)
                        "</iq>",
                        to, xml_attr(iq, "from"), id, NS_DISCO_INFO, name ? name : "Client");
         xml_free(iq);
-        signal_stanza(b->signal, result, b->now);
-        signal_tick(b->signal, b->now);
+        deliver(b, result);
         xml_free(result);
         return true;
     }
@@ -506,6 +544,17 @@ void board_result(struct board *b)
               xml_attr(b->last, "from"), xml_attr(b->last, "id"));
 }
 
+void board_answer_all(struct board *b)
+{
+    while (board_peek(b)) {
+        const struct xml *got = board_take(b);
+        const char *type = xml_attr(got, "type");
+
+        if (strcmp(got->name, "iq") == 0 && strcmp(type, "result") && strcmp(type, "error"))
+            board_result(b);
+    }
+}
+
 void board_error(struct board *b, const char *condition)
 {
     assert_non_null(b->last);
@@ -532,8 +581,10 @@ uint64_t board_counter(const struct board *b, enum counter id)
 
 // ---- calls
 
-static void jingle(struct board *b, const char *from, const char *to, const char *id,
-                   const char *action, const char *format, va_list ap)
+__attribute__((format(printf, 6, 0))) static void jingle(struct board *b, const char *from,
+                                                         const char *to, const char *id,
+                                                         const char *action, const char *format,
+                                                         va_list ap)
 {
     char *inner;
 

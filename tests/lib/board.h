@@ -7,7 +7,7 @@
 #include "signal/signal.h"
 
 #define BOARD_SENT  4096
-#define BOARD_PATHS 1024
+#define BOARD_PATHS 256
 
 #define ALICE    "alice@example.org/a"
 #define BOB      "bob@example.org/b"
@@ -41,7 +41,11 @@ struct board {
     bool mute;                      // no snapshots are answered
     int fail;                       // openings fail with this
     int order_error, send_error;    // what the functions of the world return
+    unsigned fail_order, fail_send; // the k-th call fails, counted from 1; 0: none
+    unsigned orders, sends;         // calls so far
     bool no_disco;                  // disco#info of a session's own is left to the test
+    void (*enter)(void);            // around every call of the signalling, if not NULL
+    void (*leave)(void);
     const char *client[SIDE_COUNT]; // name of the client of Alice and Bob, in that answer
     unsigned ended;                 // calls
     char ended_reason[64];
@@ -84,6 +88,8 @@ void board_error(struct board *b, const char *condition);
 void board_opened(struct board *b, unsigned index); // answers a late opening
 void board_failed(struct board *b, unsigned index, int error);
 void board_event(struct board *b, unsigned index, enum event_kind kind);
+void board_tick(struct board *b);
+void board_answer_all(struct board *b); // every client answers what it was asked, and the rest goes
 unsigned board_open_paths(const struct board *b);
 uint64_t board_counter(const struct board *b, enum counter id);
 

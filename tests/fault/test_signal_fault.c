@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: ISC
+// Whole calls, over and over, in which the k-th allocation of the signalling fails, k = 1, 2, 3,
+// ... until none fails any more. Whatever fails: no crash, no leak, no port and no session that
+// stays, no error but resource-constraint and what follows from it.
+#include "codec/jingle.h"
+#include "fault/lib_alloc.h"
+#include "lib/board.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ICE       "urn:xmpp:jingle:transports:ice-udp:1"
+#define RAW       "urn:xmpp:jingle:transports:raw-udp:1"
+#define CANDIDATE "<candidate ip='192.0.2.1' port='5'/>"
+#define CONTENT(name, creator, ufrag)                                                              \
+    "<content creator='" creator "' name='" name "'><description "                                 \
+    "xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'><rtcp-mux/></description><transport "        \
+    "xmlns='" ICE "' ufrag='" ufrag "' pwd='p'>" CANDIDATE "</transport></content>"
+#define RAW_CONTENT                                                                                \
+    "<content creator='initiator' name='0'><transport xmlns='" RAW                                 \
+    "'><candidate component='1' ip='192.0.2.1' port='5000'/></transport></content>"
+#define BUNDLE                                                                                     \
+    "<group xmlns='urn:xmpp:jingle:apps:grouping:0' semantics='BUNDLE'><content name='0'/>"        \
+    "<content name='1'/></group>"
+
+// ---- only what the signalling itself allocates may fail
+
+static unsigned until; // allocations until one fails; 0: no more
+static bool failed;
+
+static void enter(void)
+{
+    alloc_fail_at(until);
+}
+
+static void leave(void)
+{
+    unsigned count = alloc_count();
+
+    failed |= until > 0 && alloc_failed();
+    until = until > count ? until - count : 0;
+    alloc_fail_at(0);
+}
+
+static void fail_at(unsigned k)
+{
+    until = k;
+    failed = false;
+}
+
+// ---- what may be answered
+
+// The clients here make no mistake, so every error is ours and about memory, or says that what was
+// refused before is not there, or that an answer was lost.
+static void check_errors(struct board *b)
+{
+    static const char *const documented[] = {"resource-constraint", "item-not-found",
+                                             "unexpected-request", "remote-server-timeout"};
+
+    for (unsigned i = b->taken; i < b->sents; i++) {
+        const struct xml *error = xml_child(b->sent[i], "error", NULL);
+        bool known = false;
+
+        for (int c = 0; error && c < 4; c++)
+            known |= xml_child(error, documented[c], NS_STANZAS) != NULL;
+        if (error && !known)
+            fail_msg("an error that nobody expects: %s", text_of(b->sent[i]));
+    }
+}
+
+static void answers(struct board *b)
+{
+    check_errors(b);
+    board_answer_all(b);
+}
+
+// ---- the calls
+
+static void proposal(struct board *b)
+{
+    board_put(b, "<message from='" ALICE "' to='bob\\40example.org@relay.example.org'>"
+                 "<propose xmlns='urn:xmpp:jingle-message:0' id='s1'/></message>");
+    answers(b);
+    board_put(b,
+              "<message from='" BOB "' to='" ALICE_AS
+              "'><proceed xmlns='urn:xmpp:jingle-message:0' id='s1'><device/></proceed></message>");
+    answers(b);
+    board_put(b, "<presence from='" BOB "' to='" ALICE_AS "'/>");
+    board_put(b, "<presence from='" ALICE "' to='eve\\40example.org@relay.example.org' "
+                 "type='subscribe'/>");
+    board_put(b, "<iq type='get' id='d' from='" ALICE "' to='" BOB_AS
+                 "'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>");
+    answers(b);
+}
+
+static void offer_and_answer(struct board *b)
+{
+    alice(b, "i", "session-initiate", "%s",
+          CONTENT("0", "initiator", "a") CONTENT("1", "initiator", "a") BUNDLE);
+    alice(b, "t", "transport-info", "%s",
+          CONTENT("0", "initiator", "a") CONTENT("1", "initiator", "a"));
+    answers(b);
+    bob(b, "a", "session-accept", "%s",
+        CONTENT("0", "initiator", "b") CONTENT("1", "initiator", "b") BUNDLE);
+    answers(b);
+}
+
+static void changes(struct board *b)
+{
+    alice(b, "r", "transport-info", "%s", CONTENT("0", "initiator", "a2"));
+    answers(b);
+    bob(b, "add", "content-add", "%s", CONTENT("v", "responder", "v"));
+    answers(b);
+    alice(b, "acc", "content-accept", "%s", CONTENT("v", "responder", "w"));
+    answers(b);
+    alice(b, "rep", "transport-replace", "%s", RAW_CONTENT);
+    answers(b);
+    bob(b, "ra", "transport-accept", "%s", RAW_CONTENT);
+    answers(b);
+    bob(b, "rem", "content-remove", "<content creator='responder' name='v'/>");
+    answers(b);
+}
+
+static void silence(struct board *b)
+{
+    for (unsigned i = 0; i < b->paths; i++) {
+        if (b->path[i].closed)
+            continue;
+        board_event(b, i, EVENT_MEDIA);
+        board_event(b, i, EVENT_SILENT);
+    }
+    board_wait(b, 40 * USEC_PER_SEC);
+    answers(b);
+}
+
+static void ends(struct board *b)
+{
+    alice(b, "bye", "session-terminate", "<reason><success/></reason>");
+    answers(b);
+    // If that was lost, the daemon ends it.
+    enter();
+    signal_end_all(b->signal, "gone", b->now);
+    leave();
+    board_settle(b);
+    answers(b);
+    board_wait(b, 600 * USEC_PER_SEC);
+    answers(b);
+}
+
+static void call_in_full(struct board *b)
+{
+    proposal(b);
+    offer_and_answer(b);
+    changes(b);
+    silence(b);
+    ends(b);
+}
+
+static void call_cut_short(struct board *b)
+{
+    offer_and_answer(b);
+    ends(b);
+    b->late = true;
+    offer_and_answer(b);
+    ends(b);
+    b->late = false;
+    b->fail = -EMFILE;
+    offer_and_answer(b);
+    ends(b);
+}
+
+static unsigned sweep(void (*life)(struct board *b), const struct signal_config *config,
+                      const char *client)
+{
+    unsigned k = 0;
+
+    do {
+        struct board *b = board_new(config);
+
+        b->enter = enter;
+        b->leave = leave;
+        b->client[SIDE_INITIATOR] = b->client[SIDE_RESPONDER] = client;
+        fail_at(++k);
+        life(b);
+        until = 0;
+        board_free(b); // asserts that nothing is left
+    } while (failed);
+    return k;
+}
+
+static void allocations_of_a_whole_call(void **state)
+{
+    print_message("%u allocations\n", sweep(call_in_full, NULL, "Client"));
+}
+
+static void allocations_for_clients_with_dialects(void **state)
+{
+    struct signal_config config = board_config();
+
+    config.policy = POLICY_RELAY_ONLY;
+    config.family_v6 = true;
+    print_message("%u allocations\n", sweep(call_in_full, &config, "Miranda"));
+}
+
+static void allocations_of_calls_that_are_cut_short(void **state)
+{
+    print_message("%u allocations\n", sweep(call_cut_short, NULL, "Psi"));
+}
+
+// An order that is not taken, or a stanza that does not leave, once in every place.
+static void orders_and_stanzas_that_are_lost(void **state)
+{
+    bool more = true;
+
+    for (unsigned k = 1; more; k++) {
+        struct board *orders = board_new(NULL), *stanzas = board_new(NULL);
+
+        orders->fail_order = stanzas->fail_send = k;
+        call_in_full(orders);
+        call_in_full(stanzas);
+        more = orders->orders >= k || stanzas->sends >= k;
+        board_free(orders);
+        board_free(stanzas);
+    }
+}
+
+static void zeros(void *ctx, void *buf, size_t len)
+{
+    memset(buf, 0, len);
+}
+
+static void construction(void **state)
+{
+    const struct signal_config config = board_config();
+    const struct signal_io io = {.random = zeros};
+    struct counters counters = {0};
+    struct signal *signal;
+    unsigned k = 0;
+    int r;
+
+    do {
+        fail_at(++k);
+        signal = NULL;
+        enter();
+        r = signal_new(&config, &io, &counters, 0, &signal);
+        leave();
+        assert_int_equal(r, failed ? -ENOMEM : 0);
+        assert_true(failed == (signal == NULL));
+        signal_free(signal);
+    } while (failed);
+    assert_in_range(k, 3, 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(construction),
+        cmocka_unit_test(allocations_of_a_whole_call),
+        cmocka_unit_test(allocations_for_clients_with_dialects),
+        cmocka_unit_test(allocations_of_calls_that_are_cut_short),
+        cmocka_unit_test(orders_and_stanzas_that_are_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
