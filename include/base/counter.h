@@ -33,6 +33,7 @@
     X(DROP_TOO_MANY_SOURCES, COUNTER, "drops_total", "reason=\"too_many_sources\"", "")            \
     X(DROP_OVERFLOW, COUNTER, "drops_total", "reason=\"receive_queue\"", "")                       \
     X(DROP_TRUNCATED, COUNTER, "drops_total", "reason=\"too_long\"", "")                           \
+    X(DROP_SLOW_READER, COUNTER, "drops_total", "reason=\"slow_reader\"", "")                      \
     X(CHECKS_SENT, COUNTER, "checks_sent_total", "",                                               \
       "Connectivity checks of the relay's own, sent before a path moves to another source")        \
     X(LATCHES, COUNTER, "latches_total", "result=\"selected\"", "Sources selected or refused")     \
@@ -65,6 +66,28 @@
     X(STANZAS_UNKNOWN, COUNTER, "stanza_errors_total", "cause=\"unknown_request\"", "")            \
     X(STANZAS_LATE, COUNTER, "stanza_errors_total", "cause=\"late_answer\"", "")                   \
     X(STANZAS_TIMEOUT, COUNTER, "stanza_errors_total", "cause=\"no_answer\"", "")                  \
+    X(CONN_TCP, GAUGE, "connections", "transport=\"tcp\"",                                         \
+      "Connections of TURN clients now, by transport")                                             \
+    X(CONN_TLS, GAUGE, "connections", "transport=\"tls\"", "")                                     \
+    X(CONN_DTLS, GAUGE, "connections", "transport=\"dtls\"", "")                                   \
+    X(CONN_OPENED, COUNTER, "connections_opened_total", "",                                        \
+      "Connections of TURN clients accepted (DTLS: after the cookie)")                             \
+    X(CONN_CLOSED_PEER, COUNTER, "connections_closed_total", "cause=\"peer\"",                     \
+      "Connections of TURN clients ended or refused, by cause")                                    \
+    X(CONN_CLOSED_ERROR, COUNTER, "connections_closed_total", "cause=\"network_error\"", "")       \
+    X(CONN_CLOSED_SELF, COUNTER, "connections_closed_total", "cause=\"server\"", "")               \
+    X(CONN_CLOSED_LIMIT, COUNTER, "connections_closed_total", "cause=\"connections\"", "")         \
+    X(CONN_CLOSED_SOURCE, COUNTER, "connections_closed_total", "cause=\"per_source\"", "")         \
+    X(CONN_CLOSED_HALF_OPEN, COUNTER, "connections_closed_total", "cause=\"half_open\"", "")       \
+    X(CONN_CLOSED_UNPROVED, COUNTER, "connections_closed_total", "cause=\"not_authenticated\"",    \
+      "")                                                                                          \
+    X(CONN_CLOSED_IDLE, COUNTER, "connections_closed_total", "cause=\"idle\"", "")                 \
+    X(CONN_CLOSED_SLOW, COUNTER, "connections_closed_total", "cause=\"slow_frame\"", "")           \
+    X(CONN_CLOSED_DEAF, COUNTER, "connections_closed_total", "cause=\"not_reading\"", "")          \
+    X(CONN_CLOSED_PROXY, COUNTER, "connections_closed_total", "cause=\"proxy_header\"", "")        \
+    X(CONN_CLOSED_TLS, COUNTER, "connections_closed_total", "cause=\"tls\"", "")                   \
+    X(CONN_CLOSED_FRAMING, COUNTER, "connections_closed_total", "cause=\"not_turn\"", "")          \
+    X(CONN_CLOSED_MEMORY, COUNTER, "connections_closed_total", "cause=\"memory\"", "")             \
     X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
     X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \
