@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: ISC
+// The STUN/TURN server (RFC 8489, 8656; clients of 5389 and 5766 too): messages in, messages out,
+// relayed ports from the world. One struct turn per worker, without sockets, clock or locks; what
+// workers share (quotas) comes in through a table of functions.
+//
+// Nothing is stored for a source that has not authenticated: nonces are an HMAC over its address
+// and their expiry (RFC 8489 section 9.2). Towards an unverified UDP source no answer is longer
+// than its request where interoperability allows it; what is longer is limited per prefix.
+//
+// Ports are closed by turn_tick() and turn_free() alone, so that a burst may hold several: call
+// turn_tick() after each burst. What a worker gets from a client that lives on another one it
+// gives back to be handed over (TURN_TO_WORKER).
+#pragma once
+
+#include "base/addr.h"
+#include "base/counter.h"
+#include "base/usec.h"
+
+#include <stdbool.h>
+
+enum turn_transport { TURN_UDP, TURN_TCP, TURN_TLS, TURN_DTLS };
+
+// Where a message came from, and where its answer goes: the client's 5-tuple (RFC 8656 section 5).
+struct turn_client {
+    void *link; // the listening socket, or the connection; kept, and given back with what is sent
+    enum turn_transport transport;
+    struct addr remote, local; // local: as the client addressed it, never a wildcard
+};
+
+enum port_parity {
+    PORT_ANY,
+    PORT_EVEN, // EVEN-PORT with R = 0
+    PORT_PAIR, // with R = 1: an even port, and the next one beside it
+};
+
+struct turn_port { // a relayed transport address; opaque handle of the world
+    void *handle;
+    struct addr relayed; // as told to clients
+};
+
+enum turn_refusal { TURN_GRANTED, TURN_REFUSED_USER, TURN_REFUSED_TOTAL };
+
+struct turn_io {
+    void *ctx;
+    // Relayed ports; what arrives there goes to turn_peer_recv() with 'owner'. The second of a pair
+    // has the owner NULL: what arrives there is dropped until set_owner(). Returns 0, -EMFILE
+    // (no port is free), -EAFNOSUPPORT or -errno.
+    int (*open)(void *ctx, enum family family, enum port_parity parity, void *owner,
+                struct turn_port ret_port[2]);
+    void (*set_owner)(void *ctx, void *handle, void *owner); // a reserved port finds its allocation
+    void (*close)(void *ctx, void *handle);                  // 'owner' is not to be used any more
+    // A whole message to a client: a datagram, or a frame on a stream. An error costs it alone.
+    int (*send_client)(void *ctx, const struct turn_client *client, const uint8_t *data,
+                       size_t len);
+    void (*random)(void *ctx, void *buf, size_t len);
+    // May this address be a peer? Special-purpose ranges, our own listeners and hosts are refused;
+    // live relayed addresses of this daemon are allowed. Port 0: may any port of this IP?
+    bool (*peer_allowed)(void *ctx, const struct addr *peer);
+    // Quotas over all workers, by identity: the part of the username that stays the same (bare
+    // JID), or the client's IP address for a username that is a bare expiry.
+    enum turn_refusal (*charge)(void *ctx, const char *identity);
+    void (*release)(void *ctx, const char *identity);
+};
+
+struct turn_secret { // of TURN REST; several for rotation
+    const char *text;
+};
+
+struct turn_user { // a static long-term credential
+    const char *name, *password;
+};
+
+struct turn_config {   // borrowed; immutable while it is used
+    const char *realm; // 1 to 127 bytes; every byte is in every challenge
+    const struct turn_secret *secret;
+    unsigned secrets;
+    const struct turn_user *user;
+    unsigned users;
+    const char *software;  // SOFTWARE for those who have authenticated; NULL: none
+    uint8_t nonce_key[32]; // the same on all workers
+    usec_t nonce_lifetime; // then 438 and a new one; at most 36 hours
+    usec_t expiry_grace; // requests for a running allocation are taken so long after its credential
+                         // expired
+    usec_t default_lifetime, max_lifetime;  // RFC 8656 section 7.2: 600 s, 3,600 s
+    unsigned permissions_max, channels_max; // per allocation
+    unsigned allocations_max;               // on this worker
+    uint64_t bytes_per_second;              // per allocation, both directions; 0 = no limit
+    // To unverified UDP sources of one /24 or /56, only answers that are longer than their request.
+    unsigned answers_per_second, answers_burst; // 0 = no limit
+    unsigned worker, workers; // this one's number, and how many there are (at most 256)
+    bool modern;   // offer the password algorithms of RFC 8489 (25 bytes more in each challenge)
+    bool old_stun; // answer RFC 3489 Binding requests without magic cookie
+    bool mobility; // RFC 8016
+};
+
+struct turn;
+
+// Returns 0, -ENOMEM or -EINVAL. io is copied.
+int turn_new(const struct turn_config *config, const struct turn_io *io, struct counters *counters,
+             struct turn **ret_turn);
+void turn_free(struct turn *turn); // closes every relayed port
+
+// Another configuration from now on; allocations stay, and stay with the key they were made with.
+// The nonce key, worker and workers must not change. Returns 0, -ENOMEM or -EINVAL (then nothing
+// changed).
+int turn_set_config(struct turn *turn, const struct turn_config *config);
+
+// The wall clock that TURN REST needs (microseconds since 1970), as an offset to 'now'.
+void turn_set_clock(struct turn *turn, int64_t wall_minus_now_usec);
+
+enum turn_action {
+    TURN_CONSUME,   // answered, or dropped and counted
+    TURN_TO_PEER,   // send 'data' from 'handle' to 'to'
+    TURN_TO_CLIENT, // send 'data' to 'client'
+    TURN_TO_WORKER, // hand message and client to turn_client_recv() of 'worker', which may answer
+                    // by the client's link at any time
+};
+
+enum {
+    TURN_HEADROOM = 48, // a Data indication before its data: 20 + 24 (IPv6 peer) + 4
+    TURN_TAILROOM = 3,  // padding
+};
+
+struct turn_packet {
+    uint8_t *data; // narrowed (to a peer) or extended within the room (to a client), in place; with
+                   // TURN_HEADROOM writable bytes before it and TURN_TAILROOM behind
+    size_t len;
+    bool dont_fragment; // written with TURN_TO_PEER
+};
+
+struct turn_forward {
+    void *handle;
+    struct addr to;
+    struct turn_client client;
+    unsigned worker;
+};
+
+// How long the message at the start of a stream is, padding included (RFC 8656 section 12.5): 0 if
+// more bytes are needed to know, -EBADMSG if it is neither STUN nor ChannelData.
+int turn_frame_len(const uint8_t *data, size_t len);
+
+// One message or ChannelData frame of a client.
+enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *client,
+                                  struct turn_packet *packet, struct turn_forward *ret_forward,
+                                  usec_t now);
+// One datagram at a relayed port; 'owner' is what open() or set_owner() was given.
+enum turn_action turn_peer_recv(struct turn *turn, void *owner, void *handle,
+                                const struct addr *from, struct turn_packet *packet,
+                                struct turn_forward *ret_forward, usec_t now);
+// An ICMP error about a datagram from this port to 'peer' (RFC 8656 section 11.5); its port may be
+// 0. info: the MTU where the type has one.
+void turn_peer_icmp(struct turn *turn, void *owner, const struct addr *peer, uint8_t type,
+                    uint8_t code, uint32_t info, usec_t now);
+// A connection is gone: its allocation ends, unless it is mobile. Returns the worker that must be
+// told as well, or this one's own number.
+unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, usec_t now);
+// Whether the client has an allocation here or, handed over, on another worker: a connection that
+// has none for long is not worth keeping.
+bool turn_client_known(const struct turn *turn, const struct turn_client *client);
+
+struct turn_view { // one allocation, as it stands
+    const char *username, *identity;
+    struct turn_client client; // link NULL: waits for its mobile client
+    struct addr relayed[2];    // [0] IPv4, [1] IPv6; family NONE: it has none
+    usec_t opened, expires;
+    unsigned permissions, channels;
+    uint64_t packets_in, bytes_in, packets_out, bytes_out; // from peers; to peers
+};
+void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct turn_view *view),
+               void *ctx, usec_t now);
+
+// What follows from the passing of time, and closing the ports of ended allocations. Returns when
+// to call again, or USEC_NEVER.
+usec_t turn_tick(struct turn *turn, usec_t now);
+// Invariants, for tests. NULL or what is wrong.
+const char *turn_check(const struct turn *turn);
