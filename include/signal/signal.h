@@ -30,7 +30,7 @@ struct signal_config {         // copied, strings too
 
 struct signal_io {
     void *ctx;
-    int (*send)(void *ctx, const struct xml *stanza);   // borrowed; 0 or -errno
+    int (*send)(void *ctx, const struct xml *stanza); // borrowed; 0 or -errno
     // 0 or -ENOMEM. Events come later, by signal_event(), never from inside this call.
     int (*order)(void *ctx, const struct order *order);
     void (*random)(void *ctx, void *buf, size_t len);

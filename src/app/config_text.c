@@ -266,7 +266,7 @@ static int add_file(struct config_text *text, const char *path, unsigned depth,
     r = config_read_whole(path, TEXT_MAX, &data, &len);
     if (r == -ENOMEM)
         return r;
-    if (r < 0) {
+    if (!data) {
         config_errors_add(errors, false, "%s%s: cannot be read: %s", included_at, path,
                           r == -EINVAL ? "not a regular file" : strerror(-r));
         return -EINVAL;

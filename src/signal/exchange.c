@@ -164,13 +164,13 @@ static void forwarded(struct session *session, const struct waiting *w, usec_t n
 static struct xml *overlooked(struct xml *iq, unsigned dialect, enum jingle_action action)
 {
     bool offers = action == JINGLE_SESSION_INITIATE || action == JINGLE_SESSION_ACCEPT;
-    struct xml *rest = NULL;
+    unsigned limits = offers ? DIALECT_NO_EARLY_CANDIDATES
+                      : action == JINGLE_TRANSPORT_INFO
+                          ? DIALECT_ONE_CONTENT | DIALECT_ONE_CANDIDATE
+                          : 0;
+    struct xml *rest = dialect & limits ? xml_new("rest", NS_CLIENT) : NULL;
     int r = 0;
 
-    if (action == JINGLE_TRANSPORT_INFO && dialect & (DIALECT_ONE_CONTENT | DIALECT_ONE_CANDIDATE))
-        rest = xml_new("rest", NS_CLIENT);
-    else if (offers && dialect & DIALECT_NO_EARLY_CANDIDATES)
-        rest = xml_new("rest", NS_CLIENT);
     if (rest)
         r = offers ? split_repeat(iq, rest) : split_info(iq, dialect, rest);
     if (r < 0)
