@@ -43,6 +43,7 @@ struct call_report {
 enum call_verdict {
     VERDICT_CALL_SETUP, // not answered yet
     VERDICT_CALL_CARRIED,
+    VERDICT_CALL_LEFT,               // carried at first, then nothing passed any more
     VERDICT_CALL_DIRECT,             // the direct path won
     VERDICT_CALL_NO_RELAY,           // nobody reached the relay: a direct path, or both are cut off
     VERDICT_CALL_ONE_SIDE_INITIATOR, // only the initiator reached the relay

@@ -59,7 +59,9 @@ static void verdicts_follow_what_was_seen(void **state)
     view.leg[SIDE_RESPONDER].media_in = 5;
     assert_int_equal(call_verdict(&r, 8 * SECOND), VERDICT_CALL_NO_MEDIA_INITIATOR);
     view.leg[SIDE_INITIATOR].media_in = 5;
-    assert_int_equal(call_verdict(&r, 8 * SECOND), VERDICT_CALL_CARRIED);
+    view.leg[SIDE_INITIATOR].last_media = 4 * SECOND;
+    assert_int_equal(call_verdict(&r, 14 * SECOND), VERDICT_CALL_CARRIED);
+    assert_int_equal(call_verdict(&r, 14 * SECOND + 1), VERDICT_CALL_LEFT);
     for (int v = 0; v < VERDICT_CALL_COUNT; v++)
         assert_true(strlen(call_verdict_text((enum call_verdict)v)) > 3);
 }
