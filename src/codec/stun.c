@@ -20,14 +20,22 @@ const struct stun_attr_row stun_attr_rows[STUN_ATTR_COUNT] = {STUN_ATTR_TABLE(X)
 
 // ---- reading ----
 
+// Both ranges of types begin densely: six bits of each, and the bit that tells them apart.
+#define PLACE(type) (((type)&0x3fu) | ((type) >> 9 & 0x40u))
+
+#define X(id, number, text, kind, shortest, longest)                                               \
+    _Static_assert(((number)&0x7fc0) == 0, "type of " text " outside the index");
+STUN_ATTR_TABLE(X)
+#undef X
+
+#define X(id, number, text, kind, shortest, longest) [PLACE(number)] = STUN_##id + 1,
+static const uint8_t row_index[128] = {STUN_ATTR_TABLE(X)};
+#undef X
+
 // Returns the row's number, or -1.
 static int row_of(uint16_t type)
 {
-    for (int i = 0; i < STUN_ATTR_COUNT; i++) {
-        if (stun_attr_rows[i].type == type)
-            return i;
-    }
-    return -1;
+    return (type & 0x7fc0) ? -1 : row_index[PLACE(type)] - 1;
 }
 
 static void note_unknown(struct stun_msg *msg, uint16_t type)
@@ -42,30 +50,40 @@ static void note_unknown(struct stun_msg *msg, uint16_t type)
     msg->unknown[msg->unknown_count++] = type;
 }
 
-// One attribute, whose header begins at offset 'at'. Returns 0 or -EBADMSG.
-static int take_attr(struct stun_msg *msg, uint16_t type, const uint8_t *value, uint16_t len,
-                     size_t at)
+// RFC 8489 section 14.5: agents "MUST ignore all other attributes that follow MESSAGE-INTEGRITY",
+// save MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; behind the former only the latter counts.
+static bool is_covered(const struct stun_msg *msg, int row)
+{
+    if (row == STUN_FINGERPRINT)
+        return true;
+    return !msg->sha256_at && (!msg->integrity_at || row == STUN_INTEGRITY_SHA256);
+}
+
+// One attribute, whose header begins at offset 'at'.
+static void take_attr(struct stun_msg *msg, uint16_t type, const uint8_t *value, uint16_t len,
+                      size_t at)
 {
     int row = row_of(type);
-    // RFC 8489 section 14.5: agents "MUST ignore all other attributes that follow
-    // MESSAGE-INTEGRITY", save MESSAGE-INTEGRITY-SHA256, which has no row, and FINGERPRINT.
-    if (msg->integrity_at && row != STUN_FINGERPRINT)
-        return 0;
+    if (!is_covered(msg, row))
+        return;
     if (row < 0) {
         note_unknown(msg, type);
-        return 0;
+        return;
     }
-    if (len < stun_attr_rows[row].min || len > stun_attr_rows[row].max)
-        return -EBADMSG;
+    if (len < stun_attr_rows[row].min || len > stun_attr_rows[row].max) {
+        msg->malformed = true;
+        return;
+    }
     // Section 14: of an attribute that appears more than once only the first counts.
     if (msg->attr[row].data)
-        return 0;
+        return;
     msg->attr[row] = (struct stun_view){.data = value, .len = len};
     if (row == STUN_MESSAGE_INTEGRITY)
         msg->integrity_at = at;
+    if (row == STUN_INTEGRITY_SHA256)
+        msg->sha256_at = at;
     if (row == STUN_FINGERPRINT)
         msg->fingerprint_at = at;
-    return 0;
 }
 
 static int read_attrs(struct stun_msg *msg, struct reader *r)
@@ -79,8 +97,9 @@ static int read_attrs(struct stun_msg *msg, struct reader *r)
         uint16_t len = read_u16(r);
         const uint8_t *value = read_bytes(r, len);
         read_bytes(r, -(size_t)len & 3);
-        if (r->failed || take_attr(msg, type, value, len, at) < 0)
+        if (r->failed)
             return -EBADMSG;
+        take_attr(msg, type, value, len, at);
     }
     return 0;
 }
@@ -98,7 +117,7 @@ static uint16_t join_type(enum stun_class class, uint16_t method)
     return (uint16_t)((m & 0xf80) << 2 | (m & 0x70) << 1 | (m & 0xf) | (c & 2) << 7 | (c & 1) << 4);
 }
 
-int stun_decode(const void *data, size_t len, struct stun_msg *ret_msg)
+int stun_parse(const void *data, size_t len, struct stun_msg *ret_msg)
 {
     struct stun_msg msg = {.data = data};
     struct reader r = reader_over(data, len);
@@ -116,6 +135,15 @@ int stun_decode(const void *data, size_t len, struct stun_msg *ret_msg)
         return -EBADMSG;
     if (msg.fingerprint_at &&
         stun_u32(&msg, STUN_FINGERPRINT) != stun_fingerprint(msg.data, msg.fingerprint_at))
+        return -EBADMSG;
+    *ret_msg = msg;
+    return 0;
+}
+
+int stun_decode(const void *data, size_t len, struct stun_msg *ret_msg)
+{
+    struct stun_msg msg;
+    if (stun_parse(data, len, &msg) < 0 || msg.malformed)
         return -EBADMSG;
     *ret_msg = msg;
     return 0;
@@ -156,11 +184,15 @@ static void make_mask(enum stun_attr attr, const uint8_t *txid, uint8_t mask[16]
 
 int stun_addr(const struct stun_msg *msg, enum stun_attr attr, struct addr *ret_addr)
 {
-    if (!stun_has(msg, attr))
-        return -ENOENT;
+    return stun_has(msg, attr) ? stun_view_addr(msg, attr, &msg->attr[attr], ret_addr) : -ENOENT;
+}
+
+int stun_view_addr(const struct stun_msg *msg, enum stun_attr attr, const struct stun_view *view,
+                   struct addr *ret_addr)
+{
     uint8_t mask[16], ip[16];
     make_mask(attr, msg->txid, mask);
-    struct reader r = attr_reader(msg, attr);
+    struct reader r = reader_over(view->data, view->len);
     read_u8(&r); // section 14.1: zero, to be ignored
     uint8_t family = read_u8(&r);
     uint16_t port = read_u16(&r) ^ (uint16_t)(mask[0] << 8 | mask[1]);
@@ -171,6 +203,29 @@ int stun_addr(const struct stun_msg *msg, enum stun_attr attr, struct addr *ret_
         ip[i] = read_u8(&r) ^ mask[i];
     *ret_addr = len == 4 ? addr_v4(ip, port) : addr_v6(ip, port);
     return 0;
+}
+
+struct stun_view stun_next(const struct stun_msg *msg, enum stun_attr attr, const uint8_t *after)
+{
+    size_t end = msg->integrity_at     ? msg->integrity_at
+                 : msg->sha256_at      ? msg->sha256_at
+                 : msg->fingerprint_at ? msg->fingerprint_at
+                                       : msg->len;
+    struct reader r = reader_over(msg->data, end);
+    read_bytes(&r, after ? (size_t)(after - msg->data) - 2 : STUN_HEADER_LEN);
+    if (after) {
+        size_t len = read_u16(&r); // of the one before
+        read_bytes(&r, len + (-len & 3));
+    }
+    while (reader_left(&r) > 0) {
+        uint16_t type = read_u16(&r);
+        uint16_t len = read_u16(&r);
+        const uint8_t *value = read_bytes(&r, len);
+        read_bytes(&r, -(size_t)len & 3);
+        if (!r.failed && type == stun_attr_rows[attr].type)
+            return (struct stun_view){.data = value, .len = len};
+    }
+    return (struct stun_view){0};
 }
 
 unsigned stun_error_code(const struct stun_msg *msg)
@@ -186,10 +241,21 @@ bool stun_check_integrity(const struct stun_msg *msg, const void *key, size_t ke
     // An empty key is one that everybody knows.
     if (!msg->integrity_at || key_len == 0)
         return false;
-    uint8_t want[STUN_HMAC_LEN];
-    if (stun_hmac(msg->data, msg->integrity_at, key, key_len, want) < 0)
+    uint8_t want[STUN_SHA256_LEN];
+    if (stun_hmac(STUN_HMAC_SHA1, msg->data, msg->integrity_at, key, key_len, want) < 0)
         return false;
-    return stun_hmac_equal(msg->attr[STUN_MESSAGE_INTEGRITY].data, want);
+    return stun_hmac_equal(msg->attr[STUN_MESSAGE_INTEGRITY].data, want, STUN_SHA1_LEN);
+}
+
+bool stun_check_sha256(const struct stun_msg *msg, const void *key, size_t key_len)
+{
+    // Section 14.6: shorter values only where a usage says so; none that we serve does.
+    if (!msg->sha256_at || msg->attr[STUN_INTEGRITY_SHA256].len != STUN_SHA256_LEN || key_len == 0)
+        return false;
+    uint8_t want[STUN_SHA256_LEN];
+    if (stun_hmac(STUN_HMAC_SHA256, msg->data, msg->sha256_at, key, key_len, want) < 0)
+        return false;
+    return stun_hmac_equal(msg->attr[STUN_INTEGRITY_SHA256].data, want, STUN_SHA256_LEN);
 }
 
 // ---- writing ----
@@ -290,14 +356,29 @@ static void set_length(struct writer *w, size_t more)
     w->start[3] = (uint8_t)body;
 }
 
+static void put_integrity(struct writer *w, enum stun_hmac_kind kind, const void *key,
+                          size_t key_len)
+{
+    uint8_t hmac[STUN_SHA256_LEN];
+    if (w->failed)
+        return;
+    if (stun_hmac(kind, w->start, writer_used(w), key, key_len, hmac) < 0)
+        w->failed = true;
+    if (kind == STUN_HMAC_SHA1)
+        stun_put_bytes(w, STUN_MESSAGE_INTEGRITY, hmac, STUN_SHA1_LEN);
+    else
+        stun_put_bytes(w, STUN_INTEGRITY_SHA256, hmac, STUN_SHA256_LEN);
+}
+
+void stun_put_sha256(struct writer *w, const void *key, size_t key_len)
+{
+    put_integrity(w, STUN_HMAC_SHA256, key, key_len);
+}
+
 int stun_finish(struct writer *w, const void *key, size_t key_len, bool fingerprint)
 {
-    if (key && !w->failed) {
-        uint8_t hmac[STUN_HMAC_LEN];
-        if (stun_hmac(w->start, writer_used(w), key, key_len, hmac) < 0)
-            w->failed = true;
-        stun_put_bytes(w, STUN_MESSAGE_INTEGRITY, hmac, sizeof hmac);
-    }
+    if (key)
+        put_integrity(w, STUN_HMAC_SHA1, key, key_len);
     if (fingerprint && !w->failed) {
         set_length(w, 8);
         stun_put_u32(w, STUN_FINGERPRINT, stun_fingerprint(w->start, writer_used(w)));

@@ -17,6 +17,12 @@ static void must(bool condition)
         abort();
 }
 
+static bool is_checksum(enum stun_attr attr)
+{
+    return attr == STUN_MESSAGE_INTEGRITY || attr == STUN_INTEGRITY_SHA256 ||
+           attr == STUN_FINGERPRINT;
+}
+
 static void put_attr(struct writer *w, const struct stun_msg *msg, enum stun_attr attr)
 {
     const struct stun_view *view = &msg->attr[attr];
@@ -60,7 +66,7 @@ static void write_and_read_again(const struct stun_msg *msg)
     struct stun_msg again;
     struct writer w = stun_begin(out, sizeof out, msg->class, msg->method, msg->txid);
     for (enum stun_attr attr = 0; attr < STUN_ATTR_COUNT; attr++) {
-        if (stun_has(msg, attr) && attr != STUN_MESSAGE_INTEGRITY && attr != STUN_FINGERPRINT)
+        if (stun_has(msg, attr) && !is_checksum(attr))
             put_attr(&w, msg, attr);
     }
     int len = stun_finish(&w, key, sizeof key - 1, true);
@@ -71,7 +77,7 @@ static void write_and_read_again(const struct stun_msg *msg)
     must(stun_check_integrity(&again, key, sizeof key - 1));
     must(stun_error_code(&again) == stun_error_code(msg));
     for (enum stun_attr attr = 0; attr < STUN_ATTR_COUNT; attr++) {
-        if (attr != STUN_MESSAGE_INTEGRITY && attr != STUN_FINGERPRINT)
+        if (!is_checksum(attr))
             same_attr(msg, &again, attr);
     }
 }
