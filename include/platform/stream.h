@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: ISC
+// TURN clients over TCP and TLS, both on one port (RFC 8489 section 6.2.2, RFC 8656 section 2.1,
+// RFC 7443): listeners, connections, whole messages in and whole messages out.
+//
+// The first byte of a connection says whether it speaks TLS. A connection carries STUN messages and
+// ChannelData, told apart and cut by their headers; anything else ends it. Those behind a proxy are
+// announced by its PROXY header, which is required from the proxies and refused from all others.
+//
+// A stranger costs a bounded number of connections for a bounded time. A client that reads slower
+// than its peers send loses the oldest media, whole frames, and no reply.
+//
+// One struct streams per worker thread; workers listen on the same address (SO_REUSEPORT), and the
+// limits are each worker's. SIGPIPE must be ignored or blocked.
+#pragma once
+
+#include "base/addr.h"
+#include "base/counter.h"
+#include "base/usec.h"
+#include "platform/tls.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct streams;
+struct stream_conn;
+
+enum {
+    STREAM_HEADROOM = 64, // writable bytes before every message received
+    STREAM_TAILROOM = 4,  // and behind it
+    // Longer STUN messages and ChannelData end the connection: before it is trusted, and after.
+    STREAM_STRANGER_MAX = 2048 + 20,
+    STREAM_MESSAGE_MAX = 65535 + 20,
+};
+
+struct stream_message {
+    uint8_t *data; // a STUN message, or ChannelData without its padding
+    size_t len;
+};
+
+struct stream_handler {
+    void *ctx;
+    // One message. May send on and close any connection, this one too.
+    void (*message)(void *ctx, struct stream_conn *conn, struct stream_message *message,
+                    usec_t now);
+    // The connection is gone, whoever ended it, and 'conn' with it. For those alone that had a
+    // message. Called from the loop and from streams_free(), never from inside another call.
+    void (*gone)(void *ctx, struct stream_conn *conn, usec_t now);
+};
+
+struct streams_config {
+    struct tls *tls;                   // borrowed; NULL: TLS is not spoken
+    bool plain;                        // TCP without TLS is spoken
+    const struct prefix_list *proxies; // borrowed; those who must send a PROXY header
+    unsigned connections_max;
+    unsigned per_source_max; // from one IPv4 address, or one IPv6 /64; 0: any number
+    unsigned half_open_max;  // not yet trusted; one more costs the oldest of them its place
+    usec_t trust_time;       // for all from accept() to stream_trusted()
+    usec_t frame_time;       // from the first byte of a message to its last
+    usec_t idle_time;        // without a byte from a trusted client
+    usec_t queue_time;       // media that waited longer for a slow reader is dropped
+    size_t queue_bytes;      // per connection, waiting for a slow reader
+};
+
+// Returns 0 or -errno. 'config' is copied.
+int streams_new(struct event_base *base, const struct streams_config *config,
+                const struct stream_handler *handler, struct counters *counters,
+                struct streams **ret_streams);
+// Ends listeners and connections.
+void streams_free(struct streams *streams);
+// Listens on 'local' too. Returns 0 or -errno.
+int streams_listen(struct streams *streams, const struct addr *local);
+
+// The client and the address it came to, as the PROXY header has them if there is one.
+const struct addr *stream_remote(const struct stream_conn *conn);
+const struct addr *stream_local(const struct stream_conn *conn);
+bool stream_is_tls(const struct stream_conn *conn);
+
+// The client has authenticated: from now on it may stay as long as it is not idle.
+void stream_trusted(struct stream_conn *conn);
+// Sends one whole message, or queues it; ChannelData is padded (RFC 8656 section 12.5) if it is not
+// yet. Returns 0, -ENOBUFS (dropped: the queue is full), -EPIPE (the connection has ended, and is
+// going to be gone) or -ENOMEM.
+int stream_send(struct stream_conn *conn, const uint8_t *data, size_t len);
+void stream_close(struct stream_conn *conn);

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: ISC
+// Listeners for streams, the limits of connections, and their deadlines. A connection has one timer
+// for whichever of its deadlines comes first; when it fires it looks again, so that hearing from a
+// client moves nothing.
+#include "platform/stream.h"
+
+#include "platform/udp.h"
+#include "sockaddr.h"
+#include "stream_private.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 128,
+    RESUME_SECONDS = 1, // after accept() failed: no descriptors, say
+    // A dead peer shows: idle for this long, then so many probes, so far apart; or data that is not
+    // acknowledged for so long.
+    KEEPALIVE_SECONDS = 60,
+    KEEPALIVE_INTERVAL = 15,
+    KEEPALIVE_PROBES = 4,
+    UNACKNOWLEDGED_MSEC = 60000,
+    // Bytes that the kernel may hold unsent, beside those in flight: they can no longer be dropped.
+    UNSENT_MAX = 16384,
+};
+
+// ---- connections per source
+
+// An IPv6 host has a whole /64 for itself.
+static struct addr source_key(const struct addr *addr)
+{
+    struct addr key = *addr;
+    key.port = 0;
+    if (key.family == FAMILY_V6)
+        memset(key.ip + 8, 0, 8);
+    return key;
+}
+
+static struct stream_source *find_source(struct streams *streams, const struct addr *key,
+                                         uint64_t hash)
+{
+    for (struct map_node *n = map_first(&streams->sources, hash); n; n = map_next(n)) {
+        struct stream_source *source = container_of(n, struct stream_source, node);
+        if (addr_equal_ip(&source->addr, key))
+            return source;
+    }
+    return NULL;
+}
+
+bool stream_charge_source(struct stream_conn *conn, const struct addr *addr)
+{
+    struct streams *streams = conn->streams;
+    struct addr key = source_key(addr);
+    uint64_t hash = map_hash(&streams->sources, key.ip, sizeof key.ip);
+    struct stream_source *source = find_source(streams, &key, hash);
+    if (!source) {
+        source = calloc(1, sizeof *source);
+        if (!source || map_insert(&streams->sources, &source->node, hash) < 0) {
+            free(source);
+            return false;
+        }
+        source->addr = key;
+    }
+    if (streams->config.per_source_max && source->count >= streams->config.per_source_max)
+        return false;
+    source->count++;
+    conn->source = source;
+    return true;
+}
+
+static void release_source(struct stream_conn *conn)
+{
+    struct stream_source *source = conn->source;
+    conn->source = NULL;
+    if (!source || --source->count > 0)
+        return;
+    map_remove(&conn->streams->sources, &source->node);
+    free(source);
+}
+
+// ---- deadlines
+
+static usec_t earlier(usec_t a, usec_t b)
+{
+    return a < b ? a : b;
+}
+
+static usec_t deadline_of(const struct stream_conn *conn)
+{
+    const struct streams_config *config = &conn->streams->config;
+    usec_t deadline =
+        conn->trusted ? conn->heard + config->idle_time : conn->accepted + config->trust_time;
+    return conn->frame_since ? earlier(deadline, conn->frame_since + config->frame_time) : deadline;
+}
+
+void stream_arm(struct stream_conn *conn)
+{
+    usec_t deadline = deadline_of(conn);
+    // Cannot fail: there is room for every connection.
+    if (!timer_armed(&conn->timer) || deadline < conn->timer.at)
+        (void)timer_arm(&conn->streams->timers, &conn->timer, deadline);
+}
+
+static void on_deadline(struct timer *timer, void *ctx, usec_t now)
+{
+    (void)ctx;
+    struct stream_conn *conn = container_of(timer, struct stream_conn, timer);
+    const struct streams_config *config = &conn->streams->config;
+    if (deadline_of(conn) > now)
+        stream_arm(conn);
+    else if (conn->frame_since && conn->frame_since + config->frame_time <= now)
+        stream_end(conn, COUNTER_CONN_CLOSED_SLOW);
+    else
+        stream_end(conn, conn->trusted ? COUNTER_CONN_CLOSED_IDLE : COUNTER_CONN_CLOSED_UNPROVED);
+}
+
+static void arm_tick(struct streams *streams, usec_t now)
+{
+    usec_t next = timers_next(&streams->timers);
+    if (next == streams->armed)
+        return;
+    streams->armed = next;
+    if (next == USEC_NEVER) {
+        evtimer_del(streams->tick);
+        return;
+    }
+    usec_t delay = next > now ? next - now : 0;
+    struct timeval tv = {.tv_sec = (time_t)(delay / USEC_PER_SEC),
+                         .tv_usec = (suseconds_t)(delay % USEC_PER_SEC)};
+    evtimer_add(streams->tick, &tv);
+}
+
+// ---- the end of a connection
+
+static void release(struct stream_conn *conn)
+{
+    timer_cancel(&conn->streams->timers, &conn->timer);
+    release_source(conn);
+    stream_queue_clear(conn);
+    free(conn->stash);
+    if (conn->readable)
+        event_free(conn->readable);
+    if (conn->writable)
+        event_free(conn->writable);
+    if (conn->ssl) {
+        ERR_clear_error();
+        if (conn->state == STREAM_OPEN)
+            (void)SSL_shutdown(conn->ssl); // a wish; without effect after an error
+        SSL_free(conn->ssl);
+        conn->ssl = NULL;
+        ERR_clear_error();
+    }
+    close(conn->fd);
+}
+
+static struct stream_conns *list_of(struct stream_conn *conn)
+{
+    return conn->trusted ? &conn->streams->open : &conn->streams->half_open;
+}
+
+void stream_end(struct stream_conn *conn, enum counter cause)
+{
+    struct streams *streams = conn->streams;
+    if (conn->dead)
+        return;
+    counter_add(streams->counters, cause, 1);
+    if (conn->state == STREAM_OPEN)
+        counter_add(streams->counters, conn->tls ? COUNTER_CONN_TLS : COUNTER_CONN_TCP,
+                    UINT64_MAX); // less one
+    TAILQ_REMOVE(list_of(conn), conn, entry);
+    streams->conns--;
+    streams->half_opens -= !conn->trusted;
+    release(conn);
+    conn->dead = true;
+    TAILQ_INSERT_TAIL(&streams->dead, conn, entry);
+    event_active(streams->reap, 0, 0);
+}
+
+static void reap(struct streams *streams, usec_t now)
+{
+    struct stream_conn *conn;
+    while ((conn = TAILQ_FIRST(&streams->dead))) {
+        TAILQ_REMOVE(&streams->dead, conn, entry);
+        if (conn->known)
+            streams->handler.gone(streams->handler.ctx, conn, now);
+        free(conn);
+    }
+}
+
+// ---- called by the loop. The dead go first: their handler shall hear of it before it hears from
+// ---- another connection, which may have the same addresses.
+
+static void on_conn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct stream_conn *conn = arg;
+    struct streams *streams = conn->streams;
+    usec_t now = usec_now();
+    reap(streams, now);
+    if (what & EV_WRITE && conn->state == STREAM_OPEN)
+        stream_flush(conn, now);
+    if (!conn->dead)
+        stream_advance(conn, now);
+    arm_tick(streams, now);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct streams *streams = arg;
+    usec_t now = usec_now();
+    streams->armed = USEC_NEVER;
+    timers_run(&streams->timers, streams, now);
+    reap(streams, now);
+    arm_tick(streams, now);
+}
+
+static void on_reap(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    reap(arg, usec_now());
+}
+
+static void set_options(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } option[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MSEC},
+        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX},
+    };
+    // They improve a connection that would work without.
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
+        (void)setsockopt(fd, option[i].level, option[i].name, &option[i].value, sizeof(int));
+}
+
+// NULL without memory; 'fd' is then still the caller's.
+static struct stream_conn *conn_new(struct streams *streams, int fd, const struct addr *remote,
+                                    usec_t now)
+{
+    union sockaddr_any local = {.sa.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof local;
+    struct stream_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return NULL;
+    conn->readable = event_new(streams->base, fd, EV_READ | EV_PERSIST, on_conn, conn);
+    conn->writable = event_new(streams->base, fd, EV_WRITE, on_conn, conn);
+    if (!conn->readable || !conn->writable || event_add(conn->readable, NULL) < 0) {
+        if (conn->readable)
+            event_free(conn->readable);
+        if (conn->writable)
+            event_free(conn->writable);
+        free(conn);
+        return NULL;
+    }
+    (void)getsockname(fd, &local.sa, &len);
+    conn->streams = streams;
+    conn->fd = fd;
+    conn->remote = *remote;
+    conn->local = addr_from_sockaddr(&local);
+    conn->accepted = conn->heard = now;
+    conn->timer.fire = on_deadline;
+    TAILQ_INIT(&conn->queue);
+    TAILQ_INSERT_TAIL(&streams->half_open, conn, entry);
+    streams->conns++;
+    streams->half_opens++;
+    return conn;
+}
+
+static void accept_conn(struct streams *streams, int fd, const struct addr *remote, usec_t now)
+{
+    const struct streams_config *config = &streams->config;
+    struct stream_conn *conn =
+        streams->conns < config->connections_max ? conn_new(streams, fd, remote, now) : NULL;
+    if (!conn) {
+        counter_add(streams->counters, COUNTER_CONN_CLOSED_LIMIT, 1);
+        close(fd);
+        return;
+    }
+    counter_add(streams->counters, COUNTER_CONN_OPENED, 1);
+    set_options(fd);
+    bool proxied = config->proxies && prefix_list_match(config->proxies, remote);
+    conn->state = proxied ? STREAM_PROXY : STREAM_FIRST_BYTE;
+    stream_arm(conn);
+    if (!proxied && !stream_charge_source(conn, remote)) {
+        stream_end(conn, COUNTER_CONN_CLOSED_SOURCE);
+        return;
+    }
+    // Those who come to stay are through in a few round trips, so it is the oldest who most likely
+    // only takes a place.
+    if (streams->half_opens > config->half_open_max)
+        stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
+}
+
+static void on_accept(struct evconnlistener *evlistener, evutil_socket_t fd, struct sockaddr *sa,
+                      int sa_len, void *arg)
+{
+    (void)evlistener;
+    struct stream_listener *listener = arg;
+    union sockaddr_any remote = {.sa.sa_family = AF_UNSPEC};
+    usec_t now = usec_now();
+    memcpy(&remote, sa, (size_t)sa_len < sizeof remote ? (size_t)sa_len : sizeof remote);
+    struct addr addr = addr_from_sockaddr(&remote);
+    reap(listener->streams, now);
+    accept_conn(listener->streams, fd, &addr, now);
+    arm_tick(listener->streams, now);
+}
+
+static void on_accept_error(struct evconnlistener *evlistener, void *arg)
+{
+    static const struct timeval pause = {.tv_sec = RESUME_SECONDS};
+    struct stream_listener *listener = arg;
+    evconnlistener_disable(evlistener);
+    evtimer_add(listener->streams->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct streams *streams = arg;
+    struct stream_listener *listener;
+    SLIST_FOREACH(listener, &streams->listeners, entry)
+    evconnlistener_enable(listener->evlistener);
+}
+
+// ---- public
+
+int streams_new(struct event_base *base, const struct streams_config *config,
+                const struct stream_handler *handler, struct counters *counters,
+                struct streams **ret_streams)
+{
+    uint8_t key[16];
+    struct streams *streams = calloc(1, sizeof *streams);
+    if (!streams)
+        return -ENOMEM;
+    streams->base = base;
+    streams->config = *config;
+    streams->handler = *handler;
+    streams->counters = counters;
+    streams->armed = USEC_NEVER;
+    TAILQ_INIT(&streams->half_open);
+    TAILQ_INIT(&streams->open);
+    TAILQ_INIT(&streams->dead);
+    if (getrandom(key, sizeof key, 0) != sizeof key)
+        abort(); // so few bytes are never interrupted or short (getrandom(2))
+    map_init(&streams->sources, key);
+    streams->tick = evtimer_new(base, on_tick, streams);
+    streams->reap = event_new(base, -1, 0, on_reap, streams);
+    streams->resume = evtimer_new(base, on_resume, streams);
+    if (!streams->tick || !streams->reap || !streams->resume ||
+        timers_reserve(&streams->timers, config->connections_max) < 0) {
+        streams_free(streams);
+        return -ENOMEM;
+    }
+    *ret_streams = streams;
+    return 0;
+}
+
+void streams_free(struct streams *streams)
+{
+    if (!streams)
+        return;
+    struct stream_listener *listener;
+    while ((listener = SLIST_FIRST(&streams->listeners))) {
+        SLIST_REMOVE_HEAD(&streams->listeners, entry);
+        evconnlistener_free(listener->evlistener);
+        free(listener);
+    }
+    while (!TAILQ_EMPTY(&streams->half_open))
+        stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_SELF);
+    while (!TAILQ_EMPTY(&streams->open))
+        stream_end(TAILQ_FIRST(&streams->open), COUNTER_CONN_CLOSED_SELF);
+    reap(streams, usec_now());
+    struct event *event[] = {streams->tick, streams->reap, streams->resume};
+    for (size_t i = 0; i < sizeof event / sizeof *event; i++)
+        if (event[i])
+            event_free(event[i]);
+    timers_free(&streams->timers);
+    map_free(&streams->sources);
+    free(streams);
+}
+
+// Returns a descriptor or -errno.
+static int open_bound(const struct addr *local)
+{
+    union sockaddr_any sa;
+    socklen_t sa_len = sockaddr_from_addr(local, &sa);
+    int on = 1;
+    if (sa_len == 0 || local->port == 0)
+        return -EINVAL;
+    int fd = socket(sa.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    // SO_REUSEADDR: connections of the daemon before this one may be in TIME_WAIT.
+    if ((local->family == FAMILY_V6 &&
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
+        bind(fd, &sa.sa, sa_len) < 0 || listen(fd, BACKLOG) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int streams_listen(struct streams *streams, const struct addr *local)
+{
+    struct stream_listener *listener = calloc(1, sizeof *listener);
+    if (!listener)
+        return -ENOMEM;
+    int fd = open_bound(local);
+    if (fd < 0) {
+        free(listener);
+        return fd;
+    }
+    listener->streams = streams;
+    listener->evlistener = evconnlistener_new(streams->base, on_accept, listener,
+                                              LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (!listener->evlistener) {
+        close(fd);
+        free(listener);
+        return -ENOMEM;
+    }
+    evconnlistener_set_error_cb(listener->evlistener, on_accept_error);
+    SLIST_INSERT_HEAD(&streams->listeners, listener, entry);
+    return 0;
+}
+
+const struct addr *stream_remote(const struct stream_conn *conn)
+{
+    return &conn->remote;
+}
+
+const struct addr *stream_local(const struct stream_conn *conn)
+{
+    return &conn->local;
+}
+
+bool stream_is_tls(const struct stream_conn *conn)
+{
+    return conn->tls;
+}
+
+void stream_trusted(struct stream_conn *conn)
+{
+    if (conn->dead || conn->trusted)
+        return;
+    TAILQ_REMOVE(&conn->streams->half_open, conn, entry);
+    conn->trusted = true;
+    conn->streams->half_opens--;
+    TAILQ_INSERT_TAIL(&conn->streams->open, conn, entry);
+    stream_arm(conn);
+}
+
+void stream_close(struct stream_conn *conn)
+{
+    stream_end(conn, COUNTER_CONN_CLOSED_SELF);
+}

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: ISC
+// TURN clients over TCP and TLS, against real sockets on loopback: what is cut out of a stream,
+// what ends it, and every limit that a stranger or a slow reader can meet.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib_stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// A Binding request without attributes (RFC 8489 section 5).
+static const uint8_t binding[20] = {
+    0x00, 0x01,                                        // Binding, request
+    0x00, 0x00,                                        // no attributes
+    0x21, 0x12, 0xa4, 0x42,                            // magic cookie
+    1,    2,    3,    4,    5, 6, 7, 8, 9, 10, 11, 12, // transaction
+};
+// The answer: a success response.
+static const uint8_t success[20] = {0x01, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42};
+// ChannelData with 5 bytes and 3 of padding (RFC 8656 sections 12.4, 12.5).
+static const uint8_t channel_data[12] = {
+    0x40, 0x00, 0x00, 0x05,                        // channel number, length
+    'h',  'e',  'l',  'l',  'o', 0xee, 0xee, 0xee, // padding: may be anything
+};
+
+// ---- framing
+
+static void cuts_messages_out_of_the_stream(void **state)
+{
+    struct fixture *f = *state;
+    int fd = client_connect(f);
+    uint8_t both[sizeof binding + sizeof channel_data];
+    memcpy(both, binding, sizeof binding);
+    memcpy(both + sizeof binding, channel_data, sizeof channel_data);
+    client_put(fd, both, sizeof both);
+    pump(f, &f->messages, 2);
+    assert_message(f, 0, binding, sizeof binding);
+    assert_message(f, 1, channel_data, 9);
+    assert_int_equal(stream_remote(f->last)->port, client_port(fd));
+    assert_true(addr_equal(stream_local(f->last), &f->addr));
+    assert_false(stream_is_tls(f->last));
+    assert_int_equal(count_of(f, COUNTER_CONN_TCP), 1);
+
+    // Byte by byte, and two and a half at once.
+    for (size_t i = 0; i < sizeof both; i++) {
+        client_put(fd, both + i, 1);
+        turn_loop(f);
+    }
+    pump(f, &f->messages, 4);
+    assert_message(f, 2, binding, sizeof binding);
+    assert_message(f, 3, channel_data, 9);
+    client_put(fd, both, sizeof both);
+    client_put(fd, both, 7);
+    pump(f, &f->messages, 6);
+    client_put(fd, both + 7, sizeof both - 7);
+    pump(f, &f->messages, 8);
+    assert_message(f, 6, binding, sizeof binding);
+
+    // The client leaves.
+    close(fd);
+    pump(f, &f->gone, 1);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_PEER), 1);
+    assert_int_equal(count_of(f, COUNTER_CONN_TCP), 0);
+}
+
+static void what_a_handler_writes_around_a_message_stays_there(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t many[8 * sizeof channel_data];
+    for (size_t i = 0; i < sizeof many; i += sizeof channel_data)
+        memcpy(many + i, channel_data, sizeof channel_data);
+    f->scribble = true;
+    int fd = client_connect(f);
+    client_put(fd, binding, sizeof binding);
+    client_put(fd, many, sizeof many);
+    pump(f, &f->messages, 9);
+    for (unsigned i = 1; i < 9; i++)
+        assert_message(f, i, channel_data, 9);
+    close(fd);
+}
+
+static void anything_else_ends_it(void **state)
+{
+    static const struct {
+        const char *what;
+        uint8_t data[8];
+        size_t len;
+    } row[] = {
+        {"HTTP", "GET / HT", 8},
+        {"nothing known", {0x02}, 1},
+        {"RTP", {0x80, 0x00}, 2},
+        {"a channel too high", {0x50, 0x00}, 2},
+        {"a length of 3", {0x00, 0x01, 0x00, 0x03}, 4},
+        {"no cookie", {0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x43}, 8},
+        {"half a wrong cookie", {0x00, 0x01, 0x00, 0x00, 0x22}, 5},
+        {"STUN too long for a stranger", {0x00, 0x01, 0x08, 0x04}, 4},
+        {"ChannelData too long for a stranger", {0x40, 0x00, 0x08, 0x11}, 4},
+        {"an alert of TLS", {0x15, 0x03, 0x01}, 3},
+    };
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
+        int fd = client_connect(f);
+        client_put(fd, row[i].data, row[i].len);
+        assert_closed(f, fd);
+        assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_FRAMING), i + 1);
+        close(fd);
+    }
+    // Strangers whom the handler never met are not reported to it.
+    assert_int_equal(f->gone, 0);
+}
+
+static void the_trusted_may_send_longer_messages(void **state)
+{
+    struct fixture *f = *state;
+    enum { BODY = 65535 };
+    static uint8_t longest[4 + BODY + 1], stun[20 + 2048];
+    longest[0] = 0x40, longest[2] = 0xff, longest[3] = 0xff;
+    memset(longest + 4, 'x', BODY);
+    memcpy(stun, binding, sizeof binding);
+    stun[2] = 0x08;
+    int fd = client_connect(f);
+    client_put(fd, stun, sizeof stun);
+    pump(f, &f->messages, 1);
+    assert_message(f, 0, stun, sizeof stun);
+    stream_trusted(f->last);
+    f->echo = true;
+    client_put(fd, longest, sizeof longest);
+    pump(f, &f->messages, 2);
+    assert_message(f, 1, longest, 4 + BODY);
+    longest[4 + BODY] = 0; // padding comes back as zero
+    client_expect(f, fd, longest, sizeof longest);
+    close(fd);
+}
+
+// ---- sending
+
+static void sends_padded_messages(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t padded[12] = {0x40, 0, 0, 5, 'h', 'e', 'l', 'l', 'o', 0, 0, 0};
+    int fd = client_connect(f);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    assert_int_equal(stream_send(f->last, success, sizeof success), 0);
+    assert_int_equal(stream_send(f->last, channel_data, 9), 0);
+    assert_int_equal(stream_send(f->last, padded, sizeof padded), 0);
+    client_expect(f, fd, success, sizeof success);
+    client_expect(f, fd, padded, sizeof padded);
+    client_expect(f, fd, padded, sizeof padded);
+    close(fd);
+}
+
+static void a_closed_connection_stays_until_it_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    f->close_in_message = true;
+    int fd = client_connect(f);
+    client_put(fd, binding, sizeof binding);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->gone, 1);
+    assert_int_equal(f->messages, 1);
+    assert_int_equal(f->after_close, -EPIPE);
+    assert_closed(f, fd);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_SELF), 1);
+    close(fd);
+}
+
+// Fills the way to a client that does not read until something has to wait, with media numbered
+// from 0. Returns how many were taken.
+static uint32_t fill(struct fixture *f, struct stream_conn *conn, size_t len)
+{
+    static uint8_t data[2048] = {0x40, 0x00};
+    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
+    uint32_t n = 0;
+    data[2] = (uint8_t)((len - 4) >> 8), data[3] = (uint8_t)(len - 4);
+    for (; n < 100000 && count_of(f, COUNTER_DROP_SLOW_READER) == dropped; n++) {
+        memcpy(data + 4, &n, sizeof n);
+        assert_int_equal(stream_send(conn, data, len), 0);
+    }
+    assert_true(n < 100000);
+    return n;
+}
+
+// Reads whole ChannelData of 'len' bytes until 'last'. Returns how many were left out; each that
+// comes is whole and later than the one before.
+static uint32_t read_media(struct fixture *f, int fd, size_t len, uint32_t last, bool *ret_reply)
+{
+    uint8_t data[2048];
+    uint32_t next = 0, left_out = 0, number = 0;
+    *ret_reply = false;
+    do {
+        client_get(f, fd, data, 4);
+        if (data[0] == 0x01) {
+            client_get(f, fd, data + 4, sizeof success - 4);
+            assert_memory_equal(data, success, sizeof success);
+            *ret_reply = true;
+            continue;
+        }
+        assert_int_equal(data[0], 0x40);
+        client_get(f, fd, data + 4, len - 4);
+        memcpy(&number, data + 4, sizeof number);
+        assert_true(number >= next);
+        left_out += number - next;
+        next = number + 1;
+    } while (number != last);
+    return left_out;
+}
+
+static void a_slow_reader_loses_the_oldest_media_and_no_reply(void **state)
+{
+    struct fixture *f = *state;
+    enum { LEN = 1204 };
+    bool reply;
+    int fd = client_connect_slow(f);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    uint32_t count = fill(f, f->last, LEN);
+    // What waits is bounded in bytes; the kernel holds little.
+    assert_true(count * LEN < QUEUE_BYTES + (1 << 17));
+    assert_int_equal(stream_send(f->last, success, sizeof success), 0);
+    count += fill_more(f, f->last, LEN, count, 10);
+    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
+    assert_true(dropped >= 10);
+    assert_int_equal(read_media(f, fd, LEN, count - 1, &reply), dropped);
+    assert_true(reply);
+    assert_int_equal(count_of(f, COUNTER_DROP_SLOW_READER), dropped);
+    close(fd);
+}
+
+static void media_that_waited_too_long_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    enum { LEN = 1204 };
+    bool reply;
+    int fd = client_connect_slow(f);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    uint32_t count = fill(f, f->last, LEN);
+    assert_int_equal(stream_send(f->last, success, sizeof success), 0);
+    usleep(QUEUE_TIME + 50000);
+    // All that waited is too old now but the reply, and what was begun.
+    count += fill_more(f, f->last, LEN, count, 1);
+    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
+    assert_true(dropped >= QUEUE_BYTES / LEN - 2);
+    assert_int_equal(read_media(f, fd, LEN, count - 1, &reply), dropped);
+    assert_true(reply);
+    close(fd);
+}
+
+static void a_client_that_reads_no_replies_is_left(void **state)
+{
+    struct fixture *f = *state;
+    int fd = client_connect_slow(f), r = 0;
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    for (int i = 0; i < 100000 && r == 0; i++)
+        r = stream_send(f->last, success, sizeof success);
+    assert_int_equal(r, -EPIPE);
+    pump(f, &f->gone, 1);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_DEAF), 1);
+    close(fd);
+}
+
+static void a_client_that_vanished_is_noticed_by_sending(void **state)
+{
+    struct fixture *f = *state;
+    const struct linger at_once = {.l_onoff = 1};
+    int fd = client_connect(f), r = 0;
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once); // RST
+    close(fd);
+    for (int i = 0; i < 100 && r == 0; i++)
+        r = stream_send(f->last, success, sizeof success);
+    assert_int_equal(r, -EPIPE);
+    assert_int_equal(f->gone, 0); // not from inside
+    pump(f, &f->gone, 1);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_ERROR), 1);
+}
+
+// ---- limits
+
+static void connections_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    int fd[CONNECTIONS_MAX + 1];
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        fd[i] = client_connect_from(f, i);
+        client_put(fd[i], binding, sizeof binding);
+        pump(f, &f->messages, (unsigned)i + 1);
+        stream_trusted(f->last);
+    }
+    fd[CONNECTIONS_MAX] = client_connect_from(f, CONNECTIONS_MAX);
+    assert_closed(f, fd[CONNECTIONS_MAX]);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_LIMIT), 1);
+    // One leaves, one comes.
+    close(fd[0]);
+    pump(f, &f->gone, 1);
+    fd[0] = client_connect_from(f, 0);
+    client_put(fd[0], binding, sizeof binding);
+    pump(f, &f->messages, CONNECTIONS_MAX + 1);
+    for (int i = 0; i <= CONNECTIONS_MAX; i++)
+        close(fd[i]);
+}
+
+static void connections_are_limited_per_source(void **state)
+{
+    struct fixture *f = *state;
+    int fd[PER_SOURCE_MAX], more, other;
+    for (int i = 0; i < PER_SOURCE_MAX; i++) {
+        fd[i] = client_connect(f);
+        client_put(fd[i], binding, sizeof binding);
+    }
+    pump(f, &f->messages, PER_SOURCE_MAX);
+    more = client_connect(f);
+    assert_closed(f, more);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_SOURCE), 1);
+    other = client_connect_from(f, 1);
+    client_put(other, binding, sizeof binding);
+    pump(f, &f->messages, PER_SOURCE_MAX + 1);
+    close(more);
+    close(fd[0]);
+    pump(f, &f->gone, 1);
+    more = client_connect(f);
+    client_put(more, binding, sizeof binding);
+    pump(f, &f->messages, PER_SOURCE_MAX + 2);
+    for (int i = 1; i < PER_SOURCE_MAX; i++)
+        close(fd[i]);
+    close(more);
+    close(other);
+}
+
+static void the_oldest_stranger_makes_room(void **state)
+{
+    struct fixture *f = *state;
+    int fd[HALF_OPEN_MAX + 1], trusted = client_connect_from(f, 100);
+    client_put(trusted, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    stream_trusted(f->last);
+    for (int i = 0; i <= HALF_OPEN_MAX; i++) {
+        fd[i] = client_connect_from(f, i);
+        turn_loop(f);
+        turn_loop(f);
+    }
+    assert_closed(f, fd[0]);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_HALF_OPEN), 1);
+    for (int i = 1; i <= HALF_OPEN_MAX; i++)
+        client_put(fd[i], binding, sizeof binding);
+    client_put(trusted, binding, sizeof binding);
+    pump(f, &f->messages, HALF_OPEN_MAX + 2);
+    for (int i = 0; i <= HALF_OPEN_MAX; i++)
+        close(fd[i]);
+    close(trusted);
+}
+
+static void a_stranger_has_little_time(void **state)
+{
+    struct fixture *f = *state;
+    int silent = client_connect(f), talkative = client_connect(f), trusted = client_connect(f);
+    client_put(talkative, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    client_put(trusted, binding, sizeof binding);
+    pump(f, &f->messages, 2);
+    stream_trusted(f->last);
+    usec_t start = usec_now();
+    while (count_of(f, COUNTER_CONN_CLOSED_UNPROVED) < 2 && usec_now() - start < USEC_PER_SEC) {
+        client_try_put(talkative, binding, sizeof binding); // valid, but of no one known
+        turn_loop(f);
+        usleep(1000);
+    }
+    assert_in_range(usec_now() - start, TRUST_TIME - 50000, TRUST_TIME + 200000);
+    assert_closed(f, silent);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), 2);
+    assert_int_equal(count_of(f, COUNTER_CONN_TCP), 1);
+    close(silent);
+    close(talkative);
+    close(trusted);
+}
+
+static void an_idle_client_is_left(void **state)
+{
+    struct fixture *f = *state;
+    int fd = client_connect(f);
+    for (unsigned i = 0; i < 4; i++) {
+        client_put(fd, binding, sizeof binding);
+        pump(f, &f->messages, i + 1);
+        stream_trusted(f->last);
+        usleep(IDLE_TIME / 2);
+    }
+    usec_t start = usec_now();
+    pump(f, &f->gone, 1);
+    assert_in_range(usec_now() - start, IDLE_TIME / 2 - 20000, IDLE_TIME / 2 + 300000);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_IDLE), 1);
+    close(fd);
+}
+
+// A trusted client too has to end a message that it began.
+static void a_message_must_come_whole_in_its_time(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t begin[] = {0x40, 0x00, 0xff, 0xff};
+    int fd = client_connect(f);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    stream_trusted(f->last);
+    client_put(fd, begin, sizeof begin);
+    usec_t start = usec_now();
+    while (f->gone == 0 && usec_now() - start < USEC_PER_SEC) {
+        client_try_put(fd, begin, 1);
+        turn_loop(f);
+        usleep(1000);
+    }
+    assert_in_range(usec_now() - start, FRAME_TIME - 10000, FRAME_TIME + 200000);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_SLOW), 1);
+    close(fd);
+}
+
+// ---- listening
+
+static void listeners_share_a_port_and_fail_loudly(void **state)
+{
+    struct fixture *f = *state;
+    struct addr bad = f->addr;
+    assert_int_equal(streams_listen(f->streams, &f->addr), 0); // another worker's
+    bad.port = 0;
+    assert_int_equal(streams_listen(f->streams, &bad), -EINVAL);
+    assert_int_equal(addr_parse_ip("192.0.2.1", 3478, &bad), 0);
+    assert_int_equal(streams_listen(f->streams, &bad), -EADDRNOTAVAIL);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(addr_parse_ip("127.0.0.1", 0, &bad), 0);
+    bad.port = local_port(fd);
+    assert_int_equal(streams_listen(f->streams, &bad), -EADDRINUSE);
+    close(fd);
+}
+
+static void ipv6_sources_count_by_their_network(void **state)
+{
+    struct fixture *f = *state;
+    int fd[PER_SOURCE_MAX + 1];
+    listen_somewhere(f, "::1");
+    for (int i = 0; i <= PER_SOURCE_MAX; i++)
+        fd[i] = client_connect(f);
+    assert_closed(f, fd[PER_SOURCE_MAX]);
+    client_put(fd[0], binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    assert_int_equal(stream_remote(f->last)->family, FAMILY_V6);
+    for (int i = 0; i <= PER_SOURCE_MAX; i++)
+        close(fd[i]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(cuts_messages_out_of_the_stream),
+        TEST(what_a_handler_writes_around_a_message_stays_there),
+        TEST(anything_else_ends_it),
+        TEST(the_trusted_may_send_longer_messages),
+        TEST(sends_padded_messages),
+        TEST(a_closed_connection_stays_until_it_is_gone),
+        TEST(a_slow_reader_loses_the_oldest_media_and_no_reply),
+        TEST(media_that_waited_too_long_is_dropped),
+        TEST(a_client_that_reads_no_replies_is_left),
+        TEST(a_client_that_vanished_is_noticed_by_sending),
+        TEST(connections_are_limited),
+        TEST(connections_are_limited_per_source),
+        TEST(the_oldest_stranger_makes_room),
+        TEST(a_stranger_has_little_time),
+        TEST(an_idle_client_is_left),
+        TEST(a_message_must_come_whole_in_its_time),
+        TEST(listeners_share_a_port_and_fail_loudly),
+        TEST(ipv6_sources_count_by_their_network),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
