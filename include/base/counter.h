@@ -15,8 +15,8 @@
 #define COUNTER_TABLE(X)                                                                           \
     X(PACKETS_IN, COUNTER, "packets_received_total", "", "Datagrams received on relay ports")      \
     X(BYTES_IN, COUNTER, "bytes_received_total", "", "Payload bytes received on relay ports")      \
-    X(PACKETS_OUT, COUNTER, "packets_forwarded_total", "", "Datagrams forwarded to a peer")        \
-    X(BYTES_OUT, COUNTER, "bytes_forwarded_total", "", "Payload bytes forwarded to a peer")        \
+    X(PACKETS_OUT, COUNTER, "packets_sent_total", "", "Datagrams sent from relay ports")           \
+    X(BYTES_OUT, COUNTER, "bytes_sent_total", "", "Payload bytes sent from relay ports")           \
     X(DROP_UNPROVED, COUNTER, "drops_total", "reason=\"unproved_source\"",                         \
       "Datagrams not forwarded, by reason")                                                        \
     X(DROP_NOT_SELECTED, COUNTER, "drops_total", "reason=\"not_selected\"", "")                    \
@@ -88,6 +88,61 @@
     X(CONN_CLOSED_TLS, COUNTER, "connections_closed_total", "cause=\"tls\"", "")                   \
     X(CONN_CLOSED_FRAMING, COUNTER, "connections_closed_total", "cause=\"not_turn\"", "")          \
     X(CONN_CLOSED_MEMORY, COUNTER, "connections_closed_total", "cause=\"memory\"", "")             \
+    X(TURN_ALLOCATIONS, GAUGE, "turn_allocations", "", "TURN allocations now")                     \
+    X(TURN_ENDED_CLIENT, COUNTER, "turn_allocations_ended_total", "cause=\"client\"",              \
+      "TURN allocations ended, by cause")                                                          \
+    X(TURN_ENDED_EXPIRED, COUNTER, "turn_allocations_ended_total", "cause=\"expired\"", "")        \
+    X(TURN_ENDED_GONE, COUNTER, "turn_allocations_ended_total", "cause=\"connection_gone\"", "")   \
+    X(TURN_BINDING, COUNTER, "turn_requests_total", "method=\"binding\"",                          \
+      "STUN and TURN requests received, by method")                                                \
+    X(TURN_BINDING_OLD, COUNTER, "turn_requests_total", "method=\"binding_rfc3489\"", "")          \
+    X(TURN_ALLOCATE, COUNTER, "turn_requests_total", "method=\"allocate\"", "")                    \
+    X(TURN_REFRESH, COUNTER, "turn_requests_total", "method=\"refresh\"", "")                      \
+    X(TURN_CREATE_PERMISSION, COUNTER, "turn_requests_total", "method=\"create_permission\"", "")  \
+    X(TURN_CHANNEL_BIND, COUNTER, "turn_requests_total", "method=\"channel_bind\"", "")            \
+    X(TURN_SUCCESS, COUNTER, "turn_responses_total", "code=\"success\"",                           \
+      "STUN and TURN requests answered, by result")                                                \
+    X(TURN_400, COUNTER, "turn_responses_total", "code=\"400\"", "")                               \
+    X(TURN_401, COUNTER, "turn_responses_total", "code=\"401\"", "")                               \
+    X(TURN_403, COUNTER, "turn_responses_total", "code=\"403\"", "")                               \
+    X(TURN_405, COUNTER, "turn_responses_total", "code=\"405\"", "")                               \
+    X(TURN_420, COUNTER, "turn_responses_total", "code=\"420\"", "")                               \
+    X(TURN_437, COUNTER, "turn_responses_total", "code=\"437\"", "")                               \
+    X(TURN_438, COUNTER, "turn_responses_total", "code=\"438\"", "")                               \
+    X(TURN_440, COUNTER, "turn_responses_total", "code=\"440\"", "")                               \
+    X(TURN_441, COUNTER, "turn_responses_total", "code=\"441\"", "")                               \
+    X(TURN_442, COUNTER, "turn_responses_total", "code=\"442\"", "")                               \
+    X(TURN_443, COUNTER, "turn_responses_total", "code=\"443\"", "")                               \
+    X(TURN_486, COUNTER, "turn_responses_total", "code=\"486\"", "")                               \
+    X(TURN_508, COUNTER, "turn_responses_total", "code=\"508\"", "")                               \
+    X(TURN_AUTH_NONE, COUNTER, "turn_auth_failures_total", "reason=\"no_credentials\"",            \
+      "TURN requests not authenticated, by reason; the first of every client has no credentials")  \
+    X(TURN_AUTH_INCOMPLETE, COUNTER, "turn_auth_failures_total", "reason=\"incomplete\"", "")      \
+    X(TURN_AUTH_ALGORITHM, COUNTER, "turn_auth_failures_total", "reason=\"password_algorithm\"",   \
+      "")                                                                                          \
+    X(TURN_AUTH_USER, COUNTER, "turn_auth_failures_total", "reason=\"unknown_user\"", "")          \
+    X(TURN_AUTH_EXPIRED, COUNTER, "turn_auth_failures_total", "reason=\"expired\"", "")            \
+    X(TURN_AUTH_INTEGRITY, COUNTER, "turn_auth_failures_total", "reason=\"wrong_password\"", "")   \
+    X(TURN_AUTH_NONCE, COUNTER, "turn_auth_failures_total", "reason=\"stale_nonce\"", "")          \
+    X(TURN_TO_PEER_PACKETS, COUNTER, "turn_packets_total", "direction=\"to_peer\"",                \
+      "Datagrams relayed by TURN, by direction")                                                   \
+    X(TURN_TO_CLIENT_PACKETS, COUNTER, "turn_packets_total", "direction=\"to_client\"", "")        \
+    X(TURN_TO_PEER_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_peer\"",                    \
+      "Payload bytes relayed by TURN, by direction")                                               \
+    X(TURN_TO_CLIENT_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_client\"", "")            \
+    X(TURN_DROP_MALFORMED, COUNTER, "turn_drops_total", "reason=\"malformed\"",                    \
+      "Messages and datagrams that TURN did not answer or relay, by reason")                       \
+    X(TURN_DROP_UNEXPECTED, COUNTER, "turn_drops_total", "reason=\"unexpected\"", "")              \
+    X(TURN_DROP_UNANSWERED, COUNTER, "turn_drops_total", "reason=\"answers_limit\"", "")           \
+    X(TURN_DROP_AMPLIFIER, COUNTER, "turn_drops_total", "reason=\"amplifier\"", "")                \
+    X(TURN_DROP_NO_ALLOCATION, COUNTER, "turn_drops_total", "reason=\"no_allocation\"", "")        \
+    X(TURN_DROP_NO_CHANNEL, COUNTER, "turn_drops_total", "reason=\"no_channel\"", "")              \
+    X(TURN_DROP_NO_PERMISSION, COUNTER, "turn_drops_total", "reason=\"no_permission\"", "")        \
+    X(TURN_DROP_FORBIDDEN, COUNTER, "turn_drops_total", "reason=\"forbidden_peer\"", "")           \
+    X(TURN_DROP_BANDWIDTH, COUNTER, "turn_drops_total", "reason=\"bandwidth\"", "")                \
+    X(TURN_DROP_AWAY, COUNTER, "turn_drops_total", "reason=\"client_away\"", "")                   \
+    X(TURN_DROP_TOO_LONG, COUNTER, "turn_drops_total", "reason=\"too_long\"", "")                  \
+    X(TURN_DROP_SEND_ERROR, COUNTER, "turn_drops_total", "reason=\"send_error\"", "")              \
     X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
     X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \

@@ -546,7 +546,11 @@ static int send_one(struct udp_socket *socket, const struct addr *to, struct iov
         .msg_hdr = {.msg_name = &sa, .msg_namelen = sa_len, .msg_iov = payload, .msg_iovlen = 1}};
     write_control(socket, tos, dont_fragment, control, &msg.msg_hdr);
     set_df(socket, dont_fragment);
-    return send_some(socket, &msg, 1) < 0 ? -errno : 0;
+    if (send_some(socket, &msg, 1) < 0)
+        return -errno;
+    counter_add(socket->udp->counters, COUNTER_PACKETS_OUT, 1);
+    counter_add(socket->udp->counters, COUNTER_BYTES_OUT, payload->iov_len);
+    return 0;
 }
 
 // Sending does not write through the iovec; the union drops const without a cast.

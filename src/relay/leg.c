@@ -124,13 +124,10 @@ enum verdict leg_drop(const struct recv *r, enum counter reason)
 
 enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned family)
 {
-    struct relay *relay = r->path->relay;
     size_t len = r->packet->len;
 
     if (!bucket_take(&r->path->call->bucket, len, r->now))
         return leg_drop(r, COUNTER_DROP_BANDWIDTH);
-    count(relay, COUNTER_PACKETS_OUT);
-    counter_add(relay->counters, COUNTER_BYTES_OUT, len);
     r->leg->packets_in++;
     r->leg->bytes_in += len;
     r->out->packets_out++;

@@ -209,8 +209,6 @@ enum verdict relay_recv(struct relay *relay, struct port *port, const struct add
         .now = now,
     };
 
-    count(relay, COUNTER_PACKETS_IN);
-    counter_add(relay->counters, COUNTER_BYTES_IN, packet->len);
     if (from->family != relay->config.bind[port->family].family || from->port == 0)
         return leg_drop(&r, COUNTER_DROP_MALFORMED); // nothing could be sent back
     return path->mode == PATH_ICE ? ice_recv(&r) : raw_recv(&r);

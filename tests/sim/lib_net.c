@@ -97,6 +97,7 @@ static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t
     if (net->hooks.leaves)
         net->hooks.leaves(net->hooks.ctx, s, to, NULL, NULL, data, len);
     net_send(net, &s->local, to, NULL, data, len);
+    counter_add(&net->counters, COUNTER_PACKETS_OUT, 1);
     return 0;
 }
 
@@ -323,6 +324,7 @@ static void to_relay(struct net *net, struct net_socket *socket, struct net_flig
             net->hooks.leaves(net->hooks.ctx, out, &forward.to, flight, socket, flight->data,
                               flight->len);
         net_send(net, &out->local, &forward.to, NULL, flight->data, flight->len);
+        counter_add(&net->counters, COUNTER_PACKETS_OUT, 1);
     }
     after_relay(net);
 }

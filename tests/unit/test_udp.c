@@ -317,6 +317,8 @@ static void sends_at_once_with_tos(void **state)
         assert_int_equal(udp_send(a->socket, &bob, (const uint8_t *)"x", 1, 0), -EINVAL);
         close(bob_fd);
     }
+    assert_int_equal(count_of(f, COUNTER_PACKETS_OUT), 2); // what did not leave does not count
+    assert_int_equal(count_of(f, COUNTER_BYTES_OUT), 10);
 }
 
 static void forwards_long_queues_in_order(void **state)
