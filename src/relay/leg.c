@@ -209,6 +209,10 @@ enum verdict leg_media(const struct recv *r)
     if (r->out->selected < 0)
         return leg_drop(r, COUNTER_DROP_PEER_UNKNOWN);
     to = &r->out->source[r->out->selected];
+    // Whoever can forge a source address could else aim the media at anybody ("voice hammer", RFC
+    // 8445 section 19.5.1). An honest sender has waited for an answer to its own check.
+    if (!to->answered)
+        return leg_drop(r, COUNTER_DROP_PEER_UNKNOWN);
     verdict = leg_forward(r, &to->addr, to->family);
     if (verdict == VERDICT_FORWARD)
         media_seen(r);
