@@ -163,10 +163,13 @@ static void answer(struct world *w, const char *type, const char *inner)
     static const struct xml_limits limits = {4096, 16, 64};
     struct xml *asked = w->askeds > 0 ? w->asked[0] : NULL, *reply;
 
-    if (w->askeds > 0)
-        memmove(w->asked, w->asked + 1, --w->askeds * sizeof w->asked[0]);
-    if (!asked)
+    for (unsigned i = 1; i < w->askeds; i++)
+        w->asked[i - 1] = w->asked[i];
+    if (!asked) {
+        w->askeds -= w->askeds > 0; // there was no memory to keep it
         return;
+    }
+    w->askeds--;
     must(xml_parse(inner, strlen(inner), &limits, &reply) == 0);
     must(!xml_set(reply, "type", type) && !xml_set(reply, "id", xml_attr(asked, "id")) &&
          !xml_set(reply, "from", xml_attr(asked, "to")) &&

@@ -6,6 +6,8 @@
 
 #include "signal/signal.h"
 
+#include <stdarg.h>
+
 #define BOARD_SENT  4096
 #define BOARD_PATHS 256
 
@@ -96,6 +98,7 @@ uint64_t board_counter(const struct board *b, enum counter id);
 // ---- stanzas
 
 struct xml *parse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+struct xml *parse_va(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
 struct xml *sample(const char *name); // of tests/data/stanzas; the caller frees it
 char *text_of(const struct xml *x);   // the caller frees it
 // A Jingle IQ of Alice to Bob, or of Bob to Alice, with an id of its own.

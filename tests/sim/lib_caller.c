@@ -263,11 +263,11 @@ static void nonsense(struct dialog *d, enum side from, struct buf *out)
     static const char *const actions[] = {"session-accept", "session-initiate", "transport-accept",
                                           "content-accept", "transport-reject", "content-reject",
                                           "dance"};
-    static const char *const inner[] = {
-        "", "<description xmlns='urn:x'/>",
-        "<transport xmlns='urn:x'><candidate ip='1'/></transport>",
-        "<transport xmlns='urn:xmpp:jingle:transports:raw-udp:1'><candidate ip='1.2.3.4' "
-        "port='70000'/></transport>"};
+    static const char bad_port[] = "<transport xmlns='urn:xmpp:jingle:transports:raw-udp:1'>"
+                                   "<candidate ip='1.2.3.4' port='70000'/></transport>";
+    static const char *const inner[] = {"", "<description xmlns='urn:x'/>",
+                                        "<transport xmlns='urn:x'><candidate ip='1'/></transport>",
+                                        bad_port};
 
     one(d, from, actions[dialog_random(d, 7)], some_content(d), inner[dialog_random(d, 4)], out);
 }
