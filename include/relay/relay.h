@@ -84,7 +84,8 @@ struct leg_view {
     struct addr port[2]; // advertised; [0] IPv4, [1] IPv6; family NONE if not opened
     struct source_view source[PATH_SOURCES_MAX];
     unsigned sources;
-    uint64_t packets_in, bytes_in, packets_out, bytes_out;
+    uint64_t packets_in, bytes_in; // accepted from the client; 'refused' ones are not among them
+    uint64_t packets_out, bytes_out;
     uint64_t media_in;  // of packets_in: RTP
     uint64_t refused;   // datagrams not forwarded, whatever the reason
     uint64_t checks_in; // authentic Binding requests

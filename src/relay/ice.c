@@ -202,6 +202,8 @@ static void release(struct path *path, enum side asked, const struct held *held,
     }
     transaction_of(held->data, asked, &leg->source[from], to, held->nomination, now, &t);
     transactions_add(&path->transactions, &t);
+    count(relay, COUNTER_PACKETS_OUT);
+    counter_add(relay->counters, COUNTER_BYTES_OUT, held->len);
     out->packets_out++;
     out->bytes_out += held->len;
     path->last_forward = now;
@@ -425,7 +427,6 @@ static enum verdict response(const struct recv *r, const struct stun_msg *msg)
     if (msg->class == STUN_SUCCESS && (asked.nomination > 0 || !r->leg->source[from].answered)) {
         if (!ice_authentic(r->leg, msg))
             return leg_drop(r, COUNTER_DROP_BAD_INTEGRITY);
-        t->nomination = 0;
         answered(r, from, asked.nomination);
     }
     if (!asked.resent)

@@ -95,7 +95,7 @@ int ids_add(struct ids *ids, uint64_t id, uint32_t source);
 struct transaction {
     usec_t sent;
     struct addr from, to;
-    uint32_t nomination; // 0: the request did not nominate, or it has been accounted for
+    uint32_t nomination; // 0: the request did not nominate
     uint8_t txid[STUN_TXID_LEN];
     uint8_t side; // that asked
     uint8_t from_family, to_family;
