@@ -202,8 +202,6 @@ static void release(struct path *path, enum side asked, const struct held *held,
     }
     transaction_of(held->data, asked, &leg->source[from], to, held->nomination, now, &t);
     transactions_add(&path->transactions, &t);
-    count(relay, COUNTER_PACKETS_OUT);
-    counter_add(relay->counters, COUNTER_BYTES_OUT, held->len);
     out->packets_out++;
     out->bytes_out += held->len;
     path->last_forward = now;
