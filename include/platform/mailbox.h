@@ -12,5 +12,8 @@ struct mailbox;
 int mailbox_new(struct event_base *base, size_t item_size,
                 void (*take)(void *ctx, const void *item), void *ctx, struct mailbox **ret_mailbox);
 void mailbox_free(struct mailbox *mailbox);
+// Gives what waits to 'take' at once, in the calling thread, which has to be that of the loop: for
+// items that own something, before the mailbox goes. Not from inside 'take'. NULL is fine.
+void mailbox_flush(struct mailbox *mailbox);
 // Returns 0 or -ENOMEM.
 int mailbox_post(struct mailbox *mailbox, const void *item);

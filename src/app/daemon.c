@@ -343,8 +343,8 @@ static void daemon_stop(struct daemon *d)
         component_free(d->component, FLUSH_TIME);
     d->component = NULL;
     stats_free(d->stats);
+    signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
-    signal_free(d->signal);
     for (int i = 0; i < 3; i++) {
         if (d->signals[i])
             event_free(d->signals[i]);

@@ -173,7 +173,8 @@ static void take_report(void *ctx, const void *item)
     struct workers *workers = ctx;
     const struct report *report = item;
 
-    workers->handler.event(workers->handler.ctx, &report->event);
+    if (workers->handler.event)
+        workers->handler.event(workers->handler.ctx, &report->event);
     free(report->view);
 }
 
@@ -259,8 +260,16 @@ void workers_free(struct workers *workers)
         return;
     for (unsigned i = 0; i < workers->count; i++)
         worker_stop(&workers->worker[i]);
+    workers->handler.event = NULL;
+    mailbox_flush(workers->events); // reports own memory
     mailbox_free(workers->events);
     free(workers);
+}
+
+// Whatever the numbers of calls have in common, such as being odd (the factor is 2^64 / phi).
+static struct worker *worker_of(struct workers *workers, uint64_t call)
+{
+    return &workers->worker[(call * 0x9e3779b97f4a7c15u >> 32) % workers->count];
 }
 
 int workers_order(struct workers *workers, const struct order *order)
@@ -269,7 +278,7 @@ int workers_order(struct workers *workers, const struct order *order)
     int r = 0;
 
     if (order->kind != ORDER_SNAPSHOT || order->call != 0)
-        return mailbox_post(workers->worker[order->call % workers->count].orders, &message);
+        return mailbox_post(worker_of(workers, order->call)->orders, &message);
     for (unsigned i = 0; i < workers->count && r == 0; i++)
         r = mailbox_post(workers->worker[i].orders, &message);
     return r;

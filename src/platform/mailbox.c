@@ -58,16 +58,8 @@ static void batch_empty(struct batch *batch, size_t item_size)
     *batch = (struct batch){0};
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void hand_out(struct mailbox *mailbox)
 {
-    (void)what;
-    struct mailbox *mailbox = arg;
-    uint64_t rings;
-    // Before the swap: a ring that comes later then finds its items, or an empty batch, never a
-    // batch that nobody rang for. Nothing to read is no harm either.
-    ssize_t got = read(fd, &rings, sizeof rings);
-    (void)got;
-
     struct batch empty = mailbox->spare;
     pthread_mutex_lock(&mailbox->lock);
     mailbox->spare = mailbox->posted;
@@ -79,6 +71,19 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         mailbox->take(mailbox->ctx, mailbox->spare.data + i * mailbox->item_size);
     mailbox->taking = false;
     batch_empty(&mailbox->spare, mailbox->item_size);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct mailbox *mailbox = arg;
+    uint64_t rings;
+    // Before the swap: a ring that comes later then finds its items, or an empty batch, never a
+    // batch that nobody rang for. Nothing to read is no harm either.
+    ssize_t got = read(fd, &rings, sizeof rings);
+    (void)got;
+
+    hand_out(mailbox);
 }
 
 int mailbox_new(struct event_base *base, size_t item_size,
@@ -121,6 +126,12 @@ void mailbox_free(struct mailbox *mailbox)
     free(mailbox->posted.data);
     free(mailbox->spare.data);
     free(mailbox);
+}
+
+void mailbox_flush(struct mailbox *mailbox)
+{
+    if (mailbox)
+        hand_out(mailbox);
 }
 
 int mailbox_post(struct mailbox *mailbox, const void *item)

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: ISC
+// The forwarding threads on loopback: calls are spread over them, what one forwards can be read and
+// asked for at the same time, and they may end with events on their way. Run under ASan and TSan.
+#include "lib/world.h"
+#include "workers.h"
+
+#include "platform/udp.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WORKERS = 2, PORT_MIN = 30000, PORT_MAX = 30999, PACKETS = 2000 };
+
+struct fixture {
+    struct event_base *base;
+    struct workers *workers;
+    struct prefix loopback;
+    unsigned opened, failed, views, ends;
+    struct relay_event last; // EVENT_OPENED
+    struct path_view view;
+};
+
+static void on_event(void *ctx, const struct relay_event *event)
+{
+    struct fixture *f = ctx;
+    if (event->kind == EVENT_OPENED) {
+        f->opened++;
+        f->last = *event;
+    }
+    if (event->kind == EVENT_SNAPSHOT) {
+        f->views++;
+        f->view = *event->u.view;
+    }
+    f->failed += event->kind == EVENT_FAILED;
+    f->ends += event->kind == EVENT_SNAPSHOT_END;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_int_equal(prefix_parse("127.0.0.0/8", &f->loopback), 0);
+    struct relay_config config = {
+        .bind = {at("127.0.0.1", 0)},
+        .port_min = PORT_MIN,
+        .port_max = PORT_MAX,
+        .allow = {.item = &f->loopback, .count = 1},
+        .limits = {.quarantine = USEC_PER_SEC, .learning_window = USEC_PER_SEC},
+    };
+    const struct workers_handler handler = {f, on_event};
+    f->base = event_base_new();
+    assert_int_equal(workers_new(f->base, &config, WORKERS, &handler, &f->workers), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    workers_free(f->workers);
+    event_base_free(f->base);
+    free(f);
+    return 0;
+}
+
+static void order(struct fixture *f, enum order_kind kind, uint64_t call, uint64_t path,
+                  struct order more)
+{
+    more.kind = kind;
+    more.call = call;
+    more.path = path;
+    assert_int_equal(workers_order(f->workers, &more), 0);
+}
+
+static void open_path(struct fixture *f, uint64_t call, uint64_t path)
+{
+    order(f, ORDER_OPEN, call, path,
+          (struct order){.u.open = {.mode = PATH_RAW, .family_v4 = {true, true}}});
+}
+
+static void snapshot(struct fixture *f, uint64_t call)
+{
+    order(f, ORDER_SNAPSHOT, call, 0, (struct order){.u.token = 1});
+}
+
+// Until *number has reached 'wanted'; the test's own time limit is the bound.
+static void run_until(struct fixture *f, const unsigned *number, unsigned wanted)
+{
+    while (*number < wanted)
+        event_base_loop(f->base, EVLOOP_ONCE);
+}
+
+// Whatever the numbers of calls have in common: those of the signalling are all odd.
+static void calls_are_spread(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t step[] = {1, 2, 64, (uint64_t)1 << 32};
+    unsigned opened = 0;
+    for (size_t s = 0; s < sizeof step / sizeof *step; s++) {
+        uint64_t before[WORKERS];
+        for (unsigned i = 0; i < WORKERS; i++)
+            before[i] = counter_get(workers_counters(f->workers, i), COUNTER_PATHS_OPENED);
+        for (uint64_t i = 0; i < 40; i++)
+            open_path(f, 1 + i * step[s], ++opened);
+        run_until(f, &f->opened, opened);
+        for (unsigned i = 0; i < WORKERS; i++) {
+            const struct counters *c = workers_counters(f->workers, i);
+            assert_in_range(counter_get(c, COUNTER_PATHS_OPENED) - before[i], 10, 30);
+        }
+    }
+    assert_int_equal(f->failed, 0);
+    snapshot(f, 0); // asks every worker
+    run_until(f, &f->ends, WORKERS);
+    assert_int_equal(f->views, opened);
+    for (uint64_t path = 1; path <= opened; path++) // each order finds the call's worker
+        order(f, ORDER_CLOSE, 1 + (path - 1) % 40 * step[(path - 1) / 40], path, (struct order){0});
+    snapshot(f, 0);
+    run_until(f, &f->ends, 2 * WORKERS);
+    assert_int_equal(f->views, opened);
+}
+
+static int client_open(struct addr *ret_addr)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {.tv_sec = 5};
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    *ret_addr = at("127.0.0.1", ntohs(sa.sin_port));
+    return fd;
+}
+
+static void client_connect(int fd, const struct addr *to)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(to->port)};
+    memcpy(&sa.sin_addr, to->ip, 4);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+}
+
+static uint64_t total(const struct fixture *f, enum counter id)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < WORKERS; i++)
+        sum += counter_get(workers_counters(f->workers, i), id);
+    return sum;
+}
+
+static void figures_are_read_while_packets_pass(void **state)
+{
+    struct fixture *f = *state;
+    struct addr alice, bob;
+    uint8_t buf[256];
+    int alice_fd = client_open(&alice), bob_fd = client_open(&bob);
+    open_path(f, 7, 1);
+    run_until(f, &f->opened, 1);
+    client_connect(alice_fd, &f->last.u.opened[SIDE_INITIATOR][0]);
+    client_connect(bob_fd, &f->last.u.opened[SIDE_RESPONDER][0]);
+    order(f, ORDER_PEER, 7, 1, (struct order){.side = SIDE_INITIATOR, .u.peer = alice});
+    order(f, ORDER_PEER, 7, 1, (struct order){.side = SIDE_RESPONDER, .u.peer = bob});
+    snapshot(f, 7);
+    run_until(f, &f->ends, 1);
+    for (unsigned i = 0; i < PACKETS; i++) {
+        size_t len = build_rtp(buf, 1, (uint16_t)i, 100);
+        assert_int_equal(send(alice_fd, buf, len, 0), len);
+        assert_int_equal(recv(bob_fd, buf, sizeof buf, 0), len);
+        assert_in_range(total(f, COUNTER_PACKETS_IN), i, i + 1);
+        if (i % 100 == 0)
+            snapshot(f, 7);
+        event_base_loop(f->base, EVLOOP_NONBLOCK);
+    }
+    run_until(f, &f->ends, 1 + PACKETS / 100);
+    snapshot(f, 7);
+    run_until(f, &f->ends, 2 + PACKETS / 100);
+    assert_int_equal(f->view.leg[SIDE_INITIATOR].media_in, PACKETS);
+    // Counted once, by the socket; after the burst, so that the last may still be on its way.
+    while (total(f, COUNTER_PACKETS_OUT) < PACKETS)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_int_equal(total(f, COUNTER_PACKETS_IN), PACKETS);
+    assert_int_equal(total(f, COUNTER_PACKETS_OUT), PACKETS);
+    close(alice_fd);
+    close(bob_fd);
+}
+
+// Snapshots own memory: those that nobody takes any more are freed, and nobody is called.
+static void the_end_drops_what_waits(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 1; i <= 20; i++)
+        open_path(f, i, i);
+    run_until(f, &f->opened, 20);
+    for (unsigned i = 0; i < 5; i++)
+        snapshot(f, 0);
+    workers_free(f->workers);
+    f->workers = NULL;
+    event_base_loop(f->base, EVLOOP_NONBLOCK);
+    assert_int_equal(f->views, 0);
+}
+
+static void no_thread_is_left_when_starting_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct workers *workers = NULL;
+    const struct workers_handler handler = {f, on_event};
+    struct relay_config config = {.bind = {at("127.0.0.1", 0)}, .port_min = 2, .port_max = 3};
+    // One pair of ports is nothing for the second worker, when the first runs already.
+    assert_int_equal(workers_new(f->base, &config, 2, &handler, &workers), -EINVAL);
+    assert_null(workers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(calls_are_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(figures_are_read_while_packets_pass, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_end_drops_what_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_thread_is_left_when_starting_fails, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
