@@ -15,11 +15,9 @@ static const char *const texts[VERDICT_CALL_COUNT] = {
     [VERDICT_CALL_NO_RELAY] =
         "neither side reached the relay: a direct path was used, or both are cut off from it",
     [VERDICT_CALL_ONE_SIDE_INITIATOR] =
-        "only one side reached the relay, nothing came from the responder: a direct path was used, "
-        "or the responder is cut off from it",
+        "only one side reached the relay: the responder used a direct path or is cut off from it",
     [VERDICT_CALL_ONE_SIDE_RESPONDER] =
-        "only one side reached the relay, nothing came from the initiator: a direct path was used, "
-        "or the initiator is cut off from it",
+        "only one side reached the relay: the initiator used a direct path or is cut off from it",
     [VERDICT_CALL_NO_MEDIA_INITIATOR] = "no media from the initiator",
     [VERDICT_CALL_NO_MEDIA_RESPONDER] = "no media from the responder",
     [VERDICT_CALL_CONNECTED] = "both sides reached the relay, no media yet",
