@@ -48,8 +48,8 @@ struct transport {
     struct credentials creds[SIDE_COUNT];  // what each side says of itself
     struct credentials before[SIDE_COUNT]; // and said before its last restart
     unsigned restart[SIDE_COUNT];          // serial of the stanza with that restart
-    unsigned told[SIDE_COUNT];       // generation + 1 of the other's credentials that it was told
-    unsigned offered[SIDE_COUNT];    // the same of those that came with our candidates
+    // Generation + 1 of the other's credentials to which our candidates were added.
+    unsigned offered[SIDE_COUNT];
     struct addr peer[SIDE_COUNT][2]; // raw: what each side signalled, per component
     bool known;                      // its first offer was taken in
     struct media_path *path[2];      // per component; NULL: not needed, released or failed

@@ -157,7 +157,6 @@ static int offer_candidates(struct transport *transport, enum side to, unsigned 
 
     if (!creds->ufrag || !ufrag || strcmp(creds->ufrag, ufrag) != 0)
         return 0;
-    transport->told[to] = creds->generation + 1;
     if (transport->offered[to] == creds->generation + 1)
         return 0;
     for (int i = 0; i < 2; i++) {
@@ -302,33 +301,26 @@ static int rewrite_content(struct session *session, enum side to, enum jingle_ac
                              jingle_transport(original), transport);
 }
 
-// The element tells this side nothing new: it has its credentials, and nothing else is in it.
-static bool content_tells_nothing(struct session *session, enum side to, const struct xml *element)
+// Is there anything but an empty transport? New credentials never stand alone: our candidates are
+// with them.
+static bool content_tells_nothing(const struct xml *element)
 {
-    struct content *content = content_find(session, element);
     const struct xml *transport = jingle_transport(element);
-    const struct transport *t;
 
-    if (!content || !transport || xml_child(transport, NULL, NULL) ||
-        xml_next(transport, NULL, NULL) || xml_child(element, NULL, NULL) != transport)
-        return false;
-    t = content_transport(content, JINGLE_TRANSPORT_INFO, transport);
-    return t->told[to] == t->creds[other(to)].generation + 1;
+    return transport && !xml_child(transport, NULL, NULL) &&
+           xml_child(element, NULL, NULL) == transport && !xml_next(transport, NULL, NULL);
 }
 
 // A transport-info whose candidates were all taken out.
-static bool tells_nothing(struct session *session, enum side to, const struct xml *jingle,
-                          const struct xml *original)
+static bool tells_nothing(const struct xml *jingle, const struct xml *original)
 {
     struct xml *x = xml_child(jingle, "content", NULL);
 
     if (jingle_count_candidates(original) == 0)
         return false; // it was never about candidates
-    for (; x; x = xml_next(x, "content", NULL)) {
-        if (!content_tells_nothing(session, to, x))
-            return false;
-    }
-    return true;
+    while (x && content_tells_nothing(x))
+        x = xml_next(x, "content", NULL);
+    return !x;
 }
 
 static int rewrite_contents(struct session *session, enum side to, enum jingle_action action,
@@ -361,8 +353,7 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
         xml_free(copy);
         return NULL;
     }
-    *ret_empty = hides && action == JINGLE_TRANSPORT_INFO &&
-                 tells_nothing(session, other(from), jingle, original);
+    *ret_empty = hides && action == JINGLE_TRANSPORT_INFO && tells_nothing(jingle, original);
     return copy;
 }
 

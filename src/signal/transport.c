@@ -260,7 +260,7 @@ void transport_undo(struct transport *transport, unsigned serial)
         credentials_free(&transport->creds[side]);
         transport->creds[side] = transport->before[side];
         transport->before[side] = (struct credentials){0};
-        transport->told[!side] = transport->offered[!side] = transport->creds[side].generation + 1;
+        transport->offered[!side] = transport->creds[side].generation + 1;
         spread_credentials(transport, (enum side)side);
     }
 }

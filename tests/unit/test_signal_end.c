@@ -302,6 +302,15 @@ static void a_path_that_fails_late_is_lost_alone(void **state)
     alice(b, "x", "session-info", "%s", "");
     assert_string_equal(action_of(board_take(b)), "session-info");
     board_failed(b, 1, -ENOMEM); // and events of paths that are gone are nobody's
+    b->late = true;
+    alice(b, "add", "content-add", CONTENT("initiator", "1", "ub"));
+    board_result(b);
+    board_expect_result(b, ALICE, "x");
+    board_failed(b, 0, -ENOMEM); // what waits for other paths is not refused for that
+    board_none(b);
+    board_opened(b, 2);
+    board_opened(b, 3);
+    assert_string_equal(action_of(board_take(b)), "content-add");
     board_event(b, 1, EVENT_MEDIA);
     end(b);
 }
