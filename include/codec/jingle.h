@@ -67,7 +67,7 @@ enum transport_kind jingle_transport_kind(const struct xml *transport);
 // The contents of a session start with description and transport; RTP has RTCP beside it
 // (component 2), everything else one component.
 unsigned jingle_components(const struct xml *content);
-// rtcp-mux in the description (XEP-0167 section 7), or in the transport as Jitsi writes it.
+// rtcp-mux in the description (XEP-0167 section 4), or in the transport as Jitsi writes it.
 bool jingle_has_mux(const struct xml *content);
 // How many candidates stand in a jingle element, over all contents.
 unsigned jingle_count_candidates(const struct xml *jingle);

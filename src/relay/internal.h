@@ -165,7 +165,7 @@ struct raw {
     bool pinned;       // 'peer' is a destination: only its IP may win
     bool locked;
     struct candidate candidate[LEARN_SOURCES];
-    unsigned candidates;
+    unsigned candidates, turn; // turn: where the next one to give up its place is looked for
 };
 
 enum role { ROLE_UNKNOWN, ROLE_CONTROLLING, ROLE_CONTROLLED };
@@ -242,6 +242,7 @@ void relay_ports_changed(struct relay *relay, usec_t now); // gauges and the qua
 uint64_t relay_random(struct relay *relay);
 // One of the relay's own transport addresses, bound or advertised.
 bool relay_owns(const struct relay *relay, const struct addr *addr);
+bool relay_is_host(const struct relay *relay, const struct addr *addr); // whatever the port
 
 // --- path.c: life and deadlines ----------------------------------------------------------------
 

@@ -11,12 +11,14 @@
 #include "internal.h"
 
 // A destination that the relay may take from signalling alone. Its own ports are none: two paths
-// that name each other would pass one packet round for ever.
+// that name each other would pass one packet round for ever. Other services of its host are no
+// better than those of a private network, though the address is public.
 static bool acceptable(const struct relay *relay, const struct addr *addr)
 {
     if (addr->port == 0 || relay_owns(relay, addr))
         return false;
-    return !addr_is_special(addr) || prefix_list_match(&relay->config.allow, addr);
+    return (!addr_is_special(addr) && !relay_is_host(relay, addr)) ||
+           prefix_list_match(&relay->config.allow, addr);
 }
 
 static uint8_t family_index(const struct addr *addr)
@@ -53,15 +55,32 @@ void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t
         take(path, side, peer, now);
 }
 
+// When all places are taken, the one with the fewest packets goes, and of equal ones each in its
+// turn: a few packets of strangers must not keep the client out, and after its second packet only
+// somebody who sends as consistently can.
+static struct candidate *candidate_place(struct raw *raw)
+{
+    unsigned least;
+
+    if (raw->candidates < LEARN_SOURCES)
+        return &raw->candidate[raw->candidates++];
+    least = raw->turn;
+    for (unsigned i = 1; i < LEARN_SOURCES; i++) {
+        unsigned at = (raw->turn + i) % LEARN_SOURCES;
+        if (raw->candidate[at].packets < raw->candidate[least].packets)
+            least = at;
+    }
+    raw->turn = (least + 1) % LEARN_SOURCES;
+    return &raw->candidate[least];
+}
+
 static struct candidate *candidate_of(struct raw *raw, const struct recv *r)
 {
     for (unsigned i = 0; i < raw->candidates; i++)
         if (raw->candidate[i].family == r->port->family &&
             addr_equal(&raw->candidate[i].addr, r->from))
             return &raw->candidate[i];
-    if (raw->candidates == LEARN_SOURCES)
-        return NULL;
-    struct candidate *c = &raw->candidate[raw->candidates++];
+    struct candidate *c = candidate_place(raw);
     *c = (struct candidate){.addr = *r->from, .family = r->port->family};
     return c;
 }
@@ -73,7 +92,7 @@ static bool consistent(struct raw *raw, const struct recv *r)
     struct candidate *c = candidate_of(raw, r);
     struct rtp_header header;
 
-    if (!c || rtp_decode(r->packet->data, r->packet->len, &header) < 0)
+    if (rtp_decode(r->packet->data, r->packet->len, &header) < 0)
         return false;
     uint16_t step = (uint16_t)(header.sequence - c->sequence);
     if (c->packets > 0 && header.ssrc == c->ssrc && step >= 1 && step <= LEARN_STEP_MAX)

@@ -48,8 +48,13 @@ bool relay_owns(const struct relay *relay, const struct addr *addr)
 {
     const struct relay_config *c = &relay->config;
 
-    if (addr->port < c->port_min || addr->port > c->port_max)
-        return false;
+    return addr->port >= c->port_min && addr->port <= c->port_max && relay_is_host(relay, addr);
+}
+
+bool relay_is_host(const struct relay *relay, const struct addr *addr)
+{
+    const struct relay_config *c = &relay->config;
+
     for (unsigned f = 0; f < FAMILIES; f++)
         if ((c->bind[f].family != FAMILY_NONE && addr_equal_ip(addr, &c->bind[f])) ||
             (c->advertise[f].family != FAMILY_NONE && addr_equal_ip(addr, &c->advertise[f])))
