@@ -14,7 +14,6 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,60 +29,6 @@ enum {
     // Bytes that the kernel may hold unsent, beside those in flight: they can no longer be dropped.
     UNSENT_MAX = 16384,
 };
-
-// ---- connections per source
-
-// An IPv6 host has a whole /64 for itself.
-static struct addr source_key(const struct addr *addr)
-{
-    struct addr key = *addr;
-    key.port = 0;
-    if (key.family == FAMILY_V6)
-        memset(key.ip + 8, 0, 8);
-    return key;
-}
-
-static struct stream_source *find_source(struct streams *streams, const struct addr *key,
-                                         uint64_t hash)
-{
-    for (struct map_node *n = map_first(&streams->sources, hash); n; n = map_next(n)) {
-        struct stream_source *source = container_of(n, struct stream_source, node);
-        if (addr_equal_ip(&source->addr, key))
-            return source;
-    }
-    return NULL;
-}
-
-bool stream_charge_source(struct stream_conn *conn, const struct addr *addr)
-{
-    struct streams *streams = conn->streams;
-    struct addr key = source_key(addr);
-    uint64_t hash = map_hash(&streams->sources, key.ip, sizeof key.ip);
-    struct stream_source *source = find_source(streams, &key, hash);
-    if (!source) {
-        source = calloc(1, sizeof *source);
-        if (!source || map_insert(&streams->sources, &source->node, hash) < 0) {
-            free(source);
-            return false;
-        }
-        source->addr = key;
-    }
-    if (streams->config.per_source_max && source->count >= streams->config.per_source_max)
-        return false;
-    source->count++;
-    conn->source = source;
-    return true;
-}
-
-static void release_source(struct stream_conn *conn)
-{
-    struct stream_source *source = conn->source;
-    conn->source = NULL;
-    if (!source || --source->count > 0)
-        return;
-    map_remove(&conn->streams->sources, &source->node);
-    free(source);
-}
 
 // ---- deadlines
 
@@ -139,16 +84,21 @@ static void arm_tick(struct streams *streams, usec_t now)
 
 // ---- the end of a connection
 
+static void free_event(struct event *event)
+{
+    if (event)
+        event_free(event);
+}
+
 static void release(struct stream_conn *conn)
 {
     timer_cancel(&conn->streams->timers, &conn->timer);
-    release_source(conn);
+    sources_release(&conn->streams->sources, conn->source);
+    conn->source = NULL;
     stream_queue_clear(conn);
     free(conn->stash);
-    if (conn->readable)
-        event_free(conn->readable);
-    if (conn->writable)
-        event_free(conn->writable);
+    free_event(conn->readable);
+    free_event(conn->writable);
     if (conn->ssl) {
         ERR_clear_error();
         if (conn->state == STREAM_OPEN)
@@ -260,10 +210,8 @@ static struct stream_conn *conn_new(struct streams *streams, int fd, const struc
     conn->readable = event_new(streams->base, fd, EV_READ | EV_PERSIST, on_conn, conn);
     conn->writable = event_new(streams->base, fd, EV_WRITE, on_conn, conn);
     if (!conn->readable || !conn->writable || event_add(conn->readable, NULL) < 0) {
-        if (conn->readable)
-            event_free(conn->readable);
-        if (conn->writable)
-            event_free(conn->writable);
+        free_event(conn->readable);
+        free_event(conn->writable);
         free(conn);
         return NULL;
     }
@@ -296,7 +244,7 @@ static void accept_conn(struct streams *streams, int fd, const struct addr *remo
     bool proxied = config->proxies && prefix_list_match(config->proxies, remote);
     conn->state = proxied ? STREAM_PROXY : STREAM_FIRST_BYTE;
     stream_arm(conn);
-    if (!proxied && !stream_charge_source(conn, remote)) {
+    if (!proxied && sources_charge(&streams->sources, remote, &conn->source) < 0) {
         stream_end(conn, COUNTER_CONN_CLOSED_SOURCE);
         return;
     }
@@ -344,7 +292,6 @@ int streams_new(struct event_base *base, const struct streams_config *config,
                 const struct stream_handler *handler, struct counters *counters,
                 struct streams **ret_streams)
 {
-    uint8_t key[16];
     struct streams *streams = calloc(1, sizeof *streams);
     if (!streams)
         return -ENOMEM;
@@ -356,9 +303,7 @@ int streams_new(struct event_base *base, const struct streams_config *config,
     TAILQ_INIT(&streams->half_open);
     TAILQ_INIT(&streams->open);
     TAILQ_INIT(&streams->dead);
-    if (getrandom(key, sizeof key, 0) != sizeof key)
-        abort(); // so few bytes are never interrupted or short (getrandom(2))
-    map_init(&streams->sources, key);
+    sources_init(&streams->sources, config->per_source_max);
     streams->tick = evtimer_new(base, on_tick, streams);
     streams->reap = event_new(base, -1, 0, on_reap, streams);
     streams->resume = evtimer_new(base, on_resume, streams);
@@ -386,12 +331,11 @@ void streams_free(struct streams *streams)
     while (!TAILQ_EMPTY(&streams->open))
         stream_end(TAILQ_FIRST(&streams->open), COUNTER_CONN_CLOSED_SELF);
     reap(streams, usec_now());
-    struct event *event[] = {streams->tick, streams->reap, streams->resume};
-    for (size_t i = 0; i < sizeof event / sizeof *event; i++)
-        if (event[i])
-            event_free(event[i]);
+    free_event(streams->tick);
+    free_event(streams->reap);
+    free_event(streams->resume);
     timers_free(&streams->timers);
-    map_free(&streams->sources);
+    sources_free(&streams->sources);
     free(streams);
 }
 

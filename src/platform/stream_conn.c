@@ -66,7 +66,7 @@ static bool take_proxy_header(struct stream_conn *conn)
     if (header.remote.family != FAMILY_NONE) {
         conn->remote = header.remote;
         conn->local = header.local;
-        if (!stream_charge_source(conn, &conn->remote)) {
+        if (sources_charge(&conn->streams->sources, &conn->remote, &conn->source) < 0) {
             stream_end(conn, COUNTER_CONN_CLOSED_SOURCE);
             return false;
         }

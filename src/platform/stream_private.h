@@ -7,9 +7,9 @@
 // hands.
 #pragma once
 
-#include "base/map.h"
 #include "base/timer.h"
 #include "platform/stream.h"
+#include "source.h"
 
 #include <openssl/ssl.h>
 #include <sys/queue.h>
@@ -28,13 +28,6 @@ enum {
     STREAM_SCRATCH = STREAM_HEADROOM + STREAM_MESSAGE_MAX + STREAM_READ_SIZE + STREAM_TAILROOM,
 };
 
-// Counts the connections of one address; owned by its streams, there while the count is not 0.
-struct stream_source {
-    struct map_node node;
-    struct addr addr;
-    unsigned count;
-};
-
 // A message that waits for a slow reader; owned by its connection.
 struct stream_waiting {
     TAILQ_ENTRY(stream_waiting) entry;
@@ -50,7 +43,7 @@ TAILQ_HEAD(stream_queue, stream_waiting);
 struct stream_conn {
     TAILQ_ENTRY(stream_conn) entry; // in half_open, open or dead
     struct streams *streams;
-    struct stream_source *source; // borrowed; NULL: not counted (yet)
+    struct source *source; // NULL: not counted (yet)
     struct event *readable, *writable;
     SSL *ssl; // NULL: without TLS, or dead
     int fd;
@@ -82,7 +75,7 @@ struct streams {
     struct stream_listeners listeners;
     struct stream_conns half_open, open, dead; // the first two oldest first
     unsigned conns, half_opens;
-    struct map sources;
+    struct sources sources;
     struct timers timers;
     struct event *tick, *reap, *resume;
     usec_t armed; // deadline of 'tick'
@@ -91,8 +84,6 @@ struct streams {
 
 // Ends a connection, for a reason that is a counter. Harmless if it has ended.
 void stream_end(struct stream_conn *conn, enum counter cause);
-// Makes room for one more of 'addr'. Returns false when it has too many, or without memory.
-bool stream_charge_source(struct stream_conn *conn, const struct addr *addr);
 // After anything that brings a deadline nearer.
 void stream_arm(struct stream_conn *conn);
 // Called by the loop when there is something to read, or when TLS wants it.

@@ -4,6 +4,7 @@
 #include "platform/tls.h"
 
 #include "base/log.h"
+#include "dtls_cookie.h"
 #include "tls_session.h"
 
 #include <errno.h>
@@ -136,7 +137,7 @@ static void format_time(int64_t seconds, char text[32])
     time_t t = (time_t)seconds;
     struct tm tm;
     if (!gmtime_r(&t, &tm) || !strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", &tm))
-        strcpy(text, "?");
+        text[0] = 0;
 }
 
 static int check_validity(const struct load *load, SSL_CTX *ctx, int64_t *ret_expires)
@@ -185,6 +186,8 @@ static bool configure(SSL_CTX *ctx, enum tls_kind kind)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_cookie_generate_cb(ctx, dtls_cookie_generate);
+    SSL_CTX_set_cookie_verify_cb(ctx, dtls_cookie_verify);
     return SSL_CTX_set_min_proto_version(ctx,
                                          kind == TLS_STREAM ? TLS1_2_VERSION : DTLS1_2_VERSION) &&
            SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
