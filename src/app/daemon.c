@@ -3,6 +3,7 @@
 // daemon_start() is taken down in the opposite order in daemon_stop().
 #include "daemon.h"
 
+#include "config_use.h"
 #include "platform/component.h"
 #include "platform/udp.h"
 #include "signal/signal.h"
@@ -22,9 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SETUP_TIMEOUT (10 * USEC_PER_SEC) // a worker answers within milliseconds
-#define IDLE_FACTOR   5 // a call that was never carried keeps its ports so many media timeouts
-#define FLUSH_TIME    (2 * USEC_PER_SEC) // for the last stanzas when the daemon ends
+#define FLUSH_TIME (2 * USEC_PER_SEC) // for the last stanzas when the daemon ends
 
 struct daemon {
     const struct config *config;
@@ -177,45 +176,6 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 // ---- start and stop
 
-static struct relay_config relay_config(const struct config *c)
-{
-    return (struct relay_config){
-        .bind = {c->relay.address[0].addr, c->relay.address[1].addr},
-        .advertise = {c->relay.advertise[0].addr, c->relay.advertise[1].addr},
-        .port_min = c->relay.ports.min,
-        .port_max = c->relay.ports.max,
-        .allow = c->relay.allow_peers,
-        .limits = {.quarantine = c->relay.quarantine,
-                   .silence = c->limits.media_timeout / 2,
-                   .learning_window = c->limits.learning_window},
-    };
-}
-
-static struct signal_config signal_config(const struct config *c)
-{
-    return (struct signal_config){
-        .domain = c->xmpp.domain,
-        .served = (const char *const *)c->xmpp.served_domains.item,
-        .served_count = c->xmpp.served_domains.count,
-        .policy = c->relay.policy == CONFIG_POLICY_RELAY_ONLY ? POLICY_RELAY_ONLY : POLICY_FALLBACK,
-        .family_v4 = c->relay.address[0].addr.family != FAMILY_NONE,
-        .family_v6 = c->relay.address[1].addr.family != FAMILY_NONE,
-        .candidates_max = c->limits.stanza_candidates,
-        .bytes_per_second = c->limits.bandwidth_per_call / 8,
-        .answer_timeout = c->limits.answer_timeout,
-        .proposal_timeout = c->limits.proposal_timeout,
-        .calls = {.calls = c->limits.calls,
-                  .calls_per_user = c->limits.calls_per_user,
-                  .new_calls_per_minute = c->limits.new_calls_per_minute,
-                  .setup_timeout = SETUP_TIMEOUT,
-                  .ring_timeout = c->limits.ring_timeout,
-                  // The relay reports silence after the first half.
-                  .media_timeout = c->limits.media_timeout - c->limits.media_timeout / 2,
-                  .idle_timeout = c->limits.media_timeout * IDLE_FACTOR,
-                  .duration = c->limits.call_duration},
-    };
-}
-
 // Every relay port is a descriptor.
 static void raise_descriptor_limit(const struct config *config)
 {
@@ -266,7 +226,7 @@ static int start_loop(struct daemon *d)
 
 static int start_workers(struct daemon *d)
 {
-    const struct relay_config relay = relay_config(d->config);
+    const struct relay_config relay = config_for_relay(d->config);
     const struct workers_handler handler = {d, on_relay_event};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int r = workers_new(d->base, &relay, config_workers(d->config, cores > 0 ? (unsigned)cores : 1),
@@ -279,7 +239,7 @@ static int start_workers(struct daemon *d)
 
 static int start_signal(struct daemon *d)
 {
-    const struct signal_config config = signal_config(d->config);
+    const struct signal_config config = config_for_signal(d->config);
     const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended};
 
     return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);

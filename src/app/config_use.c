@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: ISC
+// From keys to the settings of the parts; see config_use.h.
+#include "config_use.h"
+
+#define SETUP_TIMEOUT (10 * USEC_PER_SEC) // a worker answers within milliseconds
+#define IDLE_FACTOR   5 // a call that was never carried keeps its ports so many media timeouts
+
+// The relay reports silence after the first half of limits.media_timeout; the call waits for the
+// second.
+static usec_t silence(const struct config *c)
+{
+    return c->limits.media_timeout / 2;
+}
+
+struct relay_config config_for_relay(const struct config *c)
+{
+    return (struct relay_config){
+        .bind = {c->relay.address[0].addr, c->relay.address[1].addr},
+        .advertise = {c->relay.advertise[0].addr, c->relay.advertise[1].addr},
+        .port_min = c->relay.ports.min,
+        .port_max = c->relay.ports.max,
+        .allow = c->relay.allow_peers,
+        .limits = {.quarantine = c->relay.quarantine,
+                   .silence = silence(c),
+                   .learning_window = c->limits.learning_window},
+    };
+}
+
+struct signal_config config_for_signal(const struct config *c)
+{
+    return (struct signal_config){
+        .domain = c->xmpp.domain,
+        .served = (const char *const *)c->xmpp.served_domains.item,
+        .served_count = c->xmpp.served_domains.count,
+        .policy = c->relay.policy == CONFIG_POLICY_RELAY_ONLY ? POLICY_RELAY_ONLY : POLICY_FALLBACK,
+        .family_v4 = c->relay.address[0].addr.family != FAMILY_NONE,
+        .family_v6 = c->relay.address[1].addr.family != FAMILY_NONE,
+        .candidates_max = c->limits.stanza_candidates,
+        .bytes_per_second = (c->limits.bandwidth_per_call + 7) / 8, // 0 would be no limit
+        .answer_timeout = c->limits.answer_timeout,
+        .proposal_timeout = c->limits.proposal_timeout,
+        .calls = {.calls = c->limits.calls,
+                  .calls_per_user = c->limits.calls_per_user,
+                  .new_calls_per_minute = c->limits.new_calls_per_minute,
+                  .setup_timeout = SETUP_TIMEOUT,
+                  .ring_timeout = c->limits.ring_timeout,
+                  .media_timeout = c->limits.media_timeout - silence(c),
+                  .idle_timeout = c->limits.media_timeout * IDLE_FACTOR,
+                  .duration = c->limits.call_duration},
+    };
+}
