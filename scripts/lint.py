@@ -70,6 +70,23 @@ def docs(_):
         for place in places:
             if not os.path.exists(place):
                 yield f"{name}: {place} does not exist"
+    yield from _names("docs/CONFORMANCE.md", "docs/SECURITY.md")
+
+
+def _names(*documents):
+    """Functions that these documents name, `so()`, are in the sources, and what stands in the last
+    column of their tables, `so`, is a test."""
+    sources = "".join(read(name) for name in files(r"^(src|include)/.*\.[ch]$"))
+    tests = "".join(read(name) for name in files(r"^tests/.*\.(c|py)$"))
+    functions = set(re.findall(r"\b(\w+)\(", sources))
+    defined = set(re.findall(r"\b(?:void|def) (\w+)\(", tests))
+    for name in documents:
+        for number, line in enumerate(read(name).splitlines(), 1):
+            last = line.split("|")[-2] if line.startswith("|") else ""
+            missing = [n + "()" for n in re.findall(r"`(\w+)\(\)`", line) if n not in functions]
+            missing += [n for n in re.findall(r"`(\w+)`", last) if n not in defined]
+            for missed in missing:
+                yield f"{name}:{number}: there is no {missed}"
 
 
 def _run(*command):

@@ -22,10 +22,10 @@
 
 #include <stdbool.h>
 
-#define PATH_SOURCES_MAX   8   // proved sources per leg
-#define PATH_SSRC_MAX      4   // streams whose quality is followed per leg
-#define ICE_UFRAG_MAX      256 // RFC 8445 section 5.3
-#define ICE_PWD_MAX        256
+#define PATH_SOURCES_MAX 8   // proved sources per leg
+#define PATH_SSRC_MAX    4   // streams whose quality is followed per leg
+#define ICE_UFRAG_MAX    256 // RFC 8445 section 5.3
+#define ICE_PWD_MAX      256
 
 enum side { SIDE_INITIATOR = 0, SIDE_RESPONDER = 1, SIDE_COUNT = 2 };
 

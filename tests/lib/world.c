@@ -289,7 +289,7 @@ size_t build_check(uint8_t *buf, size_t size, const struct check *check)
                  check->tie_breaker);
     if (check->nominate)
         stun_put_flag(&w, STUN_USE_CANDIDATE);
-    len = stun_finish(&w, check->pwd, strlen(check->pwd), true);
+    len = stun_finish(&w, check->pwd, check->pwd ? strlen(check->pwd) : 0, true);
     assert_true(len > 0);
     return (size_t)len;
 }

@@ -76,7 +76,7 @@ struct outcome world_recv(struct world *w, struct addr to, struct addr from, con
 
 struct check {
     const char *to, *from; // ufrags
-    const char *pwd;       // the receiver's
+    const char *pwd;       // the receiver's; NULL: no MESSAGE-INTEGRITY
     const char *id;        // any text; its start is the transaction id
     bool nominate;
     bool controlled;

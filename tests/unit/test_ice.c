@@ -240,6 +240,8 @@ static void test_checks_that_prove_nothing(void **state)
 
     c.pwd = "wrong";
     assert_dropped(&f, send_check(&f, A, f.mallory, c), COUNTER_DROP_BAD_INTEGRITY);
+    c.pwd = NULL; // the true names, seen on the wire, and nothing else
+    assert_dropped(&f, send_check(&f, A, f.mallory, c), COUNTER_DROP_BAD_INTEGRITY);
     c.pwd = A_PWD; // her own: the receiver's is the key (RFC 8445 section 7.2.2)
     assert_dropped(&f, send_check(&f, A, f.alice, c), COUNTER_DROP_BAD_INTEGRITY);
     c = check_of(A);
@@ -254,7 +256,7 @@ static void test_checks_that_prove_nothing(void **state)
     // An honest check at the wrong port: those of the two sides differ in direction.
     assert_dropped(&f, send_check(&f, B, f.alice, check_of(A)), COUNTER_DROP_BAD_USERNAME);
     assert_untouched(&f);
-    assert_int_equal(leg(&f, A)->refused, 5);
+    assert_int_equal(leg(&f, A)->refused, 6);
     assert_int_equal(leg(&f, B)->refused, 1);
     tear_down(&f);
 }
