@@ -93,6 +93,7 @@
       "TURN allocations ended, by cause")                                                          \
     X(TURN_ENDED_EXPIRED, COUNTER, "turn_allocations_ended_total", "cause=\"expired\"", "")        \
     X(TURN_ENDED_GONE, COUNTER, "turn_allocations_ended_total", "cause=\"connection_gone\"", "")   \
+    X(TURN_ENDED_SERVER, COUNTER, "turn_allocations_ended_total", "cause=\"server\"", "")          \
     X(TURN_BINDING, COUNTER, "turn_requests_total", "method=\"binding\"",                          \
       "STUN and TURN requests received, by method")                                                \
     X(TURN_BINDING_OLD, COUNTER, "turn_requests_total", "method=\"binding_rfc3489\"", "")          \

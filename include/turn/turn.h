@@ -135,10 +135,6 @@ struct turn_forward {
     unsigned worker;
 };
 
-// How long the message at the start of a stream is, padding included (RFC 8656 section 12.5): 0 if
-// more bytes are needed to know, -EBADMSG if it is neither STUN nor ChannelData.
-int turn_frame_len(const uint8_t *data, size_t len);
-
 // One message or ChannelData frame of a client.
 enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *client,
                                   struct turn_packet *packet, struct turn_forward *ret_forward,

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: ISC
+// Clients whose allocation lives on another worker. The kernel chooses a worker by the 5-tuple, but
+// a mobile client that comes back from another address (RFC 8016), or one that brings the token of
+// a reserved port, belongs to the worker that has the ports. Who has authenticated and shows such a
+// ticket or token becomes a guest here: what it sends is handed over, until it has been silent for
+// longer than any allocation lives without a Refresh.
+#include "internal.h"
+
+#include <stdlib.h>
+
+static void timer_fired(struct timer *timer, void *ctx, usec_t now)
+{
+    (void)now;
+    guest_free(ctx, &container_of(timer, struct guest, timer)->at);
+}
+
+unsigned guest_worker(const struct binding *binding)
+{
+    return ((const struct guest *)(const void *)binding)->worker;
+}
+
+static struct guest *guest_new(struct turn *turn, const struct turn_client *client, unsigned worker,
+                               usec_t now)
+{
+    struct guest *guest = calloc(1, sizeof *guest);
+    if (!guest)
+        return NULL;
+    guest->timer.fire = timer_fired;
+    guest->worker = worker;
+    if (timer_arm(&turn->timers, &guest->timer, now + turn->config->max_lifetime) < 0 ||
+        binding_link(turn, &guest->at, client, BIND_GUEST) < 0) {
+        timer_cancel(&turn->timers, &guest->timer);
+        free(guest);
+        return NULL;
+    }
+    turn->guests++;
+    return guest;
+}
+
+int guest_hand_over(struct request *r, unsigned worker)
+{
+    struct turn *turn = r->turn;
+    if (turn->allocations + turn->guests >= turn->config->allocations_max ||
+        !guest_new(turn, r->client, worker, r->now))
+        return 508;
+    r->forward->worker = worker;
+    return HANDED_OVER;
+}
+
+void guest_seen(struct turn *turn, struct binding *binding, usec_t now)
+{
+    struct guest *guest = container_of(binding, struct guest, at);
+    // Armed, so that it cannot fail.
+    (void)timer_arm(&turn->timers, &guest->timer, now + turn->config->max_lifetime);
+}
+
+void guest_free(struct turn *turn, struct binding *binding)
+{
+    struct guest *guest = container_of(binding, struct guest, at);
+    timer_cancel(&turn->timers, &guest->timer);
+    binding_unlink(turn, binding);
+    turn->guests--;
+    free(guest);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: ISC
+// One request, from its arrival to its answer: every method is a row, handlers return a code, and
+// what all methods have in common (authentication, unknown attributes, whose allocation it is,
+// integrity, size) is done here once.
+//
+// Towards an unverified UDP source an answer that is longer than its request is an amplifier. What
+// is left of it, measured by tests/unit/test_turn_flood.c in bytes of UDP payload (IPv4 source and
+// the realm "example.org"; X: the least that clients send):
+//
+//     request                      bytes  answer                          bytes  factor
+//     Binding                      20     success                         32     1.6
+//     Binding with FINGERPRINT     28     success with FINGERPRINT        40     1.4
+//     Binding, IPv6                20     success                         44     2.2
+//     Binding of RFC 3489          20     success                         32     1.6
+//     Allocate                     28     401, password algorithms        84     3.0
+//     Allocate                     28     401, without (modern = false)   56     2.0
+//     Allocate without attributes  20     none                            0      0
+//     Refresh, no allocation       20     437                             28     1.4
+//     CreatePermission, the same   32     437                             28     0.9
+//     ChannelBind, the same        40     437                             28     0.7
+//     any with wrong credentials   > 100  401 or 438                      84     < 1
+//
+// Those above 1 are also limited per prefix (limit.c).
+#include "internal.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+static const struct method methods[] = {
+    {STUN_BINDING, "Binding", COUNTER_TURN_BINDING, false, false, false, STUN_ATTR_COUNT,
+     handle_binding},
+    {STUN_ALLOCATE, "Allocate", COUNTER_TURN_ALLOCATE, true, false, true, STUN_REQUESTED_TRANSPORT,
+     handle_allocate},
+    {STUN_REFRESH, "Refresh", COUNTER_TURN_REFRESH, true, true, true, STUN_ATTR_COUNT,
+     handle_refresh},
+    {STUN_CREATE_PERMISSION, "CreatePermission", COUNTER_TURN_CREATE_PERMISSION, true, true, false,
+     STUN_XOR_PEER_ADDRESS, handle_create_permission},
+    {STUN_CHANNEL_BIND, "ChannelBind", COUNTER_TURN_CHANNEL_BIND, true, true, false,
+     STUN_CHANNEL_NUMBER, handle_channel_bind},
+};
+
+static const struct method *method_of(uint16_t number)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (methods[i].number == number)
+            return &methods[i];
+    }
+    return NULL;
+}
+
+bool request_same_user(const struct request *r, const struct allocation *a)
+{
+    return a->username_len == r->username.len &&
+           memcmp(a->username, r->username.data, r->username.len) == 0;
+}
+
+usec_t request_lifetime(const struct request *r)
+{
+    // RFC 8656 section 7.2: "the minimum of the client's proposed lifetime and the server's maximum
+    // allowed lifetime. If this computed value is greater than the default lifetime, then the
+    // server uses the computed lifetime ... Otherwise ... the default lifetime."
+    const struct turn_config *config = r->turn->config;
+    usec_t lifetime = stun_u32(r->msg, STUN_LIFETIME) * USEC_PER_SEC;
+    if (lifetime > config->max_lifetime)
+        lifetime = config->max_lifetime;
+    return lifetime > config->default_lifetime ? lifetime : config->default_lifetime;
+}
+
+// ---- what comes before the handler ----
+
+static bool shows_ticket(const struct request *r)
+{
+    return r->method->number == STUN_REFRESH && stun_has(r->msg, STUN_MOBILITY_TICKET);
+}
+
+static int check(struct request *r)
+{
+    int code = r->method->authenticated ? auth_request(r) : 0;
+    if (code != 0)
+        return code;
+    if (r->msg->malformed)
+        return 400;
+    if (r->msg->unknown_count > 0)
+        return 420;
+    if (!r->method->authenticated)
+        return 0;
+    // RFC 8656 section 5; the handler knows more about a ticket that is not.
+    if (r->method->needs_allocation && !r->allocation && !shows_ticket(r))
+        return 437;
+    // "All requests after the initial Allocate must use the same username as that used to create
+    // the allocation".
+    if (r->method->needs_allocation && r->allocation && !request_same_user(r, r->allocation))
+        return 441;
+    return 0;
+}
+
+// ---- the answer ----
+
+// Returns its length, or -ENOSPC.
+static int protect(struct request *r)
+{
+    const char *software = r->turn->config->software;
+    if (software && r->authenticated && r->method->says_software)
+        stun_put_bytes(&r->reply, STUN_SOFTWARE, software, strlen(software));
+    // Who uses FINGERPRINT wants to find it in the answer.
+    bool fingerprint = stun_has(r->msg, STUN_FINGERPRINT);
+    if (r->authenticated && r->sha256)
+        stun_put_sha256(&r->reply, r->key.bytes, r->key.len);
+    bool sha1 = r->authenticated && !r->sha256;
+    return stun_finish(&r->reply, sha1 ? r->key.bytes : NULL, r->key.len, fingerprint);
+}
+
+static bool may_answer(struct request *r, size_t len)
+{
+    // A client with an allocation has shown that it gets what is sent to its address.
+    if (r->client->transport != TURN_UDP || r->authenticated || r->binding || len <= r->msg->len)
+        return true;
+    return limiter_take(r->turn, &r->client->remote, r->now);
+}
+
+static void log_error(const struct request *r, int code)
+{
+    char client[ADDR_TEXT_MAX];
+    const struct log_field fields[] = {
+        {"TURN_CLIENT", addr_format(&r->client->remote, client)},
+    };
+    log_write(LOG_LEVEL_DEBUG, fields, 1, "TURN %s answered %d", r->method->name, code);
+}
+
+static void answer(struct request *r, int code)
+{
+    if (code != 0)
+        error_write(r, code);
+    int len = protect(r);
+    if (len < 0)
+        return;
+    if (!may_answer(r, (size_t)len)) {
+        count(r->turn, COUNTER_TURN_DROP_UNANSWERED);
+        return;
+    }
+    count(r->turn, code ? error_counter(code) : COUNTER_TURN_SUCCESS);
+    if (code != 0)
+        log_error(r, code);
+    send_to_client(r->turn, r->client, r->buf, (size_t)len);
+}
+
+enum turn_action request_serve(struct turn *turn, const struct turn_client *client,
+                               struct binding *binding, const struct stun_msg *msg,
+                               struct turn_forward *ret_forward, usec_t now)
+{
+    const struct method *method = method_of(msg->method);
+    if (!method)
+        return drop(turn, COUNTER_TURN_DROP_UNEXPECTED);
+    count(turn, method->counter);
+    struct request r;
+    memset(&r, 0, offsetof(struct request, buf));
+    r.turn = turn;
+    r.client = client;
+    r.forward = ret_forward;
+    r.method = method;
+    r.msg = msg;
+    r.now = now;
+    r.binding = binding;
+    // RFC 8016 section 3.2.2: with a ticket "the server will not retrieve the 5-tuple from the
+    // packet to identify an associated allocation".
+    if (shows_ticket(&r))
+        r.allocation = mobility_find(turn, &msg->attr[STUN_MOBILITY_TICKET], now);
+    else if (binding)
+        r.allocation = binding_allocation(binding);
+    r.reply = stun_begin(r.buf, sizeof r.buf, STUN_SUCCESS, msg->method, msg->txid);
+    int code = check(&r);
+    if (code == 0)
+        code = method->handle(&r);
+    if (code == HANDED_OVER)
+        return TURN_TO_WORKER;
+    if (code != NO_ANSWER)
+        answer(&r, code);
+    return TURN_CONSUME;
+}

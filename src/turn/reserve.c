@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: ISC
+// Ports reserved by EVEN-PORT with R = 1, for the allocation that brings their token within half a
+// minute (RFC 8656 section 7.2). One counts against its owner's quota like an allocation, so that
+// reserving is no way to take ports that allocating would not give.
+//
+// A token is the number of the worker that has the port, and 56 random bits.
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+unsigned token_worker(uint64_t token)
+{
+    return (unsigned)(token >> 56);
+}
+
+struct reservation *reservation_find(const struct turn *turn, uint64_t token)
+{
+    struct map_node *node = map_first(&turn->reservations, token);
+    for (; node; node = map_next(node)) {
+        struct reservation *r = container_of(node, struct reservation, node);
+        if (r->token == token)
+            return r;
+    }
+    return NULL;
+}
+
+static void timer_fired(struct timer *timer, void *ctx, usec_t now)
+{
+    (void)now;
+    struct turn *turn = ctx;
+    struct reservation *r = container_of(timer, struct reservation, timer);
+    turn->io.close(turn->io.ctx, r->port.handle);
+    reservation_free(turn, r, true);
+}
+
+struct reservation *reservation_new(const struct allocation *a)
+{
+    const char *identity = allocation_identity(a);
+    size_t size = strlen(identity) + 1;
+    struct reservation *r = calloc(1, sizeof *r + size);
+    if (!r)
+        return NULL;
+    memcpy(r->identity, identity, size);
+    r->timer.fire = timer_fired;
+    return r;
+}
+
+int reservation_arm(struct turn *turn, struct reservation *r, usec_t now)
+{
+    do {
+        turn->io.random(turn->io.ctx, &r->token, sizeof r->token);
+        r->token = (r->token & UINT64_MAX >> 8) | (uint64_t)turn->config->worker << 56;
+    } while (r->token == 0 || reservation_find(turn, r->token));
+    int rc = timer_arm(&turn->timers, &r->timer, now + RESERVATION_LIFE);
+    if (rc < 0)
+        return rc;
+    rc = map_insert(&turn->reservations, &r->node, r->token);
+    if (rc < 0)
+        timer_cancel(&turn->timers, &r->timer);
+    return rc;
+}
+
+void reservation_free(struct turn *turn, struct reservation *r, bool release)
+{
+    if (timer_armed(&r->timer)) {
+        timer_cancel(&turn->timers, &r->timer);
+        map_remove(&turn->reservations, &r->node);
+    }
+    if (release) {
+        turn->io.release(turn->io.ctx, r->identity);
+        turn->charges--;
+    }
+    free(r);
+}
