@@ -103,10 +103,10 @@ int stream_setup(void **state)
         .connections_max = CONNECTIONS_MAX,
         .per_source_max = PER_SOURCE_MAX,
         .half_open_max = HALF_OPEN_MAX,
-        .trust_time = TRUST_TIME,
-        .frame_time = FRAME_TIME,
-        .idle_time = IDLE_TIME,
-        .queue_time = QUEUE_TIME,
+        .trust_time = LONG_TIME,
+        .frame_time = LONG_TIME,
+        .idle_time = LONG_TIME,
+        .queue_time = LONG_TIME,
         .queue_bytes = QUEUE_BYTES,
     };
     stream_restart(f, "127.0.0.1");
@@ -140,7 +140,7 @@ void turn_loop(struct fixture *f)
 
 void pump(struct fixture *f, const unsigned *value, unsigned count)
 {
-    usec_t deadline = usec_now() + 2 * USEC_PER_SEC;
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
     while (*value < count && usec_now() < deadline)
         turn_loop(f);
     assert_int_equal(*value, count);
@@ -232,7 +232,7 @@ void client_try_put(int fd, const void *data, size_t len)
 
 void client_get(struct fixture *f, int fd, void *data, size_t len)
 {
-    usec_t deadline = usec_now() + 2 * USEC_PER_SEC;
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
     uint8_t *p = data;
     while (len > 0 && usec_now() < deadline) {
         ssize_t n = recv(fd, p, len, MSG_DONTWAIT);
@@ -256,7 +256,7 @@ void client_expect(struct fixture *f, int fd, const void *data, size_t len)
 
 void assert_closed(struct fixture *f, int fd)
 {
-    usec_t deadline = usec_now() + 2 * USEC_PER_SEC;
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
     uint8_t data[256];
     ssize_t n = 1;
     while ((n > 0 || (n < 0 && errno == EAGAIN)) && usec_now() < deadline) {

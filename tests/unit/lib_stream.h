@@ -17,10 +17,8 @@ enum {
     CONNECTIONS_MAX = 12,
     PER_SOURCE_MAX = 4,
     HALF_OPEN_MAX = 6,
-    TRUST_TIME = 300000, // microseconds
-    FRAME_TIME = 100000,
-    IDLE_TIME = 400000,
-    QUEUE_TIME = 200000,
+    LONG_TIME = 30 * 1000000, // microseconds; all limits of time, unless the test sets another
+    SHORT_TIME = 300000,
     QUEUE_BYTES = 80000,
     MESSAGES_KEPT = 64,
 };
@@ -52,7 +50,7 @@ void stream_restart(struct fixture *f, const char *ip);
 void listen_somewhere(struct fixture *f, const char *ip);
 
 void turn_loop(struct fixture *f);
-// Runs the loop until *value is 'count', for two seconds at most.
+// Runs the loop until *value is 'count', for ten seconds at most.
 void pump(struct fixture *f, const unsigned *value, unsigned count);
 uint64_t count_of(struct fixture *f, enum counter id);
 void assert_message(struct fixture *f, unsigned index, const void *data, size_t len);

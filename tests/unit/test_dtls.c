@@ -583,7 +583,7 @@ static void a_handshake_survives_loss(void **state)
         struct client *client = client_new(f, 0, (int)n + 1);
         unsigned sent = 0;
         (void)SSL_do_handshake(client->ssl);
-        usec_t deadline = usec_now() + 8 * USEC_PER_SEC;
+        usec_t deadline = usec_now() + 20 * USEC_PER_SEC;
         while (!connected(client) && usec_now() < deadline) {
             while (f->queued > 0) {
                 struct datagram datagram = f->queue[0];
@@ -626,13 +626,13 @@ static void the_server_sends_again(void **state)
     f->queued = 0;
     assert_true(flight > 0);
     usec_t next = dtls_tick(f->dtls, f->now);
-    assert_in_range(next - f->now, 900000, 1000000);
+    assert_in_range(next - f->now, 500000, 1000000);
     assert_int_equal(f->queued, 0);
     usleep(1010000);
     f->now = usec_now();
     next = dtls_tick(f->dtls, f->now);
     assert_true(f->queued >= flight);                 // now each message by itself
-    assert_in_range(next - f->now, 1900000, 2000000); // RFC 6347 section 4.2.4.1: doubled
+    assert_in_range(next - f->now, 1500000, 2000000); // RFC 6347 section 4.2.4.1: doubled
     f->queued = 0;
     (void)dtls_tick(f->dtls, f->now + TRUST_TIME);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), 1);

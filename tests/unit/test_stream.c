@@ -241,17 +241,19 @@ static void media_that_waited_too_long_is_dropped(void **state)
     struct fixture *f = *state;
     enum { LEN = 1204 };
     bool reply;
+    f->config.queue_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
     int fd = client_connect_slow(f);
     client_put(fd, binding, sizeof binding);
     pump(f, &f->messages, 1);
     uint32_t count = fill(f, f->last, LEN);
     assert_int_equal(stream_send(f->last, success, sizeof success), 0);
-    usleep(QUEUE_TIME + 50000);
+    usleep(SHORT_TIME + 50000);
     // All that waited is too old now but the reply, and what was begun.
     count += fill_more(f, f->last, LEN, count, 1);
-    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
-    assert_true(dropped >= QUEUE_BYTES / LEN - 2);
-    assert_int_equal(read_media(f, fd, LEN, count - 1, &reply), dropped);
+    assert_true(count_of(f, COUNTER_DROP_SLOW_READER) >= QUEUE_BYTES / LEN - 2);
+    uint32_t left_out = read_media(f, fd, LEN, count - 1, &reply);
+    assert_int_equal(left_out, count_of(f, COUNTER_DROP_SLOW_READER));
     assert_true(reply);
     close(fd);
 }
@@ -365,19 +367,22 @@ static void the_oldest_stranger_makes_room(void **state)
 static void a_stranger_has_little_time(void **state)
 {
     struct fixture *f = *state;
+    f->config.trust_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
+    usec_t start = usec_now();
     int silent = client_connect(f), talkative = client_connect(f), trusted = client_connect(f);
     client_put(talkative, binding, sizeof binding);
     pump(f, &f->messages, 1);
     client_put(trusted, binding, sizeof binding);
     pump(f, &f->messages, 2);
     stream_trusted(f->last);
-    usec_t start = usec_now();
-    while (count_of(f, COUNTER_CONN_CLOSED_UNPROVED) < 2 && usec_now() - start < USEC_PER_SEC) {
+    while (count_of(f, COUNTER_CONN_CLOSED_UNPROVED) < 2 &&
+           usec_now() - start < 10 * USEC_PER_SEC) {
         client_try_put(talkative, binding, sizeof binding); // valid, but of no one known
         turn_loop(f);
         usleep(1000);
     }
-    assert_in_range(usec_now() - start, TRUST_TIME - 50000, TRUST_TIME + 200000);
+    assert_true(usec_now() - start >= SHORT_TIME);
     assert_closed(f, silent);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), 2);
     assert_int_equal(count_of(f, COUNTER_CONN_TCP), 1);
@@ -389,16 +394,19 @@ static void a_stranger_has_little_time(void **state)
 static void an_idle_client_is_left(void **state)
 {
     struct fixture *f = *state;
+    enum { IDLE_TIME = 4 * SHORT_TIME };
+    f->config.idle_time = IDLE_TIME;
+    stream_restart(f, "127.0.0.1");
     int fd = client_connect(f);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         client_put(fd, binding, sizeof binding);
         pump(f, &f->messages, i + 1);
         stream_trusted(f->last);
-        usleep(IDLE_TIME / 2);
+        usleep(IDLE_TIME / 4);
     }
     usec_t start = usec_now();
     pump(f, &f->gone, 1);
-    assert_in_range(usec_now() - start, IDLE_TIME / 2 - 20000, IDLE_TIME / 2 + 300000);
+    assert_true(usec_now() - start >= IDLE_TIME / 2);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_IDLE), 1);
     close(fd);
 }
@@ -408,18 +416,20 @@ static void a_message_must_come_whole_in_its_time(void **state)
 {
     struct fixture *f = *state;
     static const uint8_t begin[] = {0x40, 0x00, 0xff, 0xff};
+    f->config.frame_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
     int fd = client_connect(f);
     client_put(fd, binding, sizeof binding);
     pump(f, &f->messages, 1);
     stream_trusted(f->last);
     client_put(fd, begin, sizeof begin);
     usec_t start = usec_now();
-    while (f->gone == 0 && usec_now() - start < USEC_PER_SEC) {
+    while (f->gone == 0 && usec_now() - start < 10 * USEC_PER_SEC) {
         client_try_put(fd, begin, 1);
         turn_loop(f);
         usleep(1000);
     }
-    assert_in_range(usec_now() - start, FRAME_TIME - 10000, FRAME_TIME + 200000);
+    assert_true(usec_now() - start >= SHORT_TIME);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_SLOW), 1);
     close(fd);
 }

@@ -52,7 +52,7 @@ static int teardown(void **state)
 // Does something that may have to wait for the server, which runs in this thread.
 static int complete(struct fixture *f, SSL *ssl, int (*step)(SSL *))
 {
-    usec_t deadline = usec_now() + 2 * USEC_PER_SEC;
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
     int n, error = SSL_ERROR_WANT_READ;
     while ((n = step(ssl)) <= 0 && usec_now() < deadline) {
         error = SSL_get_error(ssl, n);
@@ -81,7 +81,7 @@ static void tls_close(SSL *ssl, int fd)
 
 static void tls_get(struct fixture *f, SSL *ssl, uint8_t *data, size_t len)
 {
-    usec_t deadline = usec_now() + 2 * USEC_PER_SEC;
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
     while (len > 0 && usec_now() < deadline) {
         int n = SSL_read(ssl, data, (int)len);
         if (n <= 0) {
@@ -154,11 +154,11 @@ static void an_unfinished_handshake_has_little_time(void **state)
 {
     struct fixture *f = *state;
     static const uint8_t half[] = {0x16, 0x03, 0x01, 0x00, 0xff, 0x01};
+    f->config.trust_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
     int fd = client_connect(f);
     client_put(fd, half, sizeof half);
-    usec_t start = usec_now();
     assert_closed(f, fd);
-    assert_in_range(usec_now() - start, TRUST_TIME - 50000, TRUST_TIME + 300000);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), 1);
     close(fd);
 }
@@ -187,33 +187,64 @@ static void only_one_of_both(void **state)
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_FRAMING), 2);
 }
 
-static void a_slow_tls_reader_loses_whole_messages(void **state)
+// Sends media of two lengths until 'count' was dropped in all. Returns the number of the next.
+static uint32_t send_until_dropped(struct fixture *f, uint32_t from, uint64_t count, unsigned odd)
 {
-    struct fixture *f = *state;
-    enum { LEN = 1204 };
-    uint8_t data[LEN];
+    uint32_t n = from;
+    while (count_of(f, COUNTER_DROP_SLOW_READER) < count && n < from + 100000)
+        n += fill_more(f, f->last, n % 2 == odd ? 1204 : 804, n, 1);
+    return n;
+}
+
+static uint32_t tls_get_number(struct fixture *f, SSL *ssl)
+{
+    uint8_t data[1204];
+    uint32_t number;
+    tls_get(f, ssl, data, 4);
+    assert_int_equal(data[0], 0x40);
+    tls_get(f, ssl, data + 4, (size_t)(data[2] << 8 | data[3]));
+    memcpy(&number, data + 4, sizeof number);
+    return number;
+}
+
+// A record that TLS has begun is sent to its end, though its message be the oldest; between, the
+// reader takes a little, so that the queue moves.
+static void read_slowly(struct fixture *f, unsigned odd)
+{
+    uint8_t data[sizeof success];
     int fd = client_connect_slow(f);
     SSL *ssl = tls_client(f, fd);
     assert_int_equal(complete(f, ssl, SSL_connect), 1);
     SSL_write(ssl, binding, sizeof binding);
-    pump(f, &f->messages, 1);
-    uint32_t count = 0;
-    while (count_of(f, COUNTER_DROP_SLOW_READER) < 20 && count < 100000)
-        count += fill_more(f, f->last, LEN, count, 1);
+    pump(f, &f->messages, odd + 1);
+    uint64_t before = count_of(f, COUNTER_DROP_SLOW_READER);
+    uint32_t count = 0, next = 0, left_out = 0, number = 0;
+    for (unsigned round = 1; round <= 20; round++) {
+        count = send_until_dropped(f, count, before + round * 7, odd);
+        for (int i = 0; i < 5; i++) {
+            number = tls_get_number(f, ssl);
+            assert_true(number >= next);
+            left_out += number - next;
+            next = number + 1;
+        }
+    }
     assert_int_equal(stream_send(f->last, success, sizeof success), 0);
-    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
-    uint32_t next = 0, left_out = 0, number = 0;
     while (number != count - 1) {
-        tls_get(f, ssl, data, LEN);
-        memcpy(&number, data + 4, sizeof number);
-        assert_true(data[0] == 0x40 && number >= next);
+        number = tls_get_number(f, ssl);
+        assert_true(number >= next);
         left_out += number - next;
         next = number + 1;
     }
     tls_get(f, ssl, data, sizeof success);
     assert_memory_equal(data, success, sizeof success);
-    assert_true(left_out >= dropped && left_out == count_of(f, COUNTER_DROP_SLOW_READER));
+    assert_int_equal(left_out, count_of(f, COUNTER_DROP_SLOW_READER) - before);
     tls_close(ssl, fd);
+}
+
+static void a_slow_tls_reader_loses_whole_messages(void **state)
+{
+    for (unsigned odd = 0; odd < 2; odd++)
+        read_slowly(*state, odd);
 }
 
 // A burst longer than one wake-up reads: what TLS has decrypted is not forgotten.
@@ -346,6 +377,8 @@ static void the_header_is_for_proxies_only(void **state)
     close(fd);
     assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_FRAMING), 2);
     // A proxy that says nothing has no more time than others.
+    f->config.trust_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
     fd = client_connect(f);
     client_put(fd, v2_header, 5);
     assert_closed(f, fd);
