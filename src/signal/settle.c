@@ -112,7 +112,7 @@ static void accept_contents(struct session *session, const struct xml *jingle)
         if (!content)
             continue;
         content->accepted = true;
-        // XEP-0167 section 7: both must say so.
+        // XEP-0167 section 4: both must say so.
         if (content->mux_offered && jingle_has_mux(x) && content->current->kind == TRANSPORT_ICE)
             content->components = 1;
     }
