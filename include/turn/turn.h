@@ -88,7 +88,7 @@ struct turn_config {   // borrowed; immutable while it is used
     // To unverified UDP sources of one /24 or /56, only answers that are longer than their request.
     unsigned answers_per_second, answers_burst; // 0 = no limit
     unsigned worker, workers; // this one's number, and how many there are (at most 256)
-    bool modern;   // offer the password algorithms of RFC 8489 (25 bytes more in each challenge)
+    bool modern;   // offer the password algorithms of RFC 8489 (24 bytes more in each challenge)
     bool old_stun; // answer RFC 3489 Binding requests without magic cookie
     bool mobility; // RFC 8016
 };

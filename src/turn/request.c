@@ -13,7 +13,7 @@
 //     Binding, IPv6                20     success                         44     2.2
 //     Binding of RFC 3489          20     success                         32     1.6
 //     Allocate                     28     401, password algorithms        84     3.0
-//     Allocate                     28     401, without (modern = false)   56     2.0
+//     Allocate                     28     401, without (modern = false)   60     2.1
 //     Allocate without attributes  20     none                            0      0
 //     Refresh, no allocation       20     437                             28     1.4
 //     CreatePermission, the same   32     437                             28     0.9

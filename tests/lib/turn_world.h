@@ -40,7 +40,7 @@ struct tw {
     bool no_v4, no_v6;           // families that open() does not have
     struct tw_sent sent[TW_LOG]; // a ring
     unsigned sents;              // ever
-    char charged[TW_USERS][80];
+    char charged[TW_USERS][768];
     unsigned charges[TW_USERS];
     unsigned per_user, total;      // quotas
     unsigned opens, sends;         // calls so far
@@ -59,6 +59,7 @@ struct tw_client {
     struct turn_client at;
     const char *user, *password;
     bool plain;       // no credentials
+    bool unprotected; // whose answers come without integrity
     bool sha256;      // PASSWORD-ALGORITHMS back, SHA-256, MESSAGE-INTEGRITY-SHA256
     bool userhash;    // USERHASH for USERNAME
     bool fingerprint; // with FINGERPRINT
