@@ -171,6 +171,7 @@ struct reservation {      // a port that waits for its allocation
     struct timer timer;
     struct turn_port port;
     uint64_t token;
+    bool linked;
     char identity[]; // who is charged
 };
 

@@ -56,17 +56,15 @@ int reservation_arm(struct turn *turn, struct reservation *r, usec_t now)
     if (rc < 0)
         return rc;
     rc = map_insert(&turn->reservations, &r->node, r->token);
-    if (rc < 0)
-        timer_cancel(&turn->timers, &r->timer);
+    r->linked = rc == 0;
     return rc;
 }
 
 void reservation_free(struct turn *turn, struct reservation *r, bool release)
 {
-    if (timer_armed(&r->timer)) {
-        timer_cancel(&turn->timers, &r->timer);
+    timer_cancel(&turn->timers, &r->timer);
+    if (r->linked)
         map_remove(&turn->reservations, &r->node);
-    }
     if (release) {
         turn->io.release(turn->io.ctx, r->identity);
         turn->charges--;
