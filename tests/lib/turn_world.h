@@ -68,7 +68,7 @@ struct tw_client {
     unsigned algorithms_len;
     uint32_t serial; // of transactions
     uint8_t out[TW_DATAGRAM];
-    size_t out_len; // of the last request
+    size_t out_len; // of the last request; 0: it could not be sent for want of a nonce
 };
 
 // Realm "example.org", secret "north-north-north", user "static" with "password"; quotas of 100.
