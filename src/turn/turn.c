@@ -183,11 +183,9 @@ unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, u
         return worker;
     }
     struct allocation *a = binding_allocation(binding);
-    if (binding->kind == BIND_ARRIVING)
-        binding_unlink(turn, binding);
-    else if (!a->mobility)
+    if (binding->kind != BIND_ARRIVING && !a->mobility)
         allocation_end(turn, a, END_GONE, now);
-    else if (a->mobility->next.linked)
+    else if (binding->kind != BIND_ARRIVING && a->mobility->next.linked)
         mobility_arrive(turn, a);
     else
         binding_unlink(turn, binding);
