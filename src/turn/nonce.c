@@ -48,7 +48,6 @@ static bool sign(struct turn *turn, const struct turn_client *client, uint64_t e
     struct writer w = writer_over(text, sizeof text);
     write_bytes(&w, "nonce", 5);
     write_u64(&w, expiry);
-    write_u8(&w, turn->config->modern ? features(turn->config) : 0);
     write_u8(&w, (uint8_t)client->transport);
     write_u8(&w, client->remote.family);
     write_u16(&w, client->remote.port);

@@ -25,7 +25,7 @@
 #define PEER_IPS    4
 #define CHANNELS    4
 #define STEPS       400
-#define PERMISSIONS 3 // limits
+#define PERMISSIONS 2 // limits
 #define QUOTA       4
 #define PORTS       6
 

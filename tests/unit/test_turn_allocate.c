@@ -339,6 +339,19 @@ static void dual(void **state)
     assert_int_equal(tw_ports_open(world), 0);
 }
 
+// What goes with one family makes room for the other.
+static void dual_at_its_limits(void **state)
+{
+    struct addr peer = tw_at("192.0.2.1", 1), six = tw_at("2001:db8:2::1", 1);
+    world->config.permissions_max = world->config.channels_max = 1;
+    assert_int_equal(ALLOCATE(&alice, {STUN_ADDITIONAL_ADDRESS_FAMILY, V6}), 0);
+    assert_int_equal(tw_bind(world, &alice, 0x4000, &peer), 0);
+    assert_int_equal(tw_bind(world, &alice, 0x4001, &six), 508);
+    const struct with four = {STUN_REQUESTED_ADDRESS_FAMILY, V4};
+    assert_int_equal(WITH(&alice, STUN_REFRESH, {STUN_LIFETIME, 0}, four), 0);
+    assert_int_equal(tw_bind(world, &alice, 0x4001, &six), 0);
+}
+
 static void dual_with_two_expiries(void **state)
 {
     assert_int_equal(ALLOCATE(&alice, {STUN_ADDITIONAL_ADDRESS_FAMILY, V6}), 0);
@@ -575,6 +588,7 @@ int main(void)
         CASE(attributes_that_exclude_each_other),
         CASE(dont_fragment_is_supported),
         CASE(dual),
+        CASE(dual_at_its_limits),
         CASE(dual_with_two_expiries),
         CASE(dual_in_part),
         CASE(refresh_of_another_family),

@@ -4,6 +4,8 @@
 // expire or rotate while a call runs.
 #include "lib/turn_world.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -166,14 +168,30 @@ static void wrong_names_and_passwords(void **state)
 
 static void a_name_with_a_nul(void **state)
 {
+    // Signed as a service that does not look at its users' names would sign it.
+    static const char name[] = "1700000060:ro\0meo";
+    const int name_len = sizeof name - 1;
+    char text[128];
+    uint8_t mac[20], password[32], key[16];
+    unsigned len = sizeof mac;
+    HMAC(EVP_sha1(), SECRET, (int)strlen(SECRET), (const uint8_t *)name, sizeof name - 1, mac,
+         &len);
+    EVP_EncodeBlock(password, mac, sizeof mac);
+    memcpy(text, name, sizeof name - 1);
+    int more = snprintf(text + name_len, sizeof text - sizeof name, ":example.org:%s", password);
+    EVP_Digest(text, (size_t)(name_len + more), key, &len, EVP_md5(), NULL);
+
+    assert_int_equal(tw_allocate(world, &alice), 0); // for a nonce
+    assert_int_equal(tw_refresh(world, &alice, 0), 0);
     struct writer out = tw_begin(&alice, STUN_ALLOCATE);
     stun_put_u32(&out, STUN_REQUESTED_TRANSPORT, 17u << 24);
-    stun_put_bytes(&out, STUN_USERNAME, "static\0x", 8);
+    stun_put_bytes(&out, STUN_USERNAME, name, sizeof name - 1);
     stun_put_bytes(&out, STUN_REALM, "example.org", 11);
-    stun_put_bytes(&out, STUN_NONCE, "nonce", 5);
-    int len = stun_finish(&out, "key", 3, false);
-    tw_raw(world, &alice, alice.out, (size_t)len);
+    stun_put_bytes(&out, STUN_NONCE, alice.nonce, strlen(alice.nonce));
+    int size = stun_finish(&out, key, sizeof key, false);
+    tw_raw(world, &alice, alice.out, (size_t)size);
     assert_int_equal(stun_error_code(&world->reply), 401);
+    assert_int_equal(tw_counter(world, COUNTER_TURN_AUTH_USER), 1);
 }
 
 static void a_name_as_long_as_may_be(void **state)
