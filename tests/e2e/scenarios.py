@@ -281,6 +281,18 @@ def shutdown(lab):
     return figures
 
 
+@scenario(arguments=["--drain"])
+def drain(lab):
+    """SIGTERM with --drain: the running call goes on, and the daemon ends when it has ended."""
+    call, figures = carry(lab, "wrtc", "aiortc", AUDIO)
+    lab.daemon.process.terminate()
+    call.keep_flowing(3)
+    require(lab.daemon.process.poll() is None, "the daemon ended before the call")
+    call.hangup()
+    wait_for("the daemon's end after the call's", lambda: lab.daemon.process.poll() is not None, 5)
+    return figures
+
+
 # --- strangers ---
 
 @scenario(attacker=True)

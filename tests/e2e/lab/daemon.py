@@ -44,8 +44,8 @@ class Daemon:
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
                 address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT))
 
-    def start(self):
-        self.process = self.network.start("srv", self.program, "--config", self.config,
+    def start(self, *arguments):
+        self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,
                                           log="jingle-relayd")
 
     def stop(self):

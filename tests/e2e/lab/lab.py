@@ -31,10 +31,11 @@ class Lab:
     bob_on_ipv6   Bob has IPv6 only, Alice IPv4 only
     two_uplinks   Alice has a second interface, behind another NAT
     attacker      a stranger on the same internet
+    arguments     of the daemon, beside its configuration
     """
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
-                 two_uplinks=False, attacker=False, policy="fallback", logs=None):
+                 two_uplinks=False, attacker=False, policy="fallback", arguments=(), logs=None):
         self.logs = logs
         self.directory = tempfile.mkdtemp(prefix="jingle-relayd-lab-")
         self.network = Network(self.directory)
@@ -47,7 +48,7 @@ class Lab:
                                  address6=SERVER6 if bob_on_ipv6 else None, policy=policy)
             os.chmod(self.directory, 0o755)
             self.server.start()
-            self.daemon.start()
+            self.daemon.start(*arguments)
             wait_for("the daemon's connection to the XMPP server", self.daemon.is_up, 20)
         except BaseException:
             self.close()
