@@ -39,31 +39,33 @@ struct udp_icmp {
     uint32_t mtu; // with "fragmentation needed" and "packet too big"; else 0
 };
 
-struct udp_handler {
+// What becomes of what arrives at a socket; borrowed for as long as the socket is open.
+struct udp_reader {
     void *ctx;
-    // One datagram that arrived at a socket opened with 'owner'. To forward it return the socket it
+    // One datagram at the socket that was opened with 'owner'. To forward it return the socket it
     // leaves from and write 'ret_to'; it is sent when the burst is over. NULL: nothing is sent.
     struct udp_socket *(*datagram)(void *ctx, void *owner, struct udp_datagram *datagram,
                                    struct addr *ret_to, usec_t now);
-    // After a burst was sent, and after ICMP errors; may close sockets.
-    void (*burst_done)(void *ctx, usec_t now);
     // Only for sockets with udp_report_icmp(). May not close sockets. Anybody who can guess an
     // address may forge these.
     void (*icmp)(void *ctx, void *owner, const struct udp_icmp *icmp, usec_t now);
 };
 
+// After a burst was sent, and after ICMP errors; may close sockets. NULL is fine.
+typedef void (*udp_burst_done)(void *ctx, usec_t now);
+
 // Returns 0 or -errno.
-int udp_new(struct event_base *base, const struct udp_handler *handler, struct counters *counters,
-            struct udp **ret_udp);
+int udp_new(struct event_base *base, udp_burst_done burst_done, void *ctx,
+            struct counters *counters, struct udp **ret_udp);
 void udp_free(struct udp *udp); // all its sockets must be closed
 
 // Binds exactly 'local' (no SO_REUSEADDR; IPv6 sockets are v6-only). Returns 0 or -errno.
-int udp_open(struct udp *udp, const struct addr *local, void *owner,
-             struct udp_socket **ret_socket);
+int udp_open(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
+             void *owner, struct udp_socket **ret_socket);
 // The same, shared (SO_REUSEPORT): each worker opens its own socket on 'local' and the kernel gives
 // each source to one of them. Answers leave from 'local', so it should not be the wildcard.
-int udp_listen(struct udp *udp, const struct addr *local, void *owner,
-               struct udp_socket **ret_socket);
+int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
+               void *owner, struct udp_socket **ret_socket);
 // From now on ICMP errors about what this socket sends go to the handler. Returns 0 or -errno.
 int udp_report_icmp(struct udp_socket *socket);
 void udp_close(struct udp_socket *socket); // not from inside 'datagram' or 'icmp'

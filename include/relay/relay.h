@@ -193,6 +193,25 @@ struct forward {
 enum verdict relay_recv(struct relay *relay, struct port *port, const struct addr *from,
                         const struct packet *packet, struct forward *ret_forward, usec_t now);
 
+// Numbers of the same pool for others who bind sockets of their own (TURN), so that two users never
+// get one port. They count as used until they are taken back, and rest in quarantine then.
+enum port_parity {
+    PORT_ANY,
+    PORT_EVEN,
+    PORT_PAIR, // an even port and the next one
+};
+
+struct lent_port {
+    struct addr bind, advertise; // the same number; not 'bind' where a 1:1 NAT is in between
+};
+
+// 'ret_port' has two places with PORT_PAIR. Returns 0, -EMFILE (none is free) or -EAFNOSUPPORT (the
+// relay has no address of this family). Who finds the number taken by another program takes it
+// back and borrows another.
+int relay_lend(struct relay *relay, enum family family, enum port_parity parity,
+               struct lent_port *ret_port, usec_t now);
+void relay_take_back(struct relay *relay, const struct lent_port *port, usec_t now);
+
 // What follows from the passing of time. Returns when to call again, or USEC_NEVER.
 usec_t relay_tick(struct relay *relay, usec_t now);
 

@@ -15,6 +15,21 @@ enum relay_policy {
                        // address
 };
 
+// What clients are told of STUN and TURN (XEP-0215, XEP-0278, google:jingleinfo).
+struct signal_service {
+    const char *type;      // "stun", "stuns", "turn", "turns"
+    const char *transport; // "udp", "tcp"
+    const char *host;      // name or IP literal
+    uint16_t port;
+};
+
+struct signal_services {
+    const struct signal_service *item; // the most welcome first
+    size_t count;                      // 0: TURN is off
+    const char *secret;                // of the credentials given out (TURN REST)
+    usec_t lifetime;                   // of a credential
+};
+
 struct signal_config {         // copied, strings too
     const char *domain;        // of the component
     const char *const *served; // domains whose users may open calls
@@ -26,6 +41,7 @@ struct signal_config {         // copied, strings too
     usec_t answer_timeout;     // for an IQ that was passed on
     usec_t proposal_timeout;   // XEP-0353: from the last message about it
     struct calls_limits calls;
+    struct signal_services services;
 };
 
 struct signal_io {
@@ -43,6 +59,9 @@ struct signal;
 int signal_new(const struct signal_config *config, const struct signal_io *io,
                struct counters *counters, usec_t now, struct signal **ret_signal);
 void signal_free(struct signal *signal);
+
+// The wall clock that credentials need (microseconds since 1970), as an offset to 'now'.
+void signal_set_clock(struct signal *signal, int64_t wall_minus_now_usec);
 
 void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now);
 void signal_event(struct signal *signal, const struct relay_event *event, usec_t now);

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/counter.h"
 #include "base/usec.h"
+#include "relay/relay.h"
 
 #include <stdbool.h>
 
@@ -27,12 +28,6 @@ struct turn_client {
     struct addr remote, local; // local: as the client addressed it, never a wildcard
 };
 
-enum port_parity {
-    PORT_ANY,
-    PORT_EVEN, // EVEN-PORT with R = 0
-    PORT_PAIR, // with R = 1: an even port, and the next one beside it
-};
-
 struct turn_port { // a relayed transport address; opaque handle of the world
     void *handle;
     struct addr relayed; // as told to clients
@@ -42,9 +37,10 @@ enum turn_refusal { TURN_GRANTED, TURN_REFUSED_USER, TURN_REFUSED_TOTAL };
 
 struct turn_io {
     void *ctx;
-    // Relayed ports; what arrives there goes to turn_peer_recv() with 'owner'. The second of a pair
-    // has the owner NULL: what arrives there is dropped until set_owner(). Returns 0, -EMFILE
-    // (no port is free), -EAFNOSUPPORT or -errno.
+    // Relayed ports (EVEN-PORT with R = 0: PORT_EVEN; with R = 1: PORT_PAIR); what arrives there
+    // goes to turn_peer_recv() with 'owner'. The second of a pair has the owner NULL: what arrives
+    // there is dropped until set_owner(). Returns 0, -EMFILE (no port is free), -EAFNOSUPPORT or
+    // -errno.
     int (*open)(void *ctx, enum family family, enum port_parity parity, void *owner,
                 struct turn_port ret_port[2]);
     void (*set_owner)(void *ctx, void *handle, void *owner); // a reserved port finds its allocation

@@ -33,6 +33,16 @@ struct config_addr {
     struct addr addr; // family NONE until it is known; port 0
 };
 
+struct config_port_list { // owned
+    uint16_t *item;
+    size_t count;
+};
+
+struct config_users { // name and password in turns; owned
+    char **item;
+    size_t count; // of items: twice the users
+};
+
 struct config_ports { // inclusive
     uint16_t min;
     uint16_t max;
@@ -75,7 +85,30 @@ struct config {
         usec_t media_timeout; // 0: never
         usec_t call_duration; // 0: no limit
         usec_t learning_window;
+        unsigned allocations;          // over all workers; 0: no limit
+        unsigned allocations_per_user; // 0: no limit
+        unsigned connections;          // of TURN clients over TCP, TLS and DTLS, over all workers
+        unsigned connections_per_address;
+        unsigned stun_answers; // a second, to one prefix of strangers; 0: no limit
     } limits;
+    struct {
+        bool enabled;
+        char *host;                        // that clients are told; NULL: the advertised addresses
+        char *realm;                       // NULL: xmpp.domain
+        struct config_port_list ports;     // UDP and TCP
+        struct config_port_list tls_ports; // the same, and what is advertised for TLS and DTLS
+        char *certificate, *key;           // PEM files; NULL: neither TLS nor DTLS
+        struct config_list secret_files;
+        struct config_list secrets; // what they hold, in their order
+        char *users_file;
+        struct config_users users;  // what it holds
+        usec_t credential_lifetime; // of those that the component gives out
+        usec_t expiry_grace;
+        struct prefix_list proxies; // that send a PROXY header
+        bool mobility;
+        bool tcp_allocations;
+        bool old_stun;
+    } turn;
     struct {
         struct addr listen; // family NONE: off
     } stats;

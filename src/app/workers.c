@@ -22,6 +22,7 @@ struct worker {
     usec_t armed; // deadline of 'tick'
     struct mailbox *orders;
     struct udp *udp;
+    struct udp_reader path_reader; // of sockets that the relay core has bound
     struct relay *relay;
     struct counters counters;
 };
@@ -114,7 +115,7 @@ static int io_bind(void *ctx, const struct addr *local, struct port *port, void 
 {
     struct worker *worker = ctx;
     struct udp_socket *socket;
-    int r = udp_open(worker->udp, local, port, &socket);
+    int r = udp_open(worker->udp, local, &worker->path_reader, port, &socket);
 
     if (r == 0)
         *ret_socket = socket;
@@ -181,13 +182,12 @@ static void take_report(void *ctx, const void *item)
 static int worker_start(struct worker *worker, const struct relay_config *config, unsigned share)
 {
     struct workers *workers = worker->workers;
-    const struct udp_handler handler = {
-        .ctx = worker, .datagram = on_datagram, .burst_done = on_burst_done};
     const struct relay_io io = {io_bind, io_unbind, io_send, io_event, io_random};
     struct relay_config own = *config;
     sigset_t all, before;
     int r;
 
+    worker->path_reader = (struct udp_reader){.ctx = worker, .datagram = on_datagram};
     own.share = share;
     own.shares = workers->count;
     worker->base = event_base_new();
@@ -199,7 +199,7 @@ static int worker_start(struct worker *worker, const struct relay_config *config
     worker->armed = USEC_NEVER;
     r = mailbox_new(worker->base, sizeof(struct message), take_message, worker, &worker->orders);
     if (r == 0)
-        r = udp_new(worker->base, &handler, &worker->counters, &worker->udp);
+        r = udp_new(worker->base, on_burst_done, worker, &worker->counters, &worker->udp);
     if (r == 0)
         r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
     if (r < 0)

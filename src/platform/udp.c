@@ -55,6 +55,7 @@ struct slot {
 struct udp_socket {
     struct udp *udp;
     struct event *event;
+    const struct udp_reader *reader;
     void *owner;
     int fd;
     bool v6;
@@ -68,7 +69,8 @@ struct udp_socket {
 
 struct udp {
     struct event_base *base;
-    struct udp_handler handler;
+    udp_burst_done burst_done;
+    void *ctx; // of burst_done
     struct counters *counters;
     unsigned sockets;
     struct udp_socket *reading; // whose wake-up this is; NULL once it was closed
@@ -102,14 +104,15 @@ static void slot_prepare(struct udp *udp, unsigned i)
     };
 }
 
-int udp_new(struct event_base *base, const struct udp_handler *handler, struct counters *counters,
-            struct udp **ret_udp)
+int udp_new(struct event_base *base, udp_burst_done burst_done, void *ctx,
+            struct counters *counters, struct udp **ret_udp)
 {
     struct udp *udp = calloc(1, sizeof *udp);
     if (!udp)
         return -ENOMEM;
     udp->base = base;
-    udp->handler = *handler;
+    udp->burst_done = burst_done;
+    udp->ctx = ctx;
     udp->counters = counters;
     udp->sending_end = &udp->sending;
     for (unsigned i = 0; i < BURST; i++)
@@ -236,7 +239,7 @@ static void decide(struct udp_socket *socket, unsigned i, usec_t now)
     };
     struct addr to;
     struct udp_socket *out =
-        udp->handler.datagram(udp->handler.ctx, socket->owner, &datagram, &to, now);
+        socket->reader->datagram(socket->reader->ctx, socket->owner, &datagram, &to, now);
     if (!out)
         return;
     assert(out->udp == udp);
@@ -355,7 +358,7 @@ static bool handle_error(struct udp_socket *socket, usec_t now)
                          .msg_controllen = sizeof control};
     if (recvmsg(socket->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
         return false;
-    const struct udp_handler *handler = &socket->udp->handler;
+    const struct udp_reader *reader = socket->reader;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
         struct sock_extended_err error;
         struct addr addr = addr_from_sockaddr(&to);
@@ -364,8 +367,8 @@ static bool handle_error(struct udp_socket *socket, usec_t now)
             !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
             continue;
         memcpy(&error, CMSG_DATA(c), sizeof error);
-        if (handler->icmp && read_error(socket, &addr, &error, &icmp))
-            handler->icmp(handler->ctx, socket->owner, &icmp, now);
+        if (reader->icmp && read_error(socket, &addr, &error, &icmp))
+            reader->icmp(reader->ctx, socket->owner, &icmp, now);
     }
     return true;
 }
@@ -377,8 +380,8 @@ static void handle_errors(struct udp_socket *socket, usec_t now)
     bool any = false;
     for (int i = 0; i < ERRORS_PER_WAKEUP && handle_error(socket, now); i++)
         any = true;
-    if (any && udp->handler.burst_done)
-        udp->handler.burst_done(udp->handler.ctx, now);
+    if (any && udp->burst_done)
+        udp->burst_done(udp->ctx, now);
 }
 
 // Returns true when more is likely to wait.
@@ -403,8 +406,8 @@ static bool handle_burst(struct udp *udp, struct udp_socket *socket, usec_t now)
     counter_add(udp->counters, COUNTER_PACKETS_IN, count);
     counter_add(udp->counters, COUNTER_BYTES_IN, bytes);
     send_all(udp);
-    if (udp->handler.burst_done)
-        udp->handler.burst_done(udp->handler.ctx, now);
+    if (udp->burst_done)
+        udp->burst_done(udp->ctx, now);
     return count == BURST;
 }
 
@@ -470,8 +473,8 @@ static int open_bound(const struct addr *local, bool shared)
     return fd;
 }
 
-static int open_socket(struct udp *udp, const struct addr *local, bool shared, void *owner,
-                       struct udp_socket **ret_socket)
+static int open_socket(struct udp *udp, const struct addr *local, bool shared,
+                       const struct udp_reader *reader, void *owner, struct udp_socket **ret_socket)
 {
     int fd = open_bound(local, shared);
     if (fd < 0)
@@ -488,6 +491,7 @@ static int open_socket(struct udp *udp, const struct addr *local, bool shared, v
     }
     socket->udp = udp;
     socket->event = event;
+    socket->reader = reader;
     socket->owner = owner;
     socket->fd = fd;
     socket->v6 = local->family == FAMILY_V6;
@@ -496,15 +500,16 @@ static int open_socket(struct udp *udp, const struct addr *local, bool shared, v
     return 0;
 }
 
-int udp_open(struct udp *udp, const struct addr *local, void *owner, struct udp_socket **ret_socket)
+int udp_open(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
+             void *owner, struct udp_socket **ret_socket)
 {
-    return open_socket(udp, local, false, owner, ret_socket);
+    return open_socket(udp, local, false, reader, owner, ret_socket);
 }
 
-int udp_listen(struct udp *udp, const struct addr *local, void *owner,
-               struct udp_socket **ret_socket)
+int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
+               void *owner, struct udp_socket **ret_socket)
 {
-    return open_socket(udp, local, true, owner, ret_socket);
+    return open_socket(udp, local, true, reader, owner, ret_socket);
 }
 
 int udp_report_icmp(struct udp_socket *socket)

@@ -49,7 +49,7 @@ struct pool_port {
 
 // The ports of one bound address that belong to this worker. Every operation is O(1).
 struct pool {
-    struct pool_port *port;
+    struct pool_port *port; // by rising number
     uint16_t *free; // indices of the free ports, in random order
     unsigned count, free_count, used_count, quarantined_count;
     uint16_t first, last; // quarantine, oldest first; valid while quarantined_count > 0
@@ -59,6 +59,10 @@ int pool_init(struct pool *pool, uint16_t min, uint16_t max, unsigned share, uns
 void pool_free(struct pool *pool);
 // Returns 0 or -EMFILE. 'random' chooses among the free ones.
 int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index);
+// The same with a condition; a pair is the index and the one behind it. O(free ports) at worst.
+int pool_take_parity(struct pool *pool, enum port_parity parity, uint64_t random,
+                     uint16_t *ret_index);
+uint16_t pool_index(const struct pool *pool, uint16_t number); // of a number that is in the pool
 void pool_quarantine(struct pool *pool, uint16_t index, usec_t until); // of a used port
 // Frees what has served its time. Returns when the next one will have, or USEC_NEVER.
 usec_t pool_expire(struct pool *pool, usec_t now);
@@ -224,6 +228,7 @@ struct relay {
     struct timers timers;
     struct timer quarantine;
     unsigned path_count;
+    unsigned lent[FAMILIES]; // ports used by others
 };
 
 static inline enum side side_other(enum side side)

@@ -50,11 +50,8 @@ void pool_free(struct pool *pool)
     *pool = (struct pool){0};
 }
 
-int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index)
+static uint16_t take_place(struct pool *pool, uint16_t place)
 {
-    if (pool->free_count == 0)
-        return -EMFILE;
-    uint16_t place = (uint16_t)(random % pool->free_count);
     uint16_t index = pool->free[place];
     uint16_t moved = pool->free[--pool->free_count];
 
@@ -62,8 +59,56 @@ int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index)
     pool->port[moved].place = place;
     pool->port[index].state = PORT_USED;
     pool->used_count++;
-    *ret_index = index;
+    return index;
+}
+
+int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index)
+{
+    if (pool->free_count == 0)
+        return -EMFILE;
+    *ret_index = take_place(pool, (uint16_t)(random % pool->free_count));
     return 0;
+}
+
+static bool begins_pair(const struct pool *pool, uint16_t index)
+{
+    return pool->port[index].number % 2 == 0 && index + 1u < pool->count &&
+           pool->port[index + 1].number == pool->port[index].number + 1 &&
+           pool->port[index + 1].state == PORT_FREE;
+}
+
+int pool_take_parity(struct pool *pool, enum port_parity parity, uint64_t random,
+                     uint16_t *ret_index)
+{
+    for (unsigned i = 0; i < pool->free_count; i++) {
+        uint16_t place = (uint16_t)((random + i) % pool->free_count);
+        uint16_t index = pool->free[place];
+        bool fits = parity == PORT_PAIR   ? begins_pair(pool, index)
+                    : parity == PORT_EVEN ? pool->port[index].number % 2 == 0
+                                          : true;
+
+        if (!fits)
+            continue;
+        *ret_index = take_place(pool, place);
+        if (parity == PORT_PAIR)
+            take_place(pool, pool->port[index + 1].place);
+        return 0;
+    }
+    return -EMFILE;
+}
+
+uint16_t pool_index(const struct pool *pool, uint16_t number)
+{
+    unsigned low = 0, high = pool->count;
+
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (pool->port[middle].number <= number)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (uint16_t)low;
 }
 
 void pool_quarantine(struct pool *pool, uint16_t index, usec_t until)

@@ -197,6 +197,58 @@ static void test_bad_configurations(void **state)
     relay_free(NULL);
 }
 
+static void test_ports_are_lent_from_the_same_pool(void **state)
+{
+    struct relay_config config = world_config();
+    config.port_max = 40007;
+    config.advertise[0] = at("203.0.113.7", 0);
+    struct world *w = world_new(&config);
+    struct lent_port pair[2], even, odd[2], none;
+
+    assert_int_equal(open_v4(w, 1, 1).kind, EVENT_OPENED);
+    world_close(w, 1); // two ports rest, so that at least one pair of four is whole
+    assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_PAIR, pair, w->now), 0);
+    world_check(w);
+    assert_int_equal(pair[0].bind.port % 2, 0);
+    assert_int_equal(pair[1].bind.port, pair[0].bind.port + 1);
+    assert_int_equal(pair[0].advertise.port, pair[0].bind.port);
+    assert_true(addr_equal_ip(&pair[0].advertise, &config.advertise[0]));
+    assert_true(addr_equal_ip(&pair[0].bind, &config.bind[0]));
+    relay_take_back(w->relay, &pair[0], w->now);
+    relay_take_back(w->relay, &pair[1], w->now);
+    world_check(w);
+    world_wait(w, config.limits.quarantine);
+    assert_int_equal(world_counter(w, COUNTER_PORTS_FREE), 2 * 8); // both families
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_EVEN, &even, w->now), 0);
+        assert_int_equal(even.bind.port % 2, 0);
+        world_check(w);
+    }
+    assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_EVEN, &none, w->now), -EMFILE);
+    assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_PAIR, odd, w->now), -EMFILE);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_ANY, odd, w->now), 0);
+        assert_int_equal(odd[0].bind.port % 2, 1);
+    }
+    assert_int_equal(relay_lend(w->relay, FAMILY_V4, PORT_ANY, &none, w->now), -EMFILE);
+    assert_int_equal(open_v4(w, 1, 2).error, -EMFILE);
+    assert_int_equal(relay_lend(w->relay, FAMILY_V6, PORT_ANY, &none, w->now), 0);
+    world_check(w);
+    world_free(w);
+}
+
+static void test_no_port_of_a_family_that_is_missing(void **state)
+{
+    struct relay_config config = world_config();
+    config.bind[1].family = FAMILY_NONE;
+    config.advertise[1].family = FAMILY_NONE;
+    struct world *w = world_new(&config);
+    struct lent_port none;
+
+    assert_int_equal(relay_lend(w->relay, FAMILY_V6, PORT_ANY, &none, w->now), -EAFNOSUPPORT);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +261,8 @@ int main(void)
         cmocka_unit_test(test_limit_of_paths),
         cmocka_unit_test(test_ports_are_drawn_at_random),
         cmocka_unit_test(test_bad_configurations),
+        cmocka_unit_test(test_ports_are_lent_from_the_same_pool),
+        cmocka_unit_test(test_no_port_of_a_family_that_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

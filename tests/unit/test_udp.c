@@ -36,6 +36,7 @@ struct relay_port {
 struct fixture {
     struct event_base *base;
     struct udp *udp;
+    struct udp_reader reader;
     struct counters counters;
     struct relay_port port[PORTS];
     uint8_t order[ORDER_MAX]; // index of the port of each datagram
@@ -81,8 +82,8 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     f->base = event_base_new();
-    struct udp_handler handler = {.ctx = f, .datagram = on_datagram, .burst_done = on_burst_done};
-    assert_int_equal(udp_new(f->base, &handler, &f->counters, &f->udp), 0);
+    f->reader = (struct udp_reader){.ctx = f, .datagram = on_datagram};
+    assert_int_equal(udp_new(f->base, on_burst_done, f, &f->counters, &f->udp), 0);
     *state = f;
     return 0;
 }
@@ -218,7 +219,7 @@ static struct relay_port *port_open(struct fixture *f, int index, const char *ip
     for (int attempt = 0; attempt < 100; attempt++) {
         int fd = client_open(ip, &port->addr);
         close(fd);
-        if (udp_open(f->udp, &port->addr, port, &port->socket) == 0)
+        if (udp_open(f->udp, &port->addr, &f->reader, port, &port->socket) == 0)
             return port;
     }
     fail_msg("no free port");
@@ -551,17 +552,17 @@ static void binds_exactly_what_it_is_told(void **state)
     struct fixture *f = *state;
     struct relay_port *a = port_open(f, 0, "0.0.0.0"), *b = &f->port[1];
     struct udp_socket *none = NULL;
-    assert_int_equal(udp_open(f->udp, &a->addr, NULL, &none), -EADDRINUSE);
+    assert_int_equal(udp_open(f->udp, &a->addr, &f->reader, NULL, &none), -EADDRINUSE);
     struct addr addr = make_addr("127.0.0.1", 0);
-    assert_int_equal(udp_open(f->udp, &addr, NULL, &none), -EINVAL);
+    assert_int_equal(udp_open(f->udp, &addr, &f->reader, NULL, &none), -EINVAL);
     addr = (struct addr){.family = FAMILY_NONE, .port = 5000};
-    assert_int_equal(udp_open(f->udp, &addr, NULL, &none), -EINVAL);
+    assert_int_equal(udp_open(f->udp, &addr, &f->reader, NULL, &none), -EINVAL);
     addr = make_addr("192.0.2.1", 5000);
-    assert_int_equal(udp_open(f->udp, &addr, NULL, &none), -EADDRNOTAVAIL);
+    assert_int_equal(udp_open(f->udp, &addr, &f->reader, NULL, &none), -EADDRNOTAVAIL);
     assert_null(none);
     // The IPv6 wildcard does not take the IPv4 port.
     b->addr = make_addr("::", a->addr.port);
-    assert_int_equal(udp_open(f->udp, &b->addr, b, &b->socket), 0);
+    assert_int_equal(udp_open(f->udp, &b->addr, &f->reader, b, &b->socket), 0);
 }
 
 int main(void)

@@ -28,6 +28,7 @@ enum { NARROW_MTU = 1400, ICMP_MAX = 8 };
 struct fixture {
     struct event_base *base;
     struct udp *udp;
+    struct udp_reader reader;
     struct counters counters;
     struct udp_socket *in, *out;
     struct addr in_addr, out_addr, to;
@@ -79,9 +80,8 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     f->base = event_base_new();
-    struct udp_handler handler = {
-        .ctx = f, .datagram = on_datagram, .burst_done = on_burst_done, .icmp = on_icmp};
-    assert_int_equal(udp_new(f->base, &handler, &f->counters, &f->udp), 0);
+    f->reader = (struct udp_reader){.ctx = f, .datagram = on_datagram, .icmp = on_icmp};
+    assert_int_equal(udp_new(f->base, on_burst_done, f, &f->counters, &f->udp), 0);
     *state = f;
     return 0;
 }
@@ -158,7 +158,7 @@ static void open_free(struct fixture *f, const char *ip, void *owner, struct add
 {
     for (int attempt = 0; attempt < 100; attempt++) {
         close(client_open(ip, ret_addr));
-        if (udp_open(f->udp, ret_addr, owner, ret_socket) == 0)
+        if (udp_open(f->udp, ret_addr, &f->reader, owner, ret_socket) == 0)
             return;
     }
     fail_msg("no free port");
@@ -224,10 +224,10 @@ static void workers_share_a_port(void **state)
     struct addr client;
     setup((void **)&other);
     close(client_open("127.0.0.1", &f->in_addr));
-    assert_int_equal(udp_listen(f->udp, &f->in_addr, f, &f->in), 0);
-    assert_int_equal(udp_listen(other->udp, &f->in_addr, other, &other->in), 0);
+    assert_int_equal(udp_listen(f->udp, &f->in_addr, &f->reader, f, &f->in), 0);
+    assert_int_equal(udp_listen(other->udp, &f->in_addr, &other->reader, other, &other->in), 0);
     // Not with one that was opened for itself alone.
-    assert_int_equal(udp_open(f->udp, &f->in_addr, f, &f->out), -EADDRINUSE);
+    assert_int_equal(udp_open(f->udp, &f->in_addr, &f->reader, f, &f->out), -EADDRINUSE);
     for (int i = 0; i < CLIENTS; i++) {
         int fd = client_open("127.0.0.1", &client);
         client_send(fd, &f->in_addr, "x", 1);
