@@ -27,11 +27,15 @@ relay: {{
 }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
 log: {{ level = "debug"; target = "stderr"; }};
+{groups}
 """
 
 
 class Daemon:
-    def __init__(self, network, directory, program, *, address4, address6, policy):
+    """groups: more groups of the configuration, as text."""
+
+    def __init__(self, network, directory, program, *, address4, address6, policy="fallback",
+                 groups=""):
         self.network = network
         self.program = program
         self.process = None
@@ -42,7 +46,8 @@ class Daemon:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
-                address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT))
+                address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT,
+                groups=groups))
 
     def start(self, *arguments):
         self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,

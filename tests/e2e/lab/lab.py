@@ -24,7 +24,33 @@ def through_relay(jid):
     return f"{bare.replace('@', chr(92) + '40')}@{RELAY}/{resource}"
 
 
-class Lab:
+class Place:
+    """A network, and a directory for what runs in it; a context manager that removes both."""
+
+    def __init__(self, logs=None):
+        self.logs = logs  # where logs are kept when it goes wrong
+        self.directory = tempfile.mkdtemp(prefix="jingle-relayd-lab-")
+        self.network = Network(self.directory)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind and self.logs:
+            self.save_logs()
+        self.close()
+
+    def save_logs(self):
+        shutil.rmtree(self.logs, ignore_errors=True)
+        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*")
+        shutil.copytree(self.directory, self.logs, ignore=keep)
+
+    def close(self):
+        self.network.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Lab(Place):
     """Alice and Bob each behind a NAT of their own, unless told otherwise:
 
     same_lan      both on one LAN, so that a direct path exists
@@ -36,9 +62,7 @@ class Lab:
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
                  two_uplinks=False, attacker=False, policy="fallback", arguments=(), logs=None):
-        self.logs = logs
-        self.directory = tempfile.mkdtemp(prefix="jingle-relayd-lab-")
-        self.network = Network(self.directory)
+        super().__init__(logs)
         self.bob_on_ipv6 = bob_on_ipv6
         addresses6 = [SERVER6] if bob_on_ipv6 else []
         try:
@@ -75,23 +99,6 @@ class Lab:
             network.join("bob", "natb", BOB)
         if attacker:
             network.host("attacker", ATTACKER4)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind and self.logs:
-            self.save_logs()
-        self.close()
-
-    def save_logs(self):
-        shutil.rmtree(self.logs, ignore_errors=True)
-        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*")
-        shutil.copytree(self.directory, self.logs, ignore=keep)
-
-    def close(self):
-        self.network.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def client(self, kind, user):
         """Starts a client in its home; connect() joins it to the server."""
