@@ -24,11 +24,14 @@ ROWS = (
     ("set_up_cpu_us_prosody", "  CPU per call: Prosody, us", "{:.0f}"),
     ("set_up_cpu_us_script", "  CPU per call: scripted clients, us", "{:.0f}"),
 )
-COLUMNS = ("wire", "floor", "daemon")
 
 
 class Figures:
-    def __init__(self):
+    """rows: as ROWS; columns: the targets, of which the last two are compared."""
+
+    def __init__(self, rows, columns):
+        self.rows = rows
+        self.columns = columns
         self.samples = {}  # (figure, target): list
         self.notes = []    # what makes a sample doubtful
 
@@ -53,13 +56,13 @@ class Figures:
         return text
 
     def _ratio(self, figure):
-        daemon, floor = self.median(figure, "daemon"), self.median(figure, "floor")
-        return f"{daemon / floor:.2f}" if daemon is not None and floor else ""
+        other, daemon = (self.median(figure, target) for target in self.columns[-2:])
+        return f"{daemon / other:.2f}" if daemon is not None and other else ""
 
     def table(self):
-        lines = ["{:46} {:>20} {:>22} {:>22} {:>6}".format("", *COLUMNS, "ratio")]
-        for figure, title, form in ROWS:
-            cells = [self._cell(figure, target, form) for target in COLUMNS]
+        lines = ["{:46} {:>20} {:>22} {:>22} {:>6}".format("", *self.columns, "ratio")]
+        for figure, title, form in self.rows:
+            cells = [self._cell(figure, target, form) for target in self.columns]
             if any(cells):
                 lines.append("{:46} {:>20} {:>22} {:>22} {:>6}".format(
                     title, *cells, self._ratio(figure)).rstrip())

@@ -90,7 +90,8 @@ class Daemon:
 
     name = "daemon"
 
-    def __init__(self, world, quarantine="10 s"):
+    def __init__(self, world, quarantine="10 s", limits="", more=""):
+        """limits: settings of that group beside the usual; more: further groups."""
         self.world = world
         self.callers = None
         directory = world.directory
@@ -98,7 +99,7 @@ class Daemon:
         os.chmod(f"{directory}/secret", 0o600)
         config = write(f"{directory}/jingle-relayd.conf", DAEMON.format(
             relay=RELAY, callers=CALLERS, port=COMPONENT_PORT, directory=directory, ip=RELAY_IP,
-            ports=PORTS, stats=STATS_PORT, quarantine=quarantine,
+            ports=PORTS, stats=STATS_PORT, quarantine=quarantine, limits=limits, more=more,
             allowed=", ".join(f'"{prefix}"' for prefix in ALLOWED)))
         self.process = world.network.start(
             "relay", *world.on_relay_core(world.program("jingle-relayd"), "--config", config),

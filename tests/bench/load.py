@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: ISC
-"""The load generator, rtpload, as an object."""
+"""The load generators as objects: Load is rtpload; turn.py has turnload."""
 
 import json
 import subprocess
 
 
-class Load:
-    def __init__(self, world):
+class Generator:
+    """A program that takes commands and answers each with one line of JSON."""
+
+    def __init__(self, world, program):
         self.world = world
-        self.calls = 0
+        self.name = program
         self.process = subprocess.Popen(
-            ["nice", "-n", "-10", world.program("rtpload"), world.side("a"), world.side("b")],
+            ["nice", "-n", "-10", world.program(program), world.side("a"), world.side("b")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def close(self):
@@ -21,11 +23,25 @@ class Load:
         self.process.stdin.write(text + "\n")
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"rtpload ended with status {self.process.wait()}")
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
         answer = json.loads(answer)
         if "error" in answer:
             raise RuntimeError(f"{text}: {answer['error']}")
         return answer
+
+    def media(self, count, rate, seconds, burst, *more):
+        """RTP both ways through the first of what there is, packets per second and direction."""
+        f = self.command(" ".join(["run", str(count), str(rate), str(seconds), str(burst), *more]))
+        f["lost"] = 1 - (f["received"] - f["late"]) / f["sent"] if f["sent"] else 1.0
+        f["packets_per_second"] = f["sent"] / f["seconds"]
+        f["kept_up"] = f["overflow"] == 0 and f["sent"] >= 0.97 * 2 * count * rate * seconds
+        return f
+
+
+class Load(Generator):
+    def __init__(self, world):
+        super().__init__(world, "rtpload")
+        self.calls = 0
 
     def add(self, lines):
         """More calls; their clients prove themselves."""
@@ -46,9 +62,4 @@ class Load:
         self.calls = 0
 
     def run(self, calls, seconds, rate=50, burst=1):
-        """RTP in the first calls, packets per second and direction; returns the figures."""
-        f = self.command(f"run {calls} {rate} {seconds} {burst}")
-        f["lost"] = 1 - (f["received"] - f["late"]) / f["sent"] if f["sent"] else 1.0
-        f["packets_per_second"] = f["sent"] / f["seconds"]
-        f["kept_up"] = f["overflow"] == 0 and f["sent"] >= 0.97 * 2 * calls * rate * seconds
-        return f
+        return self.media(calls, rate, seconds, burst)

@@ -19,6 +19,7 @@
 #include "base/addr.h"
 #include "base/cursor.h"
 #include "codec/stun.h"
+#include "media.h"
 #include "wire.h"
 
 #include <arpa/inet.h>
@@ -30,21 +31,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define NS_PER_SEC 1000000000ull
-#define NS_PER_MS  1000000ull
-
 enum {
     FIRST_PORT = 10000,
     CALLS_MAX = 50000,
-    BATCH = 64,
-    RTP_LEN = 172, // 20 ms of G.711
-    SAMPLES = 160,
-    LATE_MS = 100,  // an older packet is as good as lost: no jitter buffer waits so long
-    WAIT_MS = 500,  // for stragglers after the last packet
     CHECK_MS = 250, // between two checks of a client that got no answer
 };
-
-enum side { SIDE_A, SIDE_B, SIDES };
 
 struct client {
     struct endpoint relay;
@@ -59,108 +50,27 @@ struct call {
     struct client client[SIDES];
 };
 
-// What stands behind the RTP header. All of it is written and read here, on one machine.
-struct probe {
-    uint64_t sent_at;
-    uint32_t run, call;
-    uint32_t magic;
-};
-
-// Logarithmic, 32 steps per octave: an error of 3 %.
-enum { STEPS = 32, OCTAVES = 32 };
-
-struct figures {
-    uint64_t sent[SIDES], received, late;
-    uint64_t latency[OCTAVES * STEPS];
-    uint64_t began, ended; // of sending
-};
-
 struct load {
     struct wire *wire[SIDES];
     struct call *call;
     unsigned calls, next[SIDES], answered;
-    uint32_t run;
-    struct figures figures;
+    struct media media;
 };
-
-#define PROBE_MAGIC 0x6a72626cu
 
 struct arrival { // the context of a reception
     struct load *load;
     enum side side;
 };
 
-// ---- latency
-
-static unsigned step_of(uint64_t ns)
-{
-    unsigned octave;
-
-    if (ns < STEPS)
-        return (unsigned)ns;
-    octave = 63 - (unsigned)__builtin_clzll(ns) - 4; // of 32..63: 1
-    if (octave >= OCTAVES)
-        return OCTAVES * STEPS - 1;
-    return octave * STEPS + (unsigned)(ns >> (octave - 1)) % STEPS;
-}
-
-static double step_us(unsigned step)
-{
-    unsigned octave = step / STEPS;
-    uint64_t low = octave == 0 ? step : (uint64_t)(STEPS + step % STEPS) << (octave - 1);
-
-    return (double)low / 1000;
-}
-
-static double percentile(const struct figures *f, double share)
-{
-    uint64_t total = 0, wanted = (uint64_t)(share * (double)f->received);
-
-    for (unsigned i = 0; i < OCTAVES * STEPS; i++) {
-        total += f->latency[i];
-        if (total > wanted)
-            return step_us(i);
-    }
-    return 0;
-}
-
 // ---- RTP
 
 static void send_rtp(struct load *load, enum side side, unsigned index, uint64_t now)
 {
     struct client *client = &load->call[index].client[side];
-    struct probe probe = {now, load->run, index, PROBE_MAGIC};
-    uint8_t *p = wire_payload(load->wire[side]);
-    uint32_t ssrc = index * SIDES + side + 1, timestamp = htonl(client->sequence * SAMPLES);
 
-    memset(p, 0xd5, RTP_LEN); // silence in A-law
-    p[0] = 0x80;
-    p[1] = 8;
-    p[2] = (uint8_t)(client->sequence >> 8);
-    p[3] = (uint8_t)client->sequence;
-    memcpy(p + 4, &timestamp, 4);
-    ssrc = htonl(ssrc);
-    memcpy(p + 8, &ssrc, 4);
-    memcpy(p + 12, &probe, sizeof probe);
-    client->sequence++;
+    media_write(&load->media, wire_payload(load->wire[side]), index * SIDES + side + 1,
+                client->sequence++, now);
     wire_send(load->wire[side], (uint16_t)(FIRST_PORT + index), &client->relay, RTP_LEN);
-}
-
-static void take_rtp(struct load *load, struct client *client, const struct datagram *d)
-{
-    struct figures *f = &load->figures;
-    struct probe probe;
-    uint64_t age;
-
-    memcpy(&probe, d->data + 12, sizeof probe);
-    if (probe.magic != PROBE_MAGIC || probe.run != load->run)
-        return;
-    age = d->at > probe.sent_at ? d->at - probe.sent_at : 0;
-    client->received++;
-    f->received++;
-    f->latency[step_of(age)]++;
-    if (age > LATE_MS * NS_PER_MS)
-        f->late++;
 }
 
 // ---- checks
@@ -230,10 +140,10 @@ static void take(void *ctx, const struct datagram *d)
     if (index >= load->calls || d->len < STUN_HEADER_LEN)
         return;
     struct client *client = &load->call[index].client[arrival->side];
-    if (d->data[0] >> 6 == 2 && d->len == RTP_LEN) // RFC 7983
-        take_rtp(load, client, d);
-    else if (d->data[0] < 4)
+    if (d->data[0] < 4) // RFC 7983
         take_stun(load, arrival->side, client, d);
+    else
+        client->received += media_take(&load->media, d->data, d->len, d->at);
 }
 
 static void receive(struct load *load)
@@ -241,7 +151,7 @@ static void receive(struct load *load)
     for (enum side side = SIDE_A; side < SIDES; side++) {
         struct arrival arrival = {load, side};
 
-        wire_receive(load->wire[side], BATCH, take, &arrival);
+        wire_receive(load->wire[side], MEDIA_BATCH, take, &arrival);
         wire_flush(load->wire[side]); // answers
     }
 }
@@ -304,7 +214,7 @@ static void latch(struct load *load, double seconds)
     unsigned wanted = clients_with_checks(load), i = 0;
 
     while (load->answered < wanted && now < end) {
-        for (unsigned sent = 0; i < load->calls && sent < BATCH / SIDES; i++, sent++)
+        for (unsigned sent = 0; i < load->calls && sent < MEDIA_BATCH / SIDES; i++, sent++)
             for (enum side side = SIDE_A; side < SIDES; side++) {
                 const struct client *client = &load->call[i].client[side];
 
@@ -323,8 +233,7 @@ static void latch(struct load *load, double seconds)
 
 static void begin_run(struct load *load)
 {
-    load->run++;
-    load->figures = (struct figures){.began = wire_now()};
+    media_begin(&load->media);
     load->next[SIDE_A] = load->next[SIDE_B] = 0;
     for (unsigned i = 0; i < load->calls; i++)
         for (enum side side = SIDE_A; side < SIDES; side++)
@@ -335,19 +244,14 @@ static void begin_run(struct load *load)
 // Sends what is due in one direction.
 static void pump(struct load *load, enum side side, unsigned calls, double rate, unsigned burst)
 {
-    struct figures *f = &load->figures;
-    uint64_t now = wire_now(), due = (uint64_t)((double)(now - f->began) * rate / 1e9);
-    uint64_t missing = due > f->sent[side] ? due - f->sent[side] : 0;
+    uint64_t now = wire_now();
+    unsigned due = media_due(&load->media, side, rate, burst, now);
 
-    if (missing < burst)
-        return;
-    if (missing > BATCH)
-        missing = BATCH;
-    for (uint64_t i = 0; i < missing; i++) {
+    for (unsigned i = 0; i < due; i++) {
         send_rtp(load, side, load->next[side], now);
         load->next[side] = (load->next[side] + 1) % calls;
     }
-    f->sent[side] += missing;
+    load->media.sent[side] += due;
     wire_flush(load->wire[side]);
 }
 
@@ -361,39 +265,25 @@ static unsigned silent_clients(const struct load *load, unsigned calls)
     return count;
 }
 
-static void report(struct load *load, unsigned calls)
-{
-    const struct figures *f = &load->figures;
-
-    printf("{\"sent\": %llu, \"seconds\": %.3f, \"received\": %llu, \"late\": %llu, "
-           "\"silent\": %u, \"overflow\": %u, "
-           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n",
-           (unsigned long long)(f->sent[SIDE_A] + f->sent[SIDE_B]),
-           (double)(f->ended - f->began) / 1e9, (unsigned long long)f->received,
-           (unsigned long long)f->late, silent_clients(load, calls), overflow(load),
-           percentile(f, 0.5), percentile(f, 0.99), percentile(f, 0.999));
-}
-
 static void run(struct load *load, unsigned calls, double rate, double seconds, unsigned burst)
 {
-    struct figures *f = &load->figures;
+    struct media *media = &load->media;
     uint64_t now;
 
-    if (calls == 0 || calls > load->calls || burst == 0 || burst > BATCH) {
+    if (calls == 0 || calls > load->calls || burst == 0 || burst > MEDIA_BATCH) {
         puts("{\"error\": \"not so many calls, or too large a burst\"}");
         return;
     }
     begin_run(load);
-    for (now = f->began; now < f->began + (uint64_t)(seconds * 1e9); now = wire_now()) {
+    for (now = media->began; now < media->began + (uint64_t)(seconds * 1e9); now = wire_now()) {
         pump(load, SIDE_A, calls, calls * rate, burst);
         pump(load, SIDE_B, calls, calls * rate, burst);
         receive(load);
     }
-    f->ended = now;
-    while (f->received < f->sent[SIDE_A] + f->sent[SIDE_B] &&
-           wire_now() < f->ended + WAIT_MS * NS_PER_MS)
+    media->ended = now;
+    while (!media_complete(media, wire_now()))
         receive(load);
-    report(load, calls);
+    media_report(media, silent_clients(load, calls), overflow(load));
 }
 
 static void command(struct load *load, const char *line)
@@ -417,31 +307,6 @@ static void command(struct load *load, const char *line)
     fflush(stdout);
 }
 
-static bool parse_mac(const char *text, uint8_t mac[6])
-{
-    return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
-                  &mac[4], &mac[5]) == 6;
-}
-
-static int open_side(const char *text, struct wire **ret_wire)
-{
-    char netns[64], device[16], ip[16], mac[18], gateway[18];
-    struct wire_config config = {.netns = netns, .device = device};
-    int r;
-
-    if (sscanf(text, "%63[^,],%15[^,],%15[^,],%17[^,],%17s", netns, device, ip, mac, gateway) !=
-            5 ||
-        inet_pton(AF_INET, ip, config.ip) != 1 || !parse_mac(mac, config.mac) ||
-        !parse_mac(gateway, config.gateway)) {
-        fprintf(stderr, "rtpload: %s is not NETNS,DEVICE,IP,MAC,GATEWAY-MAC\n", text);
-        return -1;
-    }
-    r = wire_open(&config, ret_wire);
-    if (r < 0)
-        fprintf(stderr, "rtpload: %s in %s: %s\n", device, netns, strerror(-r));
-    return r;
-}
-
 int main(int argc, char **argv)
 {
     static struct load load;
@@ -454,8 +319,8 @@ int main(int argc, char **argv)
     }
     setvbuf(stdin, NULL, _IONBF, 0); // what poll() does not see must not wait in a buffer
     load.call = calloc(CALLS_MAX, sizeof *load.call);
-    if (!load.call || open_side(argv[1], &load.wire[SIDE_A]) < 0 ||
-        open_side(argv[2], &load.wire[SIDE_B]) < 0)
+    if (!load.call || wire_open_side(argv[1], &load.wire[SIDE_A]) < 0 ||
+        wire_open_side(argv[2], &load.wire[SIDE_B]) < 0)
         return 1;
     for (;;) {
         receive(&load); // the relay's own checks want answers between the commands, too

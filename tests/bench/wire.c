@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,31 @@ int wire_open(const struct wire_config *config, struct wire **ret_wire)
     prepare_slots(wire, config);
     *ret_wire = wire;
     return 0;
+}
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+    return sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
+                  &mac[4], &mac[5]) == 6;
+}
+
+int wire_open_side(const char *text, struct wire **ret_wire)
+{
+    char netns[64], device[16], ip[16], mac[18], gateway[18];
+    struct wire_config config = {.netns = netns, .device = device};
+    int r;
+
+    if (sscanf(text, "%63[^,],%15[^,],%15[^,],%17[^,],%17s", netns, device, ip, mac, gateway) !=
+            5 ||
+        inet_pton(AF_INET, ip, config.ip) != 1 || !parse_mac(mac, config.mac) ||
+        !parse_mac(gateway, config.gateway)) {
+        fprintf(stderr, "%s is not NETNS,DEVICE,IP,MAC,GATEWAY-MAC\n", text);
+        return -EINVAL;
+    }
+    r = wire_open(&config, ret_wire);
+    if (r < 0)
+        fprintf(stderr, "%s in %s: %s\n", device, netns, strerror(-r));
+    return r;
 }
 
 void wire_close(struct wire *wire)

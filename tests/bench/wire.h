@@ -38,6 +38,8 @@ struct wire;
 
 // Leaves the calling thread in the wire's namespace. Returns 0 or -errno.
 int wire_open(const struct wire_config *config, struct wire **ret_wire);
+// The same from NETNS,DEVICE,IP,MAC,GATEWAY-MAC; what is wrong goes to stderr.
+int wire_open_side(const char *text, struct wire **ret_wire);
 void wire_close(struct wire *wire);
 
 // Room for the payload of the next datagram, valid until wire_send(), which queues it; wire_flush()

@@ -69,9 +69,10 @@ relay: {{
   allow_peers = [ {allowed} ];
   quarantine = "{quarantine}";
 }};
-limits: {{ calls = 0; media_timeout = "none"; }};
+limits: {{ calls = 0; media_timeout = "none"; {limits} }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
 log: {{ level = "warning"; target = "stderr"; }};
+{more}
 """
 
 
@@ -83,8 +84,8 @@ def write(path, text):
 
 def build(directory):
     """Builds what is to be measured, and the programs that measure it."""
-    subprocess.run([f"{ROOT}/scripts/build.sh", directory, "--", "jingle-relayd", "rtpload", "floor",
-                    "spin"], check=True)
+    subprocess.run([f"{ROOT}/scripts/build.sh", directory, "--", "jingle-relayd", "rtpload",
+                    "turnload", "floor", "spin"], check=True)
 
 
 def raise_descriptor_limit():
