@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // STUN (RFC 8489). Every attribute is one row of STUN_ATTR_TABLE; reading and writing go by the
-// row. The two checksums, which cover the message as it was when they were its last attribute,
+// row. The checksums, which cover the message as it was when they were its last attribute,
 // are in stun_sum.c.
 #include "codec/stun.h"
 
@@ -241,21 +241,21 @@ bool stun_check_integrity(const struct stun_msg *msg, const void *key, size_t ke
     // An empty key is one that everybody knows.
     if (!msg->integrity_at || key_len == 0)
         return false;
-    uint8_t want[STUN_SHA256_LEN];
-    if (stun_hmac(STUN_HMAC_SHA1, msg->data, msg->integrity_at, key, key_len, want) < 0)
+    uint8_t want[HMAC_SHA256_LEN];
+    if (stun_hmac(HMAC_SHA1, msg->data, msg->integrity_at, key, key_len, want) < 0)
         return false;
-    return stun_hmac_equal(msg->attr[STUN_MESSAGE_INTEGRITY].data, want, STUN_SHA1_LEN);
+    return hmac_equal(msg->attr[STUN_MESSAGE_INTEGRITY].data, want, HMAC_SHA1_LEN);
 }
 
 bool stun_check_sha256(const struct stun_msg *msg, const void *key, size_t key_len)
 {
     // Section 14.6: shorter values only where a usage says so; none that we serve does.
-    if (!msg->sha256_at || msg->attr[STUN_INTEGRITY_SHA256].len != STUN_SHA256_LEN || key_len == 0)
+    if (!msg->sha256_at || msg->attr[STUN_INTEGRITY_SHA256].len != HMAC_SHA256_LEN || key_len == 0)
         return false;
-    uint8_t want[STUN_SHA256_LEN];
-    if (stun_hmac(STUN_HMAC_SHA256, msg->data, msg->sha256_at, key, key_len, want) < 0)
+    uint8_t want[HMAC_SHA256_LEN];
+    if (stun_hmac(HMAC_SHA256, msg->data, msg->sha256_at, key, key_len, want) < 0)
         return false;
-    return stun_hmac_equal(msg->attr[STUN_INTEGRITY_SHA256].data, want, STUN_SHA256_LEN);
+    return hmac_equal(msg->attr[STUN_INTEGRITY_SHA256].data, want, HMAC_SHA256_LEN);
 }
 
 // ---- writing ----
@@ -356,29 +356,28 @@ static void set_length(struct writer *w, size_t more)
     w->start[3] = (uint8_t)body;
 }
 
-static void put_integrity(struct writer *w, enum stun_hmac_kind kind, const void *key,
-                          size_t key_len)
+static void put_integrity(struct writer *w, enum hmac_kind kind, const void *key, size_t key_len)
 {
-    uint8_t hmac[STUN_SHA256_LEN];
+    uint8_t hmac[HMAC_SHA256_LEN];
     if (w->failed)
         return;
     if (stun_hmac(kind, w->start, writer_used(w), key, key_len, hmac) < 0)
         w->failed = true;
-    if (kind == STUN_HMAC_SHA1)
-        stun_put_bytes(w, STUN_MESSAGE_INTEGRITY, hmac, STUN_SHA1_LEN);
+    if (kind == HMAC_SHA1)
+        stun_put_bytes(w, STUN_MESSAGE_INTEGRITY, hmac, HMAC_SHA1_LEN);
     else
-        stun_put_bytes(w, STUN_INTEGRITY_SHA256, hmac, STUN_SHA256_LEN);
+        stun_put_bytes(w, STUN_INTEGRITY_SHA256, hmac, HMAC_SHA256_LEN);
 }
 
 void stun_put_sha256(struct writer *w, const void *key, size_t key_len)
 {
-    put_integrity(w, STUN_HMAC_SHA256, key, key_len);
+    put_integrity(w, HMAC_SHA256, key, key_len);
 }
 
 int stun_finish(struct writer *w, const void *key, size_t key_len, bool fingerprint)
 {
     if (key)
-        put_integrity(w, STUN_HMAC_SHA1, key, key_len);
+        put_integrity(w, HMAC_SHA1, key, key_len);
     if (fingerprint && !w->failed) {
         set_length(w, 8);
         stun_put_u32(w, STUN_FINGERPRINT, stun_fingerprint(w->start, writer_used(w)));

@@ -92,13 +92,11 @@ static bool has_expired(const struct request *r, uint64_t expiry, bool grace)
 
 static bool rest_key(struct request *r, const char *secret, bool sha256, struct key *ret_key)
 {
-    uint8_t mac[SHA1_LEN], password[SHA1_LEN / 3 * 4 + 4 + 1];
-    struct hashes *hashes = &r->turn->hashes;
-    if (hash_hmac_sha1(hashes, (struct part){secret, strlen(secret)}, r->username, mac) < 0)
+    char password[TURN_REST_PASSWORD_SIZE];
+    if (rest_password(secret, r->username, password) < 0)
         return false;
-    int len = EVP_EncodeBlock(password, mac, sizeof mac);
-    return hash_key(hashes, sha256, r->username, r->turn->config->realm,
-                    (struct part){password, (size_t)len}, ret_key) == 0;
+    return hash_key(&r->turn->hashes, sha256, r->username, r->turn->config->realm,
+                    (struct part){password, strlen(password)}, ret_key) == 0;
 }
 
 // ---- checks ----

@@ -13,7 +13,9 @@
 #include "base/bucket.h"
 #include "base/map.h"
 #include "base/timer.h"
+#include "codec/hmac.h"
 #include "codec/stun.h"
+#include "turn/credential.h"
 #include "turn/turn.h"
 
 #include <openssl/evp.h>
@@ -35,15 +37,14 @@
 #define TICKET_LEN       28
 #define WORKERS_MAX      256
 
-// --- hash.c: keys and signatures ---------------------------------------------------------------
+// --- hash.c: keys ------------------------------------------------------------------------------
 
-enum { MD5_LEN = 16, SHA1_LEN = 20, SHA256_LEN = 32 };
+enum { MD5_LEN = 16, SHA256_LEN = 32 };
 
 // Algorithms looked up once; each worker has its own.
 struct hashes {
     EVP_MD *md5, *sha256;
     EVP_MD_CTX *digest;
-    EVP_MAC_CTX *hmac_sha1, *hmac_sha256;
 };
 
 struct part { // of what is hashed
@@ -63,10 +64,12 @@ int hash_key(struct hashes *hashes, bool sha256, struct part user, const char *r
              struct part password, struct key *ret_key);
 int hash_userhash(struct hashes *hashes, const char *user, const char *realm,
                   uint8_t ret_hash[SHA256_LEN]);
-int hash_hmac_sha1(struct hashes *hashes, struct part key, struct part text,
-                   uint8_t ret_mac[SHA1_LEN]);
-int hash_hmac_sha256(struct hashes *hashes, struct part key, const struct part *text, unsigned n,
-                     uint8_t ret_mac[SHA256_LEN]);
+
+// --- credential.c ------------------------------------------------------------------------------
+
+// The password of TURN REST. Returns 0 or -ENOMEM.
+int rest_password(const char *secret, struct part username,
+                  char ret_password[TURN_REST_PASSWORD_SIZE]);
 
 // --- nonce.c -----------------------------------------------------------------------------------
 

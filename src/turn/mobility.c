@@ -20,9 +20,9 @@ static bool sign(struct turn *turn, const uint8_t handle[HANDLE_LEN], unsigned w
                  uint8_t ret_mac[MAC_LEN])
 {
     uint8_t number = (uint8_t)worker, mac[SHA256_LEN];
-    const struct part key = {turn->config->nonce_key, sizeof turn->config->nonce_key};
-    const struct part parts[] = {{"ticket", 6}, {&number, 1}, {handle, HANDLE_LEN}};
-    if (hash_hmac_sha256(&turn->hashes, key, parts, 3, mac) < 0)
+    const struct turn_config *config = turn->config;
+    const struct hmac_part parts[] = {{"ticket", 6}, {&number, 1}, {handle, HANDLE_LEN}};
+    if (hmac_sum(HMAC_SHA256, config->nonce_key, sizeof config->nonce_key, parts, 3, mac) < 0)
         return false;
     memcpy(ret_mac, mac, MAC_LEN);
     return true;

@@ -52,9 +52,9 @@ static bool sign(struct turn *turn, const struct turn_client *client, uint64_t e
     write_u8(&w, client->remote.family);
     write_u16(&w, client->remote.port);
     write_bytes(&w, client->remote.ip, sizeof client->remote.ip);
-    const struct part part = {text, writer_used(&w)};
-    const struct part key = {turn->config->nonce_key, sizeof turn->config->nonce_key};
-    if (hash_hmac_sha256(&turn->hashes, key, &part, 1, mac) < 0)
+    const struct hmac_part part = {text, writer_used(&w)};
+    const struct turn_config *config = turn->config;
+    if (hmac_sum(HMAC_SHA256, config->nonce_key, sizeof config->nonce_key, &part, 1, mac) < 0)
         return false;
     memcpy(ret_mac, mac, MAC_LEN);
     return true;
