@@ -54,6 +54,10 @@ bool prefix_list_match(const struct prefix_list *list, const struct addr *addr);
 int prefix_list_add(struct prefix_list *list, const struct prefix *prefix);
 void prefix_list_clear(struct prefix_list *list);
 
+// The IPv4 host to which a v4-mapped, v4-compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056) address
+// leads; every other address is returned as it is.
+struct addr addr_unwrap(const struct addr *addr);
+
 // The IANA special-purpose registries (RFC 6890 and its updates), multicast included: true when
 // the address, after NAT64, 6to4, Teredo, v4-compatible and v4-mapped forms are unwrapped, is not
 // a globally reachable unicast address.

@@ -8,6 +8,7 @@
 // levels or 64 attributes arrives without what is below its root.
 #pragma once
 
+#include "base/addr.h"
 #include "codec/xml.h"
 
 #include <event2/dns.h>
@@ -32,6 +33,8 @@ struct component_handler {
         void *ctx,
         const struct xml *stanza); // borrowed; in the order of arrival; may call component_send()
     void (*state)(void *ctx, enum component_state state);
+    // An address that is going to be tried; port 0. NULL is fine.
+    void (*address)(void *ctx, const struct addr *addr);
 };
 
 // Starts connecting at once; the handler hears of the first change of state, COMPONENT_CONNECTING

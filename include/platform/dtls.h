@@ -69,6 +69,10 @@ usec_t dtls_tick(struct dtls *dtls, usec_t now);
 
 const struct addr *dtls_remote(const struct dtls_session *session);
 const struct addr *dtls_local(const struct dtls_session *session);
+// Whatever its user wants to find again with it; NULL at first.
+void dtls_set_user(struct dtls_session *session, void *user);
+void *dtls_user(const struct dtls_session *session);
+
 // The client has authenticated: from now on it may stay as long as it is not idle.
 void dtls_trusted(struct dtls_session *session);
 // Sends one message as one datagram. Returns 0, -EPIPE (the session has ended, and is going to be

@@ -77,6 +77,10 @@ const struct addr *stream_remote(const struct stream_conn *conn);
 const struct addr *stream_local(const struct stream_conn *conn);
 bool stream_is_tls(const struct stream_conn *conn);
 
+// Whatever its user wants to find again with it; NULL at first.
+void stream_set_user(struct stream_conn *conn, void *user);
+void *stream_user(const struct stream_conn *conn);
+
 // The client has authenticated: from now on it may stay as long as it is not idle.
 void stream_trusted(struct stream_conn *conn);
 // Sends one whole message, or queues it; ChannelData is padded (RFC 8656 section 12.5) if it is not

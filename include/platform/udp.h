@@ -66,9 +66,11 @@ int udp_open(struct udp *udp, const struct addr *local, const struct udp_reader 
 // each source to one of them. Answers leave from 'local', so it should not be the wildcard.
 int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
                void *owner, struct udp_socket **ret_socket);
+const struct addr *udp_local(const struct udp_socket *socket); // as it was opened
 // From now on ICMP errors about what this socket sends go to the handler. Returns 0 or -errno.
 int udp_report_icmp(struct udp_socket *socket);
-void udp_close(struct udp_socket *socket); // not from inside 'datagram' or 'icmp'
+// Not from inside 'datagram' or 'icmp', unless it was opened there. NULL is fine.
+void udp_close(struct udp_socket *socket);
 // Sends at once. Returns 0 or -errno.
 int udp_send(struct udp_socket *socket, const struct addr *to, const uint8_t *data, size_t len,
              uint8_t tos);

@@ -8,6 +8,7 @@
 #include "platform/udp.h"
 #include "signal/signal.h"
 #include "stats.h"
+#include "turn_server.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -33,6 +34,8 @@ struct daemon {
     struct event *tick;
     struct event *watchdog;
     struct counters counters;
+    struct peers *peers;
+    struct turn_server *turn; // NULL: off
     struct workers *workers;
     struct signal *signal;
     struct component *component;
@@ -115,6 +118,22 @@ static void on_relay_event(void *ctx, const struct relay_event *event)
         return;
     signal_event(d->signal, event, usec_now());
     tick(d);
+}
+
+static void on_turn_listing(void *ctx, const struct turn_listing *listing)
+{
+    const struct daemon *d = ctx;
+
+    stats_turn(d->stats, listing);
+}
+
+// The XMPP server's host, whenever its name is looked up.
+static void on_server_address(void *ctx, const struct addr *addr)
+{
+    struct daemon *d = ctx;
+
+    if (peers_deny(d->peers, addr) < 0)
+        log_warning("the XMPP server has too many addresses: not all are kept from TURN clients");
 }
 
 // One line per call at its end.
@@ -224,14 +243,40 @@ static int start_loop(struct daemon *d)
     return 0;
 }
 
+static int start_peers(struct daemon *d)
+{
+    const struct config *c = d->config;
+    const struct peers_config config = {
+        .bind = {c->relay.address[0].addr, c->relay.address[1].addr},
+        .advertise = {c->relay.advertise[0].addr, c->relay.advertise[1].addr},
+        .allow = c->relay.allow_peers,
+    };
+    int r = peers_new(&config, &d->peers);
+
+    if (r == 0)
+        r = peers_deny_this_host(d->peers);
+    if (r == 0 && c->stats.listen.family != FAMILY_NONE)
+        r = peers_deny(d->peers, &c->stats.listen);
+    return r;
+}
+
 static int start_workers(struct daemon *d)
 {
     const struct relay_config relay = config_for_relay(d->config);
-    const struct workers_handler handler = {d, on_relay_event};
+    const struct workers_handler handler = {d, on_relay_event, on_turn_listing};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int r = workers_new(d->base, &relay, config_workers(d->config, cores > 0 ? (unsigned)cores : 1),
-                        &handler, &d->workers);
+    struct workers_config config = {
+        .count = config_workers(d->config, cores > 0 ? (unsigned)cores : 1),
+        .relay = &relay,
+        .peers = d->peers,
+    };
+    int r = d->config->turn.enabled
+                ? turn_server_new(d->base, d->config, d->peers, config.count, &d->turn)
+                : 0;
 
+    config.turn = d->turn;
+    if (r == 0)
+        r = workers_new(d->base, &config, &handler, &d->workers);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));
     return r;
@@ -239,7 +284,8 @@ static int start_workers(struct daemon *d)
 
 static int start_signal(struct daemon *d)
 {
-    const struct signal_config config = config_for_signal(d->config);
+    struct config_services services;
+    const struct signal_config config = config_for_signal(d->config, NULL, &services);
     const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended};
 
     return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
@@ -270,7 +316,7 @@ static int start_component(struct daemon *d)
         .server = d->config->xmpp.server,
         .port = (uint16_t)d->config->xmpp.port,
     };
-    const struct component_handler handler = {d, on_stanza, on_component_state};
+    const struct component_handler handler = {d, on_stanza, on_component_state, on_server_address};
 
     return component_new(d->base, d->dns, &config, &handler, &d->component);
 }
@@ -282,6 +328,8 @@ static int daemon_start(struct daemon *d)
     raise_descriptor_limit(d->config);
     d->clock = clock_offset();
     r = start_loop(d);
+    if (r == 0)
+        r = start_peers(d);
     if (r == 0)
         r = start_workers(d);
     if (r == 0)
@@ -305,6 +353,8 @@ static void daemon_stop(struct daemon *d)
     stats_free(d->stats);
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
+    turn_server_free(d->turn);
+    peers_free(d->peers);
     for (int i = 0; i < 3; i++) {
         if (d->signals[i])
             event_free(d->signals[i]);

@@ -3,10 +3,12 @@
 // answered when these have come.
 #include "stats.h"
 
+#include "allocation_json.h"
 #include "base/buf.h"
 #include "obs/metrics.h"
 #include "platform/http.h"
 #include "platform/udp.h"
+#include "turn_listing.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,6 +29,7 @@ struct question { // an HTTP request that waits for the workers
     unsigned waiting;       // workers that have not answered
     struct path_view *view; // owned
     size_t views, size;
+    json_t *allocations; // owned; NULL: it is about calls
 };
 
 struct ended { // a call that is over
@@ -108,7 +111,8 @@ static void get_summary(struct stats *stats, struct http_request *request)
                "/healthz      200 while connected to the XMPP server\n"
                "/metrics      Prometheus\n"
                "/api/calls    running calls and the last %d that ended\n"
-               "/api/calls/ID one of them, whole\n",
+               "/api/calls/ID one of them, whole\n"
+               "/api/allocations  what TURN clients have\n",
                component_up(stats) ? "connected" : "NOT CONNECTED to the XMPP server",
                counter_get(counters, COUNTER_CALLS_SETUP),
                counter_get(counters, COUNTER_CALLS_RINGING),
@@ -196,6 +200,7 @@ static json_t *ended_find(const struct stats *stats, uint64_t id)
 static void question_free(struct stats *stats, struct question *q)
 {
     TAILQ_REMOVE(&stats->questions, q, link);
+    json_decref(q->allocations);
     free(q->view);
     free(q);
 }
@@ -219,24 +224,41 @@ static void question_answer(struct stats *stats, struct question *q)
     question_free(stats, q);
 }
 
-static void ask(struct stats *stats, struct http_request *request, uint64_t call)
+// NULL: there was no memory for it, and the request is answered.
+static struct question *question_new(struct stats *stats, struct http_request *request)
 {
     struct question *q = calloc(1, sizeof *q);
-    struct order order = {.kind = ORDER_SNAPSHOT, .call = call};
 
     if (!q) {
         answer_text(request, 500, "out of memory\n");
-        return;
+        return NULL;
     }
     q->request = request;
-    q->call = call;
-    q->token = order.u.token = TOKEN_OWN | ++stats->last_token;
-    q->waiting = call ? 1 : workers_count(stats->sources.workers);
+    q->token = TOKEN_OWN | ++stats->last_token;
+    q->waiting = workers_count(stats->sources.workers);
     TAILQ_INSERT_TAIL(&stats->questions, q, link);
-    if (workers_order(stats->sources.workers, &order) < 0) {
-        answer_text(request, 500, "out of memory\n");
-        question_free(stats, q);
-    }
+    return q;
+}
+
+static void question_fail(struct stats *stats, struct question *q)
+{
+    answer_text(q->request, 500, "out of memory\n");
+    question_free(stats, q);
+}
+
+static void ask(struct stats *stats, struct http_request *request, uint64_t call)
+{
+    struct question *q = question_new(stats, request);
+    struct order order = {.kind = ORDER_SNAPSHOT, .call = call};
+
+    if (!q)
+        return;
+    q->call = call;
+    order.u.token = q->token;
+    if (call)
+        q->waiting = 1;
+    if (workers_order(stats->sources.workers, &order) < 0)
+        question_fail(stats, q);
 }
 
 static void question_add(struct question *q, const struct path_view *view)
@@ -253,6 +275,17 @@ static void question_add(struct question *q, const struct path_view *view)
     q->view[q->views++] = *view;
 }
 
+static struct question *question_find(const struct stats *stats, uint64_t token)
+{
+    struct question *q;
+
+    TAILQ_FOREACH (q, &stats->questions, link) {
+        if (q->token == token)
+            break;
+    }
+    return q;
+}
+
 bool stats_event(struct stats *stats, const struct relay_event *event)
 {
     struct question *q;
@@ -262,10 +295,7 @@ bool stats_event(struct stats *stats, const struct relay_event *event)
         return false;
     if (!stats)
         return true;
-    TAILQ_FOREACH (q, &stats->questions, link) {
-        if (q->token == event->token)
-            break;
-    }
+    q = question_find(stats, event->token);
     if (!q)
         return true;
     if (event->kind == EVENT_SNAPSHOT)
@@ -289,6 +319,35 @@ void stats_ended(struct stats *stats, const struct call_report *report, usec_t n
     e->whole = call_to_json(report, true, stats->sources.clock, now);
 }
 
+// ---- allocations
+
+static void ask_turn(struct stats *stats, struct http_request *request)
+{
+    struct question *q = question_new(stats, request);
+
+    if (!q)
+        return;
+    q->allocations = json_array();
+    if (!q->allocations || workers_list_turn(stats->sources.workers, q->token) < 0)
+        question_fail(stats, q);
+}
+
+void stats_turn(struct stats *stats, const struct turn_listing *listing)
+{
+    struct question *q = stats ? question_find(stats, listing->token) : NULL;
+    usec_t now = usec_now();
+
+    if (!q)
+        return;
+    for (size_t i = 0; i < listing->views; i++)
+        json_array_append_new(q->allocations,
+                              allocation_to_json(&listing->view[i], stats->sources.clock, now));
+    if (--q->waiting > 0)
+        return;
+    answer_json(q->request, 200, json_pack("{s:O}", "allocations", q->allocations));
+    question_free(stats, q);
+}
+
 // ---- requests
 
 static void on_get(void *ctx, const char *path, struct http_request *request)
@@ -303,6 +362,8 @@ static void on_get(void *ctx, const char *path, struct http_request *request)
         get_health(stats, request);
     } else if (strcmp(path, "/metrics") == 0) {
         get_metrics(stats, request);
+    } else if (strcmp(path, "/api/allocations") == 0) {
+        ask_turn(stats, request);
     } else if (strcmp(path, calls) == 0) {
         ask(stats, request, 0);
     } else if (strncmp(path, "/api/calls/", sizeof calls) == 0) {

@@ -5,6 +5,7 @@
 //     /metrics      Prometheus
 //     /api/calls    running calls and those that ended lately
 //     /api/calls/ID one of them, whole
+//     /api/allocations  TURN allocations
 #pragma once
 
 #include "base/counter.h"
@@ -29,5 +30,7 @@ int stats_new(struct event_base *base, const struct addr *listen,
 void stats_free(struct stats *stats);
 // The events that answer its questions (snapshots with a token of its own); false: not for it.
 bool stats_event(struct stats *stats, const struct relay_event *event);
+// Answers to its questions about TURN. 'stats' may be NULL.
+void stats_turn(struct stats *stats, const struct turn_listing *listing);
 // Keeps what a call was, for a while. 'stats' may be NULL.
 void stats_ended(struct stats *stats, const struct call_report *report, usec_t now);

@@ -4,6 +4,7 @@
 
 #include "platform/mailbox.h"
 #include "platform/udp.h"
+#include "turn_listing.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct worker {
     struct workers *workers;
     pthread_t thread;
     bool running;
+    bool closing; // messages are not acted upon any more
     struct event_base *base;
     struct event *tick;
     usec_t armed; // deadline of 'tick'
@@ -24,24 +26,33 @@ struct worker {
     struct udp *udp;
     struct udp_reader path_reader; // of sockets that the relay core has bound
     struct relay *relay;
+    struct turn_worker *turn; // NULL: off
     struct counters counters;
 };
 
 struct workers {
     struct workers_handler handler;
+    struct peers *peers;
     struct mailbox *events; // into the main loop
     unsigned count;
     struct worker worker[];
 };
 
+enum message_kind { MESSAGE_ORDER, MESSAGE_LETTER, MESSAGE_LIST_TURN, MESSAGE_STOP };
+
 struct message { // to a worker
-    struct order order;
-    bool stop;
+    enum message_kind kind;
+    union {
+        struct order order;
+        struct turn_letter letter;
+        uint64_t token;
+    } u;
 };
 
 struct report { // from a worker
     struct relay_event event;
-    struct path_view *view; // owned: the copy that event.u.view points to
+    struct path_view *view;       // owned: the copy that event.u.view points to
+    struct turn_listing *listing; // owned; then there is no event
 };
 
 // ---- in the worker's thread
@@ -63,7 +74,10 @@ static void arm(struct worker *worker, usec_t deadline, usec_t now)
 
 static void tick(struct worker *worker, usec_t now)
 {
-    arm(worker, relay_tick(worker->relay, now), now);
+    usec_t relay = relay_tick(worker->relay, now);
+    usec_t turn = worker->turn ? turn_worker_tick(worker->turn, now) : USEC_NEVER;
+
+    arm(worker, relay < turn ? relay : turn, now);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -76,18 +90,46 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     tick(worker, usec_now());
 }
 
+static void take_letter(struct worker *worker, struct turn_letter letter, usec_t now)
+{
+    if (worker->turn && !worker->closing)
+        turn_worker_take(worker->turn, &letter, now);
+    else
+        turn_letter_free(&letter);
+}
+
+static void list_turn(struct worker *worker, uint64_t token, usec_t now)
+{
+    struct report report = {.listing = turn_listing_new(worker->turn, token, now)};
+
+    if (report.listing && mailbox_post(worker->workers->events, &report) < 0)
+        turn_listing_free(report.listing);
+}
+
 static void take_message(void *ctx, const void *item)
 {
     const struct message *message = item;
     struct worker *worker = ctx;
     usec_t now = usec_now();
 
-    if (message->stop) {
+    if (worker->closing && message->kind != MESSAGE_LETTER)
+        return;
+    switch (message->kind) {
+    case MESSAGE_ORDER:
+        relay_order(worker->relay, &message->u.order, now);
+        break;
+    case MESSAGE_LETTER:
+        take_letter(worker, message->u.letter, now);
+        break;
+    case MESSAGE_LIST_TURN:
+        list_turn(worker, message->u.token, now);
+        break;
+    case MESSAGE_STOP:
         event_base_loopbreak(worker->base);
         return;
     }
-    relay_order(worker->relay, &message->order, now);
-    tick(worker, now);
+    if (!worker->closing)
+        tick(worker, now);
     counter_add(&worker->counters, COUNTER_WORKER_BUSY_USEC, usec_now() - now);
 }
 
@@ -117,14 +159,18 @@ static int io_bind(void *ctx, const struct addr *local, struct port *port, void 
     struct udp_socket *socket;
     int r = udp_open(worker->udp, local, &worker->path_reader, port, &socket);
 
-    if (r == 0)
-        *ret_socket = socket;
-    return r;
+    if (r < 0)
+        return r;
+    peers_port_opened(worker->workers->peers, local);
+    *ret_socket = socket;
+    return 0;
 }
 
 static void io_unbind(void *ctx, void *socket)
 {
-    (void)ctx;
+    struct worker *worker = ctx;
+
+    peers_port_closed(worker->workers->peers, udp_local(socket));
     udp_close(socket);
 }
 
@@ -159,6 +205,22 @@ static void io_random(void *ctx, void *buf, size_t len)
         abort();
 }
 
+static void post_letter(void *ctx, unsigned number, struct turn_letter *letter)
+{
+    struct worker *worker = ctx;
+    struct workers *workers = worker->workers;
+    const struct message message = {.kind = MESSAGE_LETTER, .u.letter = *letter};
+
+    if (number >= workers->count || !workers->worker[number].orders ||
+        mailbox_post(workers->worker[number].orders, &message) < 0)
+        turn_letter_free(letter);
+}
+
+static void on_turn_changed(void *ctx, usec_t now)
+{
+    tick(ctx, now);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -174,22 +236,44 @@ static void take_report(void *ctx, const void *item)
     struct workers *workers = ctx;
     const struct report *report = item;
 
-    if (workers->handler.event)
+    if (report->listing) {
+        if (workers->handler.turn)
+            workers->handler.turn(workers->handler.ctx, report->listing);
+    } else if (workers->handler.event) {
         workers->handler.event(workers->handler.ctx, &report->event);
+    }
+    turn_listing_free(report->listing);
     free(report->view);
 }
 
-static int worker_start(struct worker *worker, const struct relay_config *config, unsigned share)
+static int start_turn(struct worker *worker, const struct turn_server *server, unsigned number)
 {
-    struct workers *workers = worker->workers;
+    const struct turn_worker_config config = {
+        .server = server,
+        .number = number,
+        .base = worker->base,
+        .udp = worker->udp,
+        .relay = worker->relay,
+        .counters = &worker->counters,
+        .ctx = worker,
+        .post = post_letter,
+        .changed = on_turn_changed,
+    };
+
+    return server ? turn_worker_new(&config, &worker->turn) : 0;
+}
+
+// Everything but the thread.
+static int worker_prepare(struct worker *worker, const struct workers_config *config,
+                          unsigned share)
+{
     const struct relay_io io = {io_bind, io_unbind, io_send, io_event, io_random};
-    struct relay_config own = *config;
-    sigset_t all, before;
+    struct relay_config own = *config->relay;
     int r;
 
     worker->path_reader = (struct udp_reader){.ctx = worker, .datagram = on_datagram};
     own.share = share;
-    own.shares = workers->count;
+    own.shares = config->count;
     worker->base = event_base_new();
     if (!worker->base)
         return -ENOMEM;
@@ -202,8 +286,16 @@ static int worker_start(struct worker *worker, const struct relay_config *config
         r = udp_new(worker->base, on_burst_done, worker, &worker->counters, &worker->udp);
     if (r == 0)
         r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
-    if (r < 0)
-        return r;
+    if (r == 0)
+        r = start_turn(worker, config->turn, share);
+    return r;
+}
+
+static int worker_start(struct worker *worker)
+{
+    sigset_t all, before;
+    int r;
+
     // Signals are the main loop's.
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -215,13 +307,21 @@ static int worker_start(struct worker *worker, const struct relay_config *config
 
 static void worker_stop(struct worker *worker)
 {
-    const struct message stop = {.stop = true};
+    const struct message stop = {.kind = MESSAGE_STOP};
 
-    if (worker->running) {
-        while (mailbox_post(worker->orders, &stop) < 0)
-            ; // it has to go through: the thread would be left behind
-        pthread_join(worker->thread, NULL);
-    }
+    if (!worker->running)
+        return;
+    while (mailbox_post(worker->orders, &stop) < 0)
+        ; // it has to go through: the thread would be left behind
+    pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+// When no thread runs any more, and no worker has clients that letters could be written about.
+static void worker_free(struct worker *worker)
+{
+    worker->closing = true;
+    mailbox_flush(worker->orders); // letters own memory
     relay_free(worker->relay);
     udp_free(worker->udp);
     mailbox_free(worker->orders);
@@ -231,21 +331,24 @@ static void worker_stop(struct worker *worker)
         event_base_free(worker->base);
 }
 
-int workers_new(struct event_base *base, const struct relay_config *relay, unsigned count,
+int workers_new(struct event_base *base, const struct workers_config *config,
                 const struct workers_handler *handler, struct workers **ret_workers)
 {
-    struct workers *workers = calloc(1, sizeof *workers + count * sizeof *workers->worker);
+    struct workers *workers = calloc(1, sizeof *workers + config->count * sizeof *workers->worker);
     int r;
 
     if (!workers)
         return -ENOMEM;
     workers->handler = *handler;
-    workers->count = count;
+    workers->peers = config->peers;
+    workers->count = config->count;
     r = mailbox_new(base, sizeof(struct report), take_report, workers, &workers->events);
-    for (unsigned i = 0; i < count && r == 0; i++) {
+    for (unsigned i = 0; i < config->count && r == 0; i++) {
         workers->worker[i].workers = workers;
-        r = worker_start(&workers->worker[i], relay, i);
+        r = worker_prepare(&workers->worker[i], config, i);
     }
+    for (unsigned i = 0; i < config->count && r == 0; i++)
+        r = worker_start(&workers->worker[i]);
     if (r < 0) {
         workers_free(workers);
         return r;
@@ -260,7 +363,13 @@ void workers_free(struct workers *workers)
         return;
     for (unsigned i = 0; i < workers->count; i++)
         worker_stop(&workers->worker[i]);
-    workers->handler.event = NULL;
+    for (unsigned i = 0; i < workers->count; i++) {
+        turn_worker_free(workers->worker[i].turn);
+        workers->worker[i].turn = NULL;
+    }
+    for (unsigned i = 0; i < workers->count; i++)
+        worker_free(&workers->worker[i]);
+    workers->handler = (struct workers_handler){0};
     mailbox_flush(workers->events); // reports own memory
     mailbox_free(workers->events);
     free(workers);
@@ -274,11 +383,21 @@ static struct worker *worker_of(struct workers *workers, uint64_t call)
 
 int workers_order(struct workers *workers, const struct order *order)
 {
-    const struct message message = {.order = *order};
+    const struct message message = {.kind = MESSAGE_ORDER, .u.order = *order};
     int r = 0;
 
     if (order->kind != ORDER_SNAPSHOT || order->call != 0)
         return mailbox_post(worker_of(workers, order->call)->orders, &message);
+    for (unsigned i = 0; i < workers->count && r == 0; i++)
+        r = mailbox_post(workers->worker[i].orders, &message);
+    return r;
+}
+
+int workers_list_turn(struct workers *workers, uint64_t token)
+{
+    const struct message message = {.kind = MESSAGE_LIST_TURN, .u.token = token};
+    int r = 0;
+
     for (unsigned i = 0; i < workers->count && r == 0; i++)
         r = mailbox_post(workers->worker[i].orders, &message);
     return r;

@@ -4,24 +4,39 @@
 #pragma once
 
 #include "base/counter.h"
+#include "peers.h"
 #include "relay/relay.h"
+#include "turn_server.h"
 
 #include <event2/event.h>
 
 struct workers;
 
-struct workers_handler {
+struct turn_listing; // turn_listing.h
+
+struct workers_handler { // called in the thread of 'base'
     void *ctx;
-    void (*event)(void *ctx, const struct relay_event *event); // in the thread of 'base'
+    void (*event)(void *ctx, const struct relay_event *event);
+    // Answers workers_list_turn(), once per worker. Borrowed. NULL: nobody asks.
+    void (*turn)(void *ctx, const struct turn_listing *listing);
 };
 
-// 'relay' is the configuration of each core but for its share of the ports. Returns 0 or -errno.
-int workers_new(struct event_base *base, const struct relay_config *relay, unsigned count,
+struct workers_config { // borrowed
+    unsigned count;
+    const struct relay_config *relay; // of each core but for its share of the ports
+    struct peers *peers;              // is told which ports are open
+    const struct turn_server *turn;   // NULL: no STUN, no TURN
+};
+
+// Returns 0 or -errno.
+int workers_new(struct event_base *base, const struct workers_config *config,
                 const struct workers_handler *handler, struct workers **ret_workers);
 void workers_free(struct workers *workers); // stops the threads; events that wait are dropped
 
 // To the worker that the call lives on; a snapshot of call 0 goes to all of them. Returns 0 or
 // -ENOMEM.
 int workers_order(struct workers *workers, const struct order *order);
+// Asks every worker for its allocations. Returns 0 or -ENOMEM.
+int workers_list_turn(struct workers *workers, uint64_t token);
 unsigned workers_count(const struct workers *workers);
 const struct counters *workers_counters(const struct workers *workers, unsigned worker);

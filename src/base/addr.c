@@ -231,7 +231,7 @@ static const struct {
     {V6(0x2002, 0, 0, 0, 16), 2},     // 6to4, RFC 3056
 };
 
-static struct addr unwrap(const struct addr *addr)
+struct addr addr_unwrap(const struct addr *addr)
 {
     for (size_t i = 0; i < sizeof embedding / sizeof embedding[0]; i++) {
         if (prefix_match(&embedding[i].prefix, addr))
@@ -244,7 +244,7 @@ bool addr_is_special(const struct addr *addr)
 {
     if (addr->family != FAMILY_V4 && addr->family != FAMILY_V6)
         return true;
-    struct addr host = unwrap(addr);
+    struct addr host = addr_unwrap(addr);
     for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
         if (prefix_match(&special[i], &host))
             return true;

@@ -12,8 +12,7 @@ static json_t *json_usec_as_ms(usec_t usec)
     return json_real((double)usec / (double)USEC_PER_MSEC);
 }
 
-// RFC 3339 in UTC with milliseconds; null for "not yet".
-static json_t *json_time(usec_t at, struct clock_offset clock)
+json_t *json_time(usec_t at, struct clock_offset clock)
 {
     int64_t wall = (int64_t)at + clock.usec;
     time_t seconds = (time_t)(wall / (int64_t)USEC_PER_SEC);
@@ -26,7 +25,7 @@ static json_t *json_time(usec_t at, struct clock_offset clock)
     return json_string(text);
 }
 
-static json_t *json_addr(const struct addr *addr)
+json_t *json_addr(const struct addr *addr)
 {
     char text[ADDR_TEXT_MAX];
 

@@ -133,9 +133,20 @@ static void give_up_round(struct component *c)
     wait_after_failure(c, backoff(c));
 }
 
+static void tell_addresses(const struct component *c)
+{
+    struct addr addr;
+
+    for (unsigned i = 0; i < c->addresses && c->handler.address; i++) {
+        if (addr_parse_ip(c->address[i], 0, &addr) == 0)
+            c->handler.address(c->handler.ctx, &addr);
+    }
+}
+
 // Tries the addresses in turn until one can be connected to; what becomes of it on_down() hears.
 static void try_addresses(struct component *c)
 {
+    tell_addresses(c);
     while (c->next < c->addresses) {
         const char *ip = c->address[c->next++];
         int r = component_link_connect(c->link, ip, c->port, c->tuning.handshake);

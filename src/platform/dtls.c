@@ -41,6 +41,7 @@ struct dtls_session {
     bool open; // the handshake is over
     bool trusted, dead;
     bool known; // to the handler
+    void *user; // the handler's
     struct timer timer;
     usec_t began, heard, resend; // 'resend': USEC_NEVER when nothing is to be sent again
 };
@@ -433,6 +434,16 @@ const struct addr *dtls_remote(const struct dtls_session *session)
 const struct addr *dtls_local(const struct dtls_session *session)
 {
     return &session->local;
+}
+
+void dtls_set_user(struct dtls_session *session, void *user)
+{
+    session->user = user;
+}
+
+void *dtls_user(const struct dtls_session *session)
+{
+    return session->user;
 }
 
 void dtls_trusted(struct dtls_session *session)

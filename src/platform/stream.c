@@ -401,6 +401,16 @@ bool stream_is_tls(const struct stream_conn *conn)
     return conn->tls;
 }
 
+void stream_set_user(struct stream_conn *conn, void *user)
+{
+    conn->user = user;
+}
+
+void *stream_user(const struct stream_conn *conn)
+{
+    return conn->user;
+}
+
 void stream_trusted(struct stream_conn *conn)
 {
     if (conn->dead || conn->trusted)

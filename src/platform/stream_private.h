@@ -50,6 +50,7 @@ struct stream_conn {
     enum stream_state state;
     bool tls, trusted, dead;
     bool known; // to the handler
+    void *user; // the handler's
     struct addr remote, local;
     struct timer timer;
     usec_t accepted, heard, frame_since;

@@ -57,6 +57,7 @@ struct udp_socket {
     struct event *event;
     const struct udp_reader *reader;
     void *owner;
+    struct addr local;
     int fd;
     bool v6;
     bool reports_icmp;
@@ -493,6 +494,7 @@ static int open_socket(struct udp *udp, const struct addr *local, bool shared,
     socket->event = event;
     socket->reader = reader;
     socket->owner = owner;
+    socket->local = *local;
     socket->fd = fd;
     socket->v6 = local->family == FAMILY_V6;
     udp->sockets++;
@@ -510,6 +512,11 @@ int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reade
                void *owner, struct udp_socket **ret_socket)
 {
     return open_socket(udp, local, true, reader, owner, ret_socket);
+}
+
+const struct addr *udp_local(const struct udp_socket *socket)
+{
+    return &socket->local;
 }
 
 int udp_report_icmp(struct udp_socket *socket)
@@ -530,7 +537,7 @@ void udp_close(struct udp_socket *socket)
     if (!socket)
         return;
     struct udp *udp = socket->udp;
-    assert(!socket->first && !udp->sending); // not from inside 'datagram'
+    assert(!socket->first); // nothing is queued that would be lost
     if (udp->reading == socket)
         udp->reading = NULL;
     udp->sockets--;

@@ -103,7 +103,7 @@ void fixture_free(struct fixture *f)
 
 struct component_handler handler_of(struct fixture *f)
 {
-    return (struct component_handler){f, on_stanza, on_state};
+    return (struct component_handler){.ctx = f, .stanza = on_stanza, .state = on_state};
 }
 
 void start_with(struct fixture *f, struct evdns_base *dns, const char *host, uint16_t port)

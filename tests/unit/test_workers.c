@@ -26,6 +26,7 @@ enum { WORKERS = 2, PORT_MIN = 30000, PORT_MAX = 30999, PACKETS = 2000 };
 struct fixture {
     struct event_base *base;
     struct workers *workers;
+    struct peers *peers;
     struct prefix loopback;
     unsigned opened, failed, views, ends;
     struct relay_event last; // EVENT_OPENED
@@ -58,9 +59,12 @@ static int setup(void **state)
         .allow = {.item = &f->loopback, .count = 1},
         .limits = {.quarantine = USEC_PER_SEC, .learning_window = USEC_PER_SEC},
     };
-    const struct workers_handler handler = {f, on_event};
+    const struct workers_handler handler = {.ctx = f, .event = on_event};
+    const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
     f->base = event_base_new();
-    assert_int_equal(workers_new(f->base, &config, WORKERS, &handler, &f->workers), 0);
+    assert_int_equal(peers_new(&peers, &f->peers), 0);
+    const struct workers_config workers = {WORKERS, &config, f->peers, NULL};
+    assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
     *state = f;
     return 0;
 }
@@ -69,6 +73,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     workers_free(f->workers);
+    peers_free(f->peers);
     event_base_free(f->base);
     free(f);
     return 0;
@@ -213,10 +218,11 @@ static void no_thread_is_left_when_starting_fails(void **state)
 {
     struct fixture *f = *state;
     struct workers *workers = NULL;
-    const struct workers_handler handler = {f, on_event};
+    const struct workers_handler handler = {.ctx = f, .event = on_event};
     struct relay_config config = {.bind = {at("127.0.0.1", 0)}, .port_min = 2, .port_max = 3};
+    const struct workers_config two = {2, &config, f->peers, NULL};
     // One pair of ports is nothing for the second worker, when the first runs already.
-    assert_int_equal(workers_new(f->base, &config, 2, &handler, &workers), -EINVAL);
+    assert_int_equal(workers_new(f->base, &two, &handler, &workers), -EINVAL);
     assert_null(workers);
 }
 

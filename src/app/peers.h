@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: ISC
+// With whom TURN clients may talk through this relay. Refused are the special-purpose ranges that
+// the operator has not allowed, the hosts of the relay and of its XMPP server, and the relay's own
+// listeners. Of the relay's own addresses those ports are allowed that a call or an allocation has
+// open now: so two clients of this relay reach each other, and nobody reaches anything else.
+//
+// Any thread may ask.
+#pragma once
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+
+struct peers;
+
+struct peers_config {
+    struct addr bind[2];      // [0] IPv4, [1] IPv6; family NONE: none
+    struct addr advertise[2]; // equal to 'bind' but for a 1:1 NAT
+    struct prefix_list allow; // borrowed
+};
+
+// Returns 0 or -ENOMEM.
+int peers_new(const struct peers_config *config, struct peers **ret_peers);
+void peers_free(struct peers *peers);
+
+// From now on this host is refused, whatever the operator has allowed; its port does not matter.
+// From one thread. Returns 0, or -ENOSPC when there are too many.
+int peers_deny(struct peers *peers, const struct addr *host);
+// All addresses that this machine has now. Returns 0, -ENOSPC or -errno.
+int peers_deny_this_host(struct peers *peers);
+
+// A relay port was bound, or closed.
+void peers_port_opened(struct peers *peers, const struct addr *bound);
+void peers_port_closed(struct peers *peers, const struct addr *bound);
+
+// Port 0: any port of that host?
+bool peers_allowed(const struct peers *peers, const struct addr *peer);
+// Where to send what is meant for 'to': a port of this relay is reached at the address that it is
+// bound to, which need not be the one that clients are told. False: that port is closed.
+bool peers_route(const struct peers *peers, struct addr *to);
+// The other way round: the address by which clients know the sender.
+struct addr peers_sender(const struct peers *peers, const struct addr *from);

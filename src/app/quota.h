@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: ISC
+// How many TURN allocations an identity has, over all workers. Any thread may ask.
+#pragma once
+
+#include "turn/turn.h"
+
+struct quota;
+
+// 0: no limit. Returns 0 or -ENOMEM.
+int quota_new(unsigned per_identity, unsigned total, struct quota **ret_quota);
+void quota_free(struct quota *quota);
+// Without memory for another identity it is refused as if the total were met.
+enum turn_refusal quota_charge(struct quota *quota, const char *identity);
+void quota_release(struct quota *quota, const char *identity); // what was charged

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: ISC
+// From the configuration to what the workers run; see turn_server.h.
+#include "turn_server.h"
+
+#include "base/log.h"
+#include "platform/tls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+// What is not for operators to choose.
+#define NONCE_LIFETIME        (USEC_PER_SEC * 3600)
+#define ALLOCATION_LIFETIME   (USEC_PER_SEC * 600)  // RFC 8656 section 7.2
+#define ALLOCATION_MAX        (USEC_PER_SEC * 3600) // the same
+#define PERMISSIONS_MAX       128                   // of one allocation
+#define CHANNELS_MAX          128
+#define TRUST_TIME            (USEC_PER_SEC * 10) // to the first authentic request
+#define FRAME_TIME            (USEC_PER_SEC * 10)
+#define IDLE_TIME             (USEC_PER_SEC * 3600) // no shorter than the longest allocation
+#define QUEUE_TIME            (USEC_PER_MSEC * 500)
+#define QUEUE_BYTES           (256 * 1024)
+#define CERTIFICATE_SECONDS   30 // between two looks at the files
+#define GENERATED_SECRET_SIZE 32 // bytes, before they are written as text
+
+static unsigned share_of(unsigned total, unsigned workers)
+{
+    return total / workers + (total % workers != 0);
+}
+
+static void fill_random(void *buf, size_t len)
+{
+    if (getrandom(buf, len, 0) != (ssize_t)len) // never short up to 256 bytes
+        abort();
+}
+
+// ---- credentials
+
+static int generate_secret(struct turn_server *server)
+{
+    uint8_t random[GENERATED_SECRET_SIZE];
+
+    server->generated_secret = calloc(1, 2 * sizeof random + 1);
+    if (!server->generated_secret)
+        return -ENOMEM;
+    fill_random(random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        sprintf(server->generated_secret + 2 * i, "%02x", random[i]);
+    explicit_bzero(random, sizeof random);
+    return 0;
+}
+
+static int take_secrets(struct turn_server *server, const struct config *config)
+{
+    size_t count = config->turn.secrets.count;
+    int r = count == 0 ? generate_secret(server) : 0;
+
+    server->secret = calloc(count ? count : 1, sizeof *server->secret);
+    if (!server->secret || r < 0)
+        return -ENOMEM;
+    server->secret[0].text = server->generated_secret;
+    for (size_t i = 0; i < count; i++)
+        server->secret[i].text = config->turn.secrets.item[i];
+    server->turn.secret = server->secret;
+    server->turn.secrets = (unsigned)(count ? count : 1);
+    return 0;
+}
+
+static int take_users(struct turn_server *server, const struct config *config)
+{
+    size_t count = config->turn.users.count / 2;
+
+    server->user = calloc(count ? count : 1, sizeof *server->user);
+    if (!server->user)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        server->user[i] =
+            (struct turn_user){config->turn.users.item[2 * i], config->turn.users.item[2 * i + 1]};
+    server->turn.user = server->user;
+    server->turn.users = (unsigned)count;
+    return 0;
+}
+
+const char *turn_server_secret(const struct turn_server *server)
+{
+    return server->secret[0].text;
+}
+
+// ---- listeners
+
+static int add_listeners(struct turn_server *server, const struct config *config,
+                         const struct config_port_list *ports)
+{
+    for (size_t i = 0; i < ports->count; i++) {
+        for (unsigned f = 0; f < 2; f++) {
+            struct addr addr = config->relay.address[f].addr;
+
+            if (addr.family == FAMILY_NONE)
+                continue;
+            if (server->listeners == TURN_LISTENERS_MAX)
+                return -ENOSPC;
+            addr.port = ports->item[i];
+            server->listener[server->listeners++] = addr;
+        }
+    }
+    return 0;
+}
+
+static int load_certificate(struct turn_server *server, struct event_base *base,
+                            const struct config *config)
+{
+    char error[TLS_ERROR_MAX];
+    int r;
+
+    if (!config->turn.certificate)
+        return 0;
+    r = tls_new(config->turn.certificate, config->turn.key, &server->tls, error);
+    if (r < 0) {
+        log_err("turn.certificate, turn.key: %s", error);
+        return r;
+    }
+    return tls_watch(server->tls, base, CERTIFICATE_SECONDS);
+}
+
+// ---- limits
+
+static struct turn_config turn_part(const struct config *c, unsigned workers)
+{
+    struct turn_config part = {
+        .realm = c->turn.realm ? c->turn.realm : c->xmpp.domain,
+        .software = "jingle-relayd",
+        .nonce_lifetime = NONCE_LIFETIME,
+        .expiry_grace = c->turn.expiry_grace,
+        .default_lifetime = ALLOCATION_LIFETIME,
+        .max_lifetime = ALLOCATION_MAX,
+        .permissions_max = PERMISSIONS_MAX,
+        .channels_max = CHANNELS_MAX,
+        .allocations_max = c->limits.allocations ? c->limits.allocations : UINT32_MAX,
+        .bytes_per_second = (c->limits.bandwidth_per_call + 7) / 8,
+        .answers_per_second = share_of(c->limits.stun_answers, workers),
+        .answers_burst = share_of(2 * c->limits.stun_answers, workers),
+        .workers = workers,
+        .modern = true,
+        .old_stun = c->turn.old_stun,
+        .mobility = c->turn.mobility,
+    };
+
+    fill_random(part.nonce_key, sizeof part.nonce_key);
+    return part;
+}
+
+static struct streams_config streams_part(const struct turn_server *server, const struct config *c,
+                                          unsigned workers)
+{
+    unsigned connections = share_of(c->limits.connections, workers);
+
+    return (struct streams_config){
+        .tls = server->tls,
+        .plain = true,
+        .proxies = &c->turn.proxies,
+        .connections_max = connections,
+        .per_source_max = c->limits.connections_per_address,
+        .half_open_max = share_of(connections, 4),
+        .trust_time = TRUST_TIME,
+        .frame_time = FRAME_TIME,
+        .idle_time = IDLE_TIME,
+        .queue_time = QUEUE_TIME,
+        .queue_bytes = QUEUE_BYTES,
+    };
+}
+
+static struct dtls_config dtls_part(const struct turn_server *server, const struct config *c,
+                                    unsigned workers)
+{
+    unsigned sessions = share_of(c->limits.connections, workers);
+    struct dtls_config part = {
+        .tls = server->tls,
+        .sessions_max = sessions,
+        .per_source_max = c->limits.connections_per_address,
+        .half_open_max = share_of(sessions, 4),
+        .trust_time = TRUST_TIME,
+        .idle_time = IDLE_TIME,
+    };
+
+    fill_random(part.cookie_key, sizeof part.cookie_key);
+    return part;
+}
+
+int turn_server_new(struct event_base *base, const struct config *config, struct peers *peers,
+                    unsigned workers, struct turn_server **ret_server)
+{
+    struct turn_server *server = calloc(1, sizeof *server);
+    int r;
+
+    if (!server)
+        return -ENOMEM;
+    server->peers = peers;
+    server->turn = turn_part(config, workers);
+    r = take_secrets(server, config);
+    if (r == 0)
+        r = take_users(server, config);
+    if (r == 0)
+        r = load_certificate(server, base, config);
+    if (r == 0)
+        r = quota_new(config->limits.allocations_per_user, config->limits.allocations,
+                      &server->quota);
+    if (r == 0)
+        r = add_listeners(server, config, &config->turn.ports);
+    if (r == 0 && server->tls)
+        r = add_listeners(server, config, &config->turn.tls_ports);
+    if (r < 0) {
+        turn_server_free(server);
+        return r;
+    }
+    server->streams = streams_part(server, config, workers);
+    server->dtls = dtls_part(server, config, workers);
+    *ret_server = server;
+    return 0;
+}
+
+void turn_server_free(struct turn_server *server)
+{
+    if (!server)
+        return;
+    quota_free(server->quota);
+    tls_free(server->tls);
+    free(server->secret);
+    free(server->user);
+    if (server->generated_secret)
+        explicit_bzero(server->generated_secret, strlen(server->generated_secret));
+    free(server->generated_secret);
+    explicit_bzero(&server->turn.nonce_key, sizeof server->turn.nonce_key);
+    free(server);
+}

@@ -1,0 +1,657 @@
+// SPDX-License-Identifier: ISC
+// The world around a TURN core; see turn_worker.h.
+//
+// A client's link is a number that any worker may keep: of a listener, or of a connection's place
+// on its worker, with a serial so that a link outlives its connection harmlessly.
+#include "turn_worker.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define BIND_TRIES  16
+#define CLOCK_EVERY USEC_PER_SEC
+#define LETTER_HEAD TURN_HEADROOM
+#define LETTER_TAIL TURN_TAILROOM
+#define CONNS_MAX   (1u << 24)
+#define DTLS_FIRST  20 // RFC 7983: the first byte of a DTLS record
+#define DTLS_LAST   63
+
+static_assert(sizeof(uintptr_t) >= 8, "a link packs three numbers into a pointer");
+static_assert((int)UDP_HEADROOM >= (int)TURN_HEADROOM &&
+                  (int)STREAM_HEADROOM >= (int)TURN_HEADROOM &&
+                  (int)DTLS_HEADROOM >= (int)TURN_HEADROOM,
+              "a Data indication is written before its data");
+
+struct listener {
+    struct turn_worker *worker;
+    unsigned number;
+    struct udp_socket *socket;
+};
+
+struct relayed { // one relayed port
+    struct udp_socket *socket;
+    struct lent_port port;
+    void *owner; // the core's
+};
+
+struct conn {   // a place for a connection
+    void *conn; // struct stream_conn or dtls_session; NULL: free
+    uint32_t serial;
+    uint32_t next_free;
+    bool trusted;
+    enum turn_transport transport;
+};
+
+struct turn_worker {
+    struct turn_worker_config config;
+    const struct turn_server *server;
+    struct turn_config turn_config; // the server's, with this worker's number
+    struct udp_reader listener_reader, relayed_reader;
+    struct listener listener[TURN_LISTENERS_MAX];
+    struct turn *turn;
+    struct streams *streams;
+    struct dtls *dtls;
+    struct conn *conn;
+    uint32_t conns, first_free; // first_free == conns: none
+    usec_t clock_set;
+    usec_t now; // of the call that is running
+};
+
+// ---- links
+
+struct link_parts {
+    unsigned worker;
+    uint32_t place, serial;
+};
+
+static void *link_of_conn(unsigned worker, uint32_t place, uint32_t serial)
+{
+    return (void *)((uintptr_t)worker << 56 | (uintptr_t)place << 32 | serial);
+}
+
+static struct link_parts link_parts(const void *link)
+{
+    uintptr_t bits = (uintptr_t)link;
+
+    return (struct link_parts){(unsigned)(bits >> 56), (uint32_t)(bits >> 32) & (CONNS_MAX - 1),
+                               (uint32_t)bits};
+}
+
+static void *link_of_listener(unsigned number)
+{
+    return (void *)(uintptr_t)(number + 1);
+}
+
+static struct udp_socket *listener_of_link(const struct turn_worker *w, const void *link)
+{
+    return w->listener[(uintptr_t)link - 1].socket;
+}
+
+// NULL: that connection is gone.
+static struct conn *conn_of_link(const struct turn_worker *w, const void *link)
+{
+    struct link_parts parts = link_parts(link);
+    struct conn *conn = parts.place < w->conns ? &w->conn[parts.place] : NULL;
+
+    return conn && conn->conn && conn->serial == parts.serial ? conn : NULL;
+}
+
+static int grow_conns(struct turn_worker *w)
+{
+    uint32_t size = w->conns ? 2 * w->conns : 16;
+    struct conn *grown = size <= CONNS_MAX ? realloc(w->conn, size * sizeof *grown) : NULL;
+
+    if (!grown)
+        return -ENOMEM;
+    for (uint32_t i = w->conns; i < size; i++)
+        grown[i] = (struct conn){.serial = 1, .next_free = i + 1};
+    w->conn = grown;
+    w->first_free = w->conns;
+    w->conns = size;
+    return 0;
+}
+
+// Returns the link of a new connection, or NULL without memory.
+static void *conn_add(struct turn_worker *w, void *conn, enum turn_transport transport)
+{
+    uint32_t place;
+
+    if (w->first_free == w->conns && grow_conns(w) < 0)
+        return NULL;
+    place = w->first_free;
+    w->first_free = w->conn[place].next_free;
+    w->conn[place].conn = conn;
+    w->conn[place].trusted = false;
+    w->conn[place].transport = transport;
+    return link_of_conn(w->config.number, place, w->conn[place].serial);
+}
+
+static void conn_remove(struct turn_worker *w, const void *link)
+{
+    struct conn *conn = conn_of_link(w, link);
+
+    if (!conn)
+        return;
+    conn->conn = NULL;
+    conn->serial++;
+    conn->next_free = w->first_free;
+    w->first_free = (uint32_t)(conn - w->conn);
+}
+
+// ---- letters
+
+void turn_letter_free(struct turn_letter *letter)
+{
+    free(letter->data);
+    *letter = (struct turn_letter){0};
+}
+
+static void post(struct turn_worker *w, unsigned to, enum turn_letter_kind kind,
+                 const struct turn_client *client, const uint8_t *data, size_t len)
+{
+    struct turn_letter letter = {.kind = kind, .client = *client, .len = len};
+
+    if (data) {
+        letter.data = malloc(LETTER_HEAD + len + LETTER_TAIL);
+        if (!letter.data)
+            return; // as if it had been lost on the way
+        memcpy(letter.data + LETTER_HEAD, data, len);
+    }
+    w->config.post(w->config.ctx, to, &letter);
+}
+
+// ---- to clients
+
+static int send_to_conn(struct turn_worker *w, const struct turn_client *client,
+                        const uint8_t *data, size_t len)
+{
+    const struct conn *conn = conn_of_link(w, client->link);
+
+    if (!conn)
+        return -EPIPE;
+    return conn->transport == TURN_DTLS ? dtls_send(conn->conn, data, len)
+                                        : stream_send(conn->conn, data, len);
+}
+
+static int io_send_client(void *ctx, const struct turn_client *client, const uint8_t *data,
+                          size_t len)
+{
+    struct turn_worker *w = ctx;
+    unsigned home;
+
+    if (client->transport == TURN_UDP)
+        return udp_send(listener_of_link(w, client->link), &client->remote, data, len, 0);
+    home = link_parts(client->link).worker;
+    if (home == w->config.number)
+        return send_to_conn(w, client, data, len);
+    post(w, home, TURN_LETTER_ANSWER, client, data, len);
+    return 0;
+}
+
+// ---- relayed ports
+
+static void relayed_close(struct turn_worker *w, struct relayed *relayed)
+{
+    if (relayed->socket) {
+        peers_port_closed(w->server->peers, &relayed->port.bind);
+        udp_close(relayed->socket);
+    }
+    relay_take_back(w->config.relay, &relayed->port, w->now);
+    free(relayed);
+}
+
+// Takes the port, whether or not it can be opened.
+static int relayed_open(struct turn_worker *w, const struct lent_port *port, void *owner,
+                        struct relayed **ret_relayed)
+{
+    struct relayed *relayed = calloc(1, sizeof *relayed);
+    int r;
+
+    if (!relayed) {
+        relay_take_back(w->config.relay, port, w->now);
+        return -ENOMEM;
+    }
+    relayed->port = *port;
+    relayed->owner = owner;
+    r = udp_open(w->config.udp, &port->bind, &w->relayed_reader, relayed, &relayed->socket);
+    if (r < 0) {
+        relayed_close(w, relayed);
+        return r;
+    }
+    peers_port_opened(w->server->peers, &port->bind);
+    (void)udp_report_icmp(relayed->socket); // without it clients do not hear of ICMP errors
+    *ret_relayed = relayed;
+    return 0;
+}
+
+static int open_once(struct turn_worker *w, enum family family, enum port_parity parity,
+                     void *owner, struct relayed *ret_relayed[2])
+{
+    struct lent_port port[2];
+    int r = relay_lend(w->config.relay, family, parity, port, w->now);
+
+    if (r < 0)
+        return r;
+    r = relayed_open(w, &port[0], owner, &ret_relayed[0]);
+    if (parity != PORT_PAIR)
+        return r;
+    if (r < 0) {
+        relay_take_back(w->config.relay, &port[1], w->now);
+        return r;
+    }
+    r = relayed_open(w, &port[1], NULL, &ret_relayed[1]);
+    if (r < 0)
+        relayed_close(w, ret_relayed[0]);
+    return r;
+}
+
+static int io_open(void *ctx, enum family family, enum port_parity parity, void *owner,
+                   struct turn_port ret_port[2])
+{
+    struct turn_worker *w = ctx;
+    struct relayed *relayed[2] = {NULL, NULL};
+    int r = -EADDRINUSE;
+
+    // A number that another program has is as good as used: it rests, and another is tried.
+    for (int i = 0; i < BIND_TRIES && r == -EADDRINUSE; i++)
+        r = open_once(w, family, parity, owner, relayed);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < (parity == PORT_PAIR ? 2 : 1); i++)
+        ret_port[i] = (struct turn_port){relayed[i], relayed[i]->port.advertise};
+    return 0;
+}
+
+static void io_set_owner(void *ctx, void *handle, void *owner)
+{
+    struct relayed *relayed = handle;
+
+    (void)ctx;
+    relayed->owner = owner;
+}
+
+static void io_close(void *ctx, void *handle)
+{
+    relayed_close(ctx, handle);
+}
+
+// ---- the rest of what the core asks for
+
+static void io_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    if (getrandom(buf, len, 0) != (ssize_t)len) // never short up to 256 bytes
+        abort();
+}
+
+static bool io_peer_allowed(void *ctx, const struct addr *peer)
+{
+    const struct turn_worker *w = ctx;
+
+    return peers_allowed(w->server->peers, peer);
+}
+
+static enum turn_refusal io_charge(void *ctx, const char *identity)
+{
+    const struct turn_worker *w = ctx;
+
+    return quota_charge(w->server->quota, identity);
+}
+
+static void io_release(void *ctx, const char *identity)
+{
+    const struct turn_worker *w = ctx;
+
+    quota_release(w->server->quota, identity);
+}
+
+// ---- from clients
+
+static void count(struct turn_worker *w, enum counter id)
+{
+    counter_add(w->config.counters, id, 1);
+}
+
+// What the core decided about a client's message, but for where a burst could take it along.
+// Returns the socket that 'packet' leaves from, or NULL when there is nothing to send.
+static struct udp_socket *client_message(struct turn_worker *w, const struct turn_client *client,
+                                         struct turn_packet *packet, struct addr *ret_to)
+{
+    struct turn_forward forward;
+
+    switch (turn_client_recv(w->turn, client, packet, &forward, w->now)) {
+    case TURN_TO_PEER:
+        *ret_to = forward.to;
+        if (peers_route(w->server->peers, ret_to))
+            return ((struct relayed *)forward.handle)->socket;
+        count(w, COUNTER_TURN_DROP_SEND_ERROR);
+        return NULL;
+    case TURN_TO_WORKER:
+        post(w, forward.worker, TURN_LETTER_MESSAGE, client, packet->data, packet->len);
+        return NULL;
+    case TURN_TO_CLIENT:
+    case TURN_CONSUME:
+        break;
+    }
+    return NULL;
+}
+
+// Outside of a burst of UDP: sends at once.
+static void client_message_send(struct turn_worker *w, const struct turn_client *client,
+                                struct turn_packet *packet)
+{
+    struct addr to;
+    struct udp_socket *socket = client_message(w, client, packet, &to);
+    int r = 0;
+
+    if (socket)
+        r = packet->dont_fragment ? udp_send_whole(socket, &to, packet->data, packet->len, 0)
+                                  : udp_send(socket, &to, packet->data, packet->len, 0);
+    if (r < 0)
+        count(w, COUNTER_TURN_DROP_SEND_ERROR);
+}
+
+static struct udp_socket *on_listener(void *ctx, void *owner, struct udp_datagram *datagram,
+                                      struct addr *ret_to, usec_t now)
+{
+    struct turn_worker *w = ctx;
+    const struct listener *listener = owner;
+    const struct addr *local = &w->server->listener[listener->number];
+    const struct turn_client client = {link_of_listener(listener->number), TURN_UDP, datagram->from,
+                                       *local};
+    struct turn_packet packet = {.data = datagram->data, .len = datagram->len};
+    struct udp_socket *out;
+
+    w->now = now;
+    if (w->dtls && datagram->len > 0 && datagram->data[0] >= DTLS_FIRST &&
+        datagram->data[0] <= DTLS_LAST) {
+        dtls_recv(w->dtls, client.link, &datagram->from, local, datagram->data, datagram->len, now);
+        return NULL;
+    }
+    out = client_message(w, &client, &packet, ret_to);
+    datagram->data = packet.data;
+    datagram->len = packet.len;
+    datagram->dont_fragment = packet.dont_fragment;
+    return out;
+}
+
+// One message of a connection; 'user' is the link that it was given at its first message, or NULL.
+static void *conn_message(struct turn_worker *w, void *user, void *conn,
+                          const struct turn_client *address, uint8_t *data, size_t len)
+{
+    struct turn_client client = *address;
+    struct turn_packet packet = {.data = data, .len = len};
+
+    client.link = user ? user : conn_add(w, conn, client.transport);
+    if (client.link)
+        client_message_send(w, &client, &packet);
+    return client.link;
+}
+
+// An authentic client may keep its connection. True the first time.
+static bool newly_trusted(struct turn_worker *w, const struct turn_client *client)
+{
+    struct conn *conn = conn_of_link(w, client->link);
+
+    if (!conn || conn->trusted || !turn_client_known(w->turn, client))
+        return false;
+    conn->trusted = true;
+    return true;
+}
+
+static void on_stream_message(void *ctx, struct stream_conn *conn, struct stream_message *message,
+                              usec_t now)
+{
+    struct turn_worker *w = ctx;
+    struct turn_client client = {.transport = stream_is_tls(conn) ? TURN_TLS : TURN_TCP,
+                                 .remote = *stream_remote(conn),
+                                 .local = *stream_local(conn)};
+
+    w->now = now;
+    client.link = conn_message(w, stream_user(conn), conn, &client, message->data, message->len);
+    stream_set_user(conn, client.link);
+    if (!client.link)
+        stream_close(conn); // no memory
+    else if (newly_trusted(w, &client))
+        stream_trusted(conn);
+    w->config.changed(w->config.ctx, now);
+}
+
+static void on_dtls_message(void *ctx, struct dtls_session *session, struct dtls_message *message,
+                            usec_t now)
+{
+    struct turn_worker *w = ctx;
+    struct turn_client client = {
+        .transport = TURN_DTLS, .remote = *dtls_remote(session), .local = *dtls_local(session)};
+
+    w->now = now;
+    client.link =
+        conn_message(w, dtls_user(session), session, &client, message->data, message->len);
+    dtls_set_user(session, client.link);
+    if (!client.link)
+        dtls_close(session);
+    else if (newly_trusted(w, &client))
+        dtls_trusted(session);
+}
+
+static void conn_gone(struct turn_worker *w, struct turn_client *client, void *link, usec_t now)
+{
+    unsigned other;
+
+    if (!link)
+        return;
+    client->link = link;
+    w->now = now;
+    other = turn_client_gone(w->turn, client, now);
+    if (other != w->config.number)
+        post(w, other, TURN_LETTER_GONE, client, NULL, 0);
+    conn_remove(w, link);
+}
+
+static void on_stream_gone(void *ctx, struct stream_conn *conn, usec_t now)
+{
+    struct turn_worker *w = ctx;
+    struct turn_client client = {.transport = stream_is_tls(conn) ? TURN_TLS : TURN_TCP,
+                                 .remote = *stream_remote(conn),
+                                 .local = *stream_local(conn)};
+
+    conn_gone(w, &client, stream_user(conn), now);
+    w->config.changed(w->config.ctx, now);
+}
+
+static void on_dtls_gone(void *ctx, struct dtls_session *session, usec_t now)
+{
+    struct turn_client client = {
+        .transport = TURN_DTLS, .remote = *dtls_remote(session), .local = *dtls_local(session)};
+
+    conn_gone(ctx, &client, dtls_user(session), now);
+}
+
+static void on_dtls_send(void *ctx, void *link, const struct addr *to, const uint8_t *data,
+                         size_t len)
+{
+    (void)udp_send(listener_of_link(ctx, link), to, data, len, 0);
+}
+
+void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t now)
+{
+    struct turn_packet packet = {.data = letter->data ? letter->data + LETTER_HEAD : NULL,
+                                 .len = letter->len};
+
+    w->now = now;
+    switch (letter->kind) {
+    case TURN_LETTER_MESSAGE:
+        client_message_send(w, &letter->client, &packet);
+        break;
+    case TURN_LETTER_ANSWER:
+        (void)send_to_conn(w, &letter->client, packet.data, packet.len);
+        break;
+    case TURN_LETTER_GONE:
+        (void)turn_client_gone(w->turn, &letter->client, now);
+        break;
+    }
+    turn_letter_free(letter);
+}
+
+// ---- from peers
+
+static struct udp_socket *on_relayed(void *ctx, void *owner, struct udp_datagram *datagram,
+                                     struct addr *ret_to, usec_t now)
+{
+    struct turn_worker *w = ctx;
+    struct relayed *relayed = owner;
+    struct addr from = peers_sender(w->server->peers, &datagram->from);
+    struct turn_packet packet = {.data = datagram->data, .len = datagram->len};
+    struct turn_forward forward;
+
+    w->now = now;
+    if (turn_peer_recv(w->turn, relayed->owner, relayed, &from, &packet, &forward, now) !=
+        TURN_TO_CLIENT)
+        return NULL;
+    if (forward.client.transport != TURN_UDP) {
+        (void)io_send_client(w, &forward.client, packet.data, packet.len);
+        return NULL;
+    }
+    datagram->data = packet.data;
+    datagram->len = packet.len;
+    *ret_to = forward.client.remote;
+    return listener_of_link(w, forward.client.link);
+}
+
+static void on_relayed_icmp(void *ctx, void *owner, const struct udp_icmp *icmp, usec_t now)
+{
+    struct turn_worker *w = ctx;
+    const struct relayed *relayed = owner;
+    struct addr peer = peers_sender(w->server->peers, &icmp->to);
+
+    w->now = now;
+    turn_peer_icmp(w->turn, relayed->owner, &peer, icmp->type, icmp->code, icmp->mtu, now);
+}
+
+// ---- life
+
+static void set_clock(struct turn_worker *w, usec_t now)
+{
+    struct timespec wall;
+
+    if (now < w->clock_set + CLOCK_EVERY && w->clock_set != 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    turn_set_clock(w->turn, (int64_t)wall.tv_sec * (int64_t)USEC_PER_SEC + wall.tv_nsec / 1000 -
+                                (int64_t)usec_now());
+    w->clock_set = now;
+}
+
+usec_t turn_worker_tick(struct turn_worker *w, usec_t now)
+{
+    usec_t next, dtls = USEC_NEVER;
+
+    w->now = now;
+    set_clock(w, now);
+    if (w->dtls)
+        dtls = dtls_tick(w->dtls, now);
+    next = turn_tick(w->turn, now);
+    return dtls < next ? dtls : next;
+}
+
+void turn_worker_list(const struct turn_worker *w,
+                      void (*each)(void *ctx, const struct turn_view *view), void *ctx, usec_t now)
+{
+    turn_list(w->turn, each, ctx, now);
+}
+
+static int listen_on(struct turn_worker *w, unsigned number)
+{
+    const struct addr *addr = &w->server->listener[number];
+    struct listener *listener = &w->listener[number];
+    char text[ADDR_TEXT_MAX];
+    const char *transport = "UDP";
+    int r;
+
+    *listener = (struct listener){.worker = w, .number = number};
+    r = udp_listen(w->config.udp, addr, &w->listener_reader, listener, &listener->socket);
+    if (r == 0) {
+        transport = "TCP";
+        r = streams_listen(w->streams, addr);
+    }
+    if (r < 0)
+        log_err("turn: %s cannot be listened on (%s): %s", addr_format(addr, text), transport,
+                strerror(-r));
+    else if (w->config.number == 0)
+        log_notice("STUN and TURN on %s, UDP and TCP%s", addr_format(addr, text),
+                   w->server->tls ? ", TLS and DTLS" : "");
+    return r;
+}
+
+static int start(struct turn_worker *w)
+{
+    const struct turn_io io = {
+        .ctx = w,
+        .open = io_open,
+        .set_owner = io_set_owner,
+        .close = io_close,
+        .send_client = io_send_client,
+        .random = io_random,
+        .peer_allowed = io_peer_allowed,
+        .charge = io_charge,
+        .release = io_release,
+    };
+    const struct stream_handler streams = {w, on_stream_message, on_stream_gone};
+    const struct dtls_handler dtls = {w, on_dtls_send, on_dtls_message, on_dtls_gone};
+    const struct turn_server *server = w->server;
+    int r = turn_new(&w->turn_config, &io, w->config.counters, &w->turn);
+
+    if (r == 0)
+        r = streams_new(w->config.base, &server->streams, &streams, w->config.counters,
+                        &w->streams);
+    if (r == 0 && server->tls)
+        r = dtls_new(&server->dtls, &dtls, w->config.counters, &w->dtls);
+    for (unsigned i = 0; i < server->listeners && r == 0; i++)
+        r = listen_on(w, i);
+    return r;
+}
+
+int turn_worker_new(const struct turn_worker_config *config, struct turn_worker **ret_worker)
+{
+    struct turn_worker *w = calloc(1, sizeof *w);
+    int r;
+
+    if (!w)
+        return -ENOMEM;
+    w->config = *config;
+    w->server = config->server;
+    w->turn_config = config->server->turn;
+    w->turn_config.worker = config->number;
+    w->listener_reader = (struct udp_reader){.ctx = w, .datagram = on_listener};
+    w->relayed_reader =
+        (struct udp_reader){.ctx = w, .datagram = on_relayed, .icmp = on_relayed_icmp};
+    w->now = usec_now();
+    r = start(w);
+    if (r < 0) {
+        turn_worker_free(w);
+        return r;
+    }
+    (void)turn_worker_tick(w, w->now);
+    *ret_worker = w;
+    return 0;
+}
+
+void turn_worker_free(struct turn_worker *w)
+{
+    if (!w)
+        return;
+    w->now = usec_now();
+    streams_free(w->streams);
+    dtls_free(w->dtls);
+    turn_free(w->turn);
+    for (unsigned i = 0; i < w->server->listeners; i++)
+        udp_close(w->listener[i].socket);
+    free(w->conn);
+    free(w);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: ISC
+// One worker's part of the STUN/TURN server: its listening sockets, connections and relayed ports
+// around a core of its own. Listeners are shared by all workers (SO_REUSEPORT); a client whose
+// allocation lives on another worker than the one that hears it (mobility, reservations) is passed
+// on by letter.
+#pragma once
+
+#include "platform/udp.h"
+#include "relay/relay.h"
+#include "turn_server.h"
+
+struct turn_worker;
+
+enum turn_letter_kind {
+    TURN_LETTER_MESSAGE, // of a client, to the worker that has its allocation
+    TURN_LETTER_ANSWER,  // to a client, to the worker that has its connection
+    TURN_LETTER_GONE,    // the client's connection has ended
+};
+
+struct turn_letter {
+    enum turn_letter_kind kind;
+    struct turn_client client;
+    uint8_t *data; // owned by the letter; with room before and behind, NULL: none
+    size_t len;
+};
+
+struct turn_worker_config {
+    const struct turn_server *server;
+    unsigned number;
+    struct event_base *base;
+    struct udp *udp;     // whose burst_done calls turn_worker_tick()
+    struct relay *relay; // lends the ports
+    struct counters *counters;
+    void *ctx; // of the functions below
+    // Takes what the letter owns; it is lost when that worker cannot be reached.
+    void (*post)(void *ctx, unsigned worker, struct turn_letter *letter);
+    // Something happened outside of a burst: turn_worker_tick() is due.
+    void (*changed)(void *ctx, usec_t now);
+};
+
+// Listens on every address of the server; what fails is logged. Returns 0 or -errno.
+int turn_worker_new(const struct turn_worker_config *config, struct turn_worker **ret_worker);
+void turn_worker_free(struct turn_worker *worker); // before its udp and relay; NULL is fine
+
+void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
+void turn_letter_free(struct turn_letter *letter); // one that was not taken
+// Returns when to call again, or USEC_NEVER.
+usec_t turn_worker_tick(struct turn_worker *worker, usec_t now);
+void turn_worker_list(const struct turn_worker *worker,
+                      void (*each)(void *ctx, const struct turn_view *view), void *ctx, usec_t now);
