@@ -181,21 +181,32 @@ static int check_user(struct request *r, bool sha256)
     return fail(r, 401, rest || key ? COUNTER_TURN_AUTH_INTEGRITY : COUNTER_TURN_AUTH_USER);
 }
 
-// What a request without credentials gets.
+// The size that the challenge would have.
+static size_t challenge_size(struct request *r)
+{
+    error_write(r, 401);
+    return writer_used(&r->reply) + (stun_has(r->msg, STUN_FINGERPRINT) ? 8 : 0);
+}
+
+// What a request without credentials gets: RFC 8489 section 9.2.4 wants 401. An unverified source
+// gets it for whatever clients begin with, and otherwise only if it is no longer than the request,
+// because those requests are what a victim's address would be flooded with.
 static int challenge(struct request *r)
 {
     count(r->turn, COUNTER_TURN_AUTH_NONE);
-    // RFC 8656 section 5 wants 437 for a 5-tuple without allocation; that is a third of a
-    // challenge. Only a mobile client could have use for a nonce here.
-    if (r->method->needs_allocation && !r->binding && !stun_has(r->msg, STUN_MOBILITY_TICKET))
+    bool lost = r->method->needs_allocation && !r->binding;
+    bool odd =
+        !r->binding && r->method->sign != STUN_ATTR_COUNT && !stun_has(r->msg, r->method->sign);
+    // Only a mobile client could have use for a nonce without an allocation.
+    if (lost && stun_has(r->msg, STUN_MOBILITY_TICKET))
+        return 401;
+    if (r->client->transport != TURN_UDP || (!lost && !odd) || challenge_size(r) <= r->msg->len)
+        return 401;
+    // RFC 8656 section 5 wants 437 here, and that is a third of a challenge.
+    if (lost)
         return 437;
-    // No client sends these, but they are what a victim's address would be flooded with.
-    if (r->client->transport == TURN_UDP && !r->binding && r->method->sign != STUN_ATTR_COUNT &&
-        !stun_has(r->msg, r->method->sign)) {
-        count(r->turn, COUNTER_TURN_DROP_AMPLIFIER);
-        return NO_ANSWER;
-    }
-    return 401;
+    count(r->turn, COUNTER_TURN_DROP_AMPLIFIER);
+    return NO_ANSWER;
 }
 
 // RFC 8489 section 9.2.4, third check: nobody on the path may take SHA-256 away unnoticed. Returns

@@ -12,6 +12,7 @@
 //     Binding with FINGERPRINT     28     success with FINGERPRINT        40     1.4
 //     Binding, IPv6                20     success                         44     2.2
 //     Binding of RFC 3489          20     success                         32     1.6
+//       with CHANGE-REQUEST        28     success                         32     1.1
 //     Allocate                     28     401, password algorithms        84     3.0
 //     Allocate                     28     401, without (modern = false)   60     2.1
 //     Allocate without attributes  20     none                            0      0
@@ -20,7 +21,10 @@
 //     ChannelBind, the same        40     437                             28     0.7
 //     any with wrong credentials   > 100  401 or 438                      84     < 1
 //
-// Those above 1 are also limited per prefix (limit.c).
+// RFC 8489 section 9.2.4 wants 401 for all of them but Binding; it is given where the request is as
+// long as that (and to everybody on streams and DTLS). Clients have no use for those that are not
+// answered so: their first request is an Allocate with REQUESTED-TRANSPORT, and all later ones have
+// credentials. Those above 1 are also limited per prefix (limit.c).
 #include "internal.h"
 
 #include "base/log.h"

@@ -144,6 +144,25 @@ static void binding_of_rfc_3489(void **state)
     assert_int_equal(world->sents, before);
 }
 
+// Google's dialect of ICE has user names there, which nobody pads.
+static void binding_of_google_talk(void **state)
+{
+    uint8_t request[] = {
+        0x00, 0x01, 0x00, 0x0b,                                                 // Binding request
+        0,    1,    2,    3,    4,   5,   6,   7, 8, 9, 10, 11, 12, 13, 14, 15, // transaction id
+        0x00, 0x06, 0x00, 0x07,                                                 // USERNAME
+        'r',  'o',  'm',  'j',  'u', 'l', 'i',
+    };
+    unsigned before = world->sents;
+    tw_raw(world, &stranger, request, sizeof request);
+    assert_int_equal(world->sents, before + 1);
+    assert_int_equal(world->sent[before % TW_LOG].len, 32); // 31 bytes ask for it
+    // A relay of that time is nothing that we are.
+    request[1] = 3;
+    tw_raw(world, &stranger, request, sizeof request);
+    assert_int_equal(world->sents, before + 1);
+}
+
 static void what_is_not_answered(void **state)
 {
     static const struct {
@@ -214,6 +233,32 @@ static void answers_and_their_requests(void **state)
     }
 }
 
+// RFC 8489 section 9.2.4 wants 401 for every request without credentials, and that is what those
+// get for which it is no amplifier.
+static void long_requests_get_their_challenge(void **state)
+{
+    static const struct {
+        uint16_t method;
+        bool sign;
+        uint8_t padding; // so that request and challenge are alike
+        int short_of_it;
+    } rows[] = {
+        {STUN_ALLOCATE, false, 60, -1},          {STUN_REFRESH, true, 60, 437},
+        {STUN_CREATE_PERMISSION, true, 48, 437}, {STUN_CREATE_PERMISSION, false, 60, 437},
+        {STUN_CHANNEL_BIND, true, 40, 437},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (unsigned less = 0; less <= 4; less += 4) {
+            struct writer out = begin(rows[i].method, rows[i].sign);
+            write_u32(&out, 0x80700000 | (rows[i].padding - less)); // nobody must understand it
+            write_zeros(&out, rows[i].padding - less);
+            assert_int_equal(tw_send(world, &stranger, &out), less ? rows[i].short_of_it : 401);
+            assert_int_equal(stranger.out_len, 84 - less);
+            assert_true(answered() <= stranger.out_len);
+        }
+    }
+}
+
 static void wrong_credentials_amplify_nothing(void **state)
 {
     struct tw_client c = tw_client(world, "198.51.100.3", 1);
@@ -232,6 +277,10 @@ static void verified_sources_get_answers(void **state)
     for (int transport = TURN_TCP; transport <= TURN_DTLS; transport++) {
         stranger.at.transport = (enum turn_transport)transport;
         struct writer out = begin(STUN_ALLOCATE, false);
+        assert_int_equal(tw_send(world, &stranger, &out), 401);
+        out = begin(STUN_REFRESH, false);
+        assert_int_equal(tw_send(world, &stranger, &out), 401);
+        out = begin(STUN_CHANNEL_BIND, false);
         assert_int_equal(tw_send(world, &stranger, &out), 401);
     }
 }
@@ -393,8 +442,10 @@ int main(void)
         CASE(binding_with_credentials),
         CASE(binding_with_unknown_attributes),
         CASE(binding_of_rfc_3489),
+        CASE(binding_of_google_talk),
         CASE(what_is_not_answered),
         CASE(answers_and_their_requests),
+        CASE(long_requests_get_their_challenge),
         CASE(wrong_credentials_amplify_nothing),
         CASE(verified_sources_get_answers),
         CASE(a_victim_gets_few_answers),
