@@ -30,7 +30,7 @@ ssize_t stream_frame_cut(const uint8_t *data, size_t len, size_t max, size_t *re
     ssize_t size;
     if (data[0] <= 0x01)
         size = stun_size(data, len);
-    else if (data[0] >= 0x40 && data[0] <= 0x4f) // RFC 8656 section 12
+    else if (data[0] >= 0x40 && data[0] <= 0x7f) // RFC 5766 section 11
         size = len < CHANNEL_HEADER ? 0 : (ssize_t)(CHANNEL_HEADER + get16(data + 2));
     else
         return -EBADMSG;

@@ -28,7 +28,7 @@
 #define RESERVATION_LIFE (30 * USEC_PER_SEC)  // section 7.2
 #define TICKET_LIFE      (30 * USEC_PER_SEC)  // of a ticket that was used, RFC 8016 section 3.2.2
 #define CHANNEL_MIN      0x4000               // section 12
-#define CHANNEL_MAX      0x4fff
+#define CHANNEL_MAX      0x7fff               // RFC 5766 section 11: its clients go beyond 0x4fff
 #define REPLY_MAX        1024 // the longest answer: software and ticket, each with its bounds
 #define REALM_MAX        127
 #define SOFTWARE_MAX     127

@@ -157,9 +157,9 @@ enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *c
         ret_forward->worker = guest_worker(binding);
         return TURN_TO_WORKER;
     }
-    // RFC 8656 section 12, table 3.
+    // RFC 8656 section 12, table 3, with the channels of RFC 5766.
     uint8_t first = packet->data[0];
-    if (first >= 64 && first < 80)
+    if (first >= CHANNEL_MIN >> 8 && first <= CHANNEL_MAX >> 8)
         return data_from_channel(turn, binding, packet, ret_forward, now);
     if (first < 4)
         return stun_recv(turn, client, binding, packet, ret_forward, now);

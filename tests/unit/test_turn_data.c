@@ -177,8 +177,8 @@ static void channels_that_are_not_bound(void **state)
 {
     assert_int_equal(tw_bind(world, &alice, 0x4000, &peer), 0);
     is_dropped(tw_channel(world, &alice, 0x4001, "x", 1), COUNTER_TURN_DROP_NO_CHANNEL);
-    is_dropped(tw_channel(world, &alice, 0x4fff, "x", 1), COUNTER_TURN_DROP_NO_CHANNEL);
-    is_dropped(tw_channel(world, &alice, 0x5000, "x", 1), COUNTER_TURN_DROP_UNEXPECTED);
+    is_dropped(tw_channel(world, &alice, 0x7fff, "x", 1), COUNTER_TURN_DROP_NO_CHANNEL);
+    is_dropped(tw_channel(world, &alice, 0x8000, "x", 1), COUNTER_TURN_DROP_UNEXPECTED);
     is_dropped(tw_channel(world, &alice, 0xffff, "x", 1), COUNTER_TURN_DROP_UNEXPECTED);
     is_dropped(tw_channel(world, &alice, 0x1400, "x", 1), COUNTER_TURN_DROP_UNEXPECTED);
     is_dropped(tw_raw(world, &alice, "", 0), COUNTER_TURN_DROP_MALFORMED);
