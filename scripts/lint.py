@@ -19,7 +19,7 @@ LAYERS = {
     "obs": ["base", "codec", "relay"],
     "media": ["base", "codec", "relay"],
     "turn": ["base", "codec", "relay", "obs"],
-    "signal": ["base", "codec", "relay", "obs"],
+    "signal": ["base", "codec", "relay", "obs", "turn"],
     "platform": ["base", "codec"],
     "app": ["base", "codec", "relay", "obs", "media", "turn", "signal", "platform"],
 }

@@ -144,6 +144,20 @@
     X(TURN_DROP_AWAY, COUNTER, "turn_drops_total", "reason=\"client_away\"", "")                   \
     X(TURN_DROP_TOO_LONG, COUNTER, "turn_drops_total", "reason=\"too_long\"", "")                  \
     X(TURN_DROP_SEND_ERROR, COUNTER, "turn_drops_total", "reason=\"send_error\"", "")              \
+    X(CREDENTIALS_COMPONENT, COUNTER, "credentials_given_total", "door=\"component\"",             \
+      "TURN credentials given to clients that asked, or were due for new ones, by door")           \
+    X(CREDENTIALS_DELEGATED, COUNTER, "credentials_given_total", "door=\"delegated\"", "")         \
+    X(CREDENTIALS_PUSHED, COUNTER, "credentials_given_total", "door=\"push\"", "")                 \
+    X(CREDENTIALS_STRANGER, COUNTER, "credentials_refused_total", "reason=\"not_served\"",         \
+      "Questions for TURN services refused, by reason")                                            \
+    X(CREDENTIALS_UNTRUSTED, COUNTER, "credentials_refused_total", "reason=\"not_delegated\"", "") \
+    X(PUSH_LISTENERS, GAUGE, "credential_listeners", "",                                           \
+      "Clients of which presence or a question is known, for pushes of new credentials")           \
+    X(PUSH_FAILED, COUNTER, "credential_pushes_failed_total", "reason=\"refused\"",                \
+      "Pushes of new credentials that failed or had no room in the list of listeners")             \
+    X(PUSH_NO_ROOM, COUNTER, "credential_pushes_failed_total", "reason=\"no_room\"", "")           \
+    X(DELEGATIONS, COUNTER, "delegations_total", "",                                               \
+      "Namespaces that a server has said it delegates to the component")                           \
     X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
     X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \

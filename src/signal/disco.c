@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the component says of itself (XEP-0030, 0199, 0092, 0012), what a JID that stands for
 // another says before a call, and what disco#info tells of a client's dialect.
-#include "internal.h"
+#include "services.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -12,6 +12,10 @@
 
 static const char *const component_features[] = {NS_DISCO_INFO, NS_DISCO_ITEMS, NS_JINGLE,
                                                  NS_PING,       NS_VERSION,     NS_LAST};
+
+// And while TURN is on. That it takes delegated questions is a feature too: XEP-0355 section 7.1.
+static const char *const service_features[] = {NS_EXTDISCO_2, NS_EXTDISCO_1, NS_JINGLEINFO,
+                                               NS_DELEGATION_2};
 
 // What callers look for before they offer a call; the same for every JID, whether or not there is
 // anybody behind it, so that nobody learns anything. Sorted, as XEP-0115 section 5.1 wants it.
@@ -121,8 +125,8 @@ void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
     struct xml *reply;
 
     (void)now;
-    if (component && node && *node) { // XEP-0030 section 3.2: we have no nodes
-        reply_error(signal, iq, &condition_not_found);
+    if (component && node && *node) { // the only nodes that we have
+        stanza_send(signal, delegation_disco(signal, iq, node));
         return;
     }
     reply = component ? info_reply(iq, "component", "generic", "Jingle relay")
@@ -132,7 +136,10 @@ void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
     if (add_features(xml_child(reply, "query", NULL),
                      component ? component_features : proxy_features,
                      component ? sizeof component_features / sizeof component_features[0]
-                               : sizeof proxy_features / sizeof proxy_features[0])) {
+                               : sizeof proxy_features / sizeof proxy_features[0]) ||
+        (component && signal->config.services.count > 0 &&
+         add_features(xml_child(reply, "query", NULL), service_features,
+                      sizeof service_features / sizeof service_features[0]))) {
         xml_free(reply);
         return;
     }

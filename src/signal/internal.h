@@ -138,6 +138,7 @@ enum pending_kind {
     PENDING_OWN,       // nobody waits for the answer
     PENDING_DIALECT,   // disco#info: what may be written to this client
     PENDING_ALIVE,     // disco#info: is it still there
+    PENDING_PUSH,      // new credentials
 };
 
 struct pending {          // an IQ of ours that waits for its answer
@@ -163,11 +164,13 @@ struct signal {
     struct timers timers;
     struct map sessions, proposals, pending, paths, relations;
     struct map ids;                     // running and ended sessions, by call id
+    struct map listeners;               // clients that get new credentials; see push.c
     STAILQ_HEAD(, media_path) unclosed; // given back, but the relay could not be told
     unsigned proposal_count, pending_count;
     bool orphans; // some ended session will get no last figures; signal_tick() frees it
     usec_t started;
-    uint64_t last_id; // of paths
+    int64_t wall_minus_now; // what credentials count by
+    uint64_t last_id;       // of paths
 };
 
 static inline enum side other(enum side side)
@@ -192,6 +195,9 @@ struct xml *reply_new(const struct xml *iq, const char *type);
 void reply_result(struct signal *signal, const struct xml *iq);
 void reply_error(struct signal *signal, const struct xml *stanza,
                  const struct condition *condition);
+// The error that answers 'stanza', for who sends it himself; counted. NULL: no memory.
+struct xml *error_new(struct signal *signal, const struct xml *stanza,
+                      const struct condition *condition, const char *text);
 // Like condition, with a text of its own.
 void reply_error_text(struct signal *signal, const struct xml *stanza,
                       const struct condition *condition, const char *text);
@@ -215,6 +221,27 @@ void answer_last(struct signal *signal, const struct xml *iq, usec_t now);
 // Presence of a JID that stands for another, with the capabilities that callers look for.
 struct xml *proxy_presence(const char *from, const char *to);
 unsigned dialect_of(const struct xml *disco_query);
+
+// ---- services.c: STUN and TURN servers, for clients that ask (more in services.h)
+
+void service_iq(struct signal *signal, const struct xml *iq, usec_t now);
+
+// ---- delegation.c: the same, asked of a server that hands it on
+
+void delegation_iq(struct signal *signal, const struct xml *iq, usec_t now);
+void delegation_message(struct signal *signal, const struct xml *message);
+// Answers a disco#info about one of our nodes, be it with an error.
+struct xml *delegation_disco(struct signal *signal, const struct xml *iq, const char *node);
+
+// ---- push.c: new credentials before the old ones expire
+
+// The answer to this question, which came straight to the component, had credentials.
+void push_asked(struct signal *signal, const struct xml *iq, const struct xml *services,
+                usec_t now);
+void push_presence(struct signal *signal, const struct xml *presence); // to the component
+// NULL answer: none came in time.
+void push_answered(struct signal *signal, const char *jid, const struct xml *answer);
+void push_free_all(struct signal *signal);
 
 // ---- relation.c: who has to do with whom
 

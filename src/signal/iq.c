@@ -2,7 +2,7 @@
 // IQ in both directions: the table of namespaces that are answered, stanza errors, and our own
 // requests with their ids and timers. An IQ that is passed on gets an id of ours, unguessable
 // because some servers match results by id alone; its answer is sent to who asked, once.
-#include "internal.h"
+#include "services.h"
 
 #include "base/log.h"
 
@@ -39,6 +39,13 @@ static const struct iq_row {
     {"get", "query", NS_VERSION, answer_version, NULL},
     {"get", "query", NS_LAST, answer_last, NULL},
     {"set", "jingle", NS_JINGLE, NULL, session_jingle},
+    {"get", "services", NS_EXTDISCO_2, service_iq, NULL},
+    {"get", "services", NS_EXTDISCO_1, service_iq, NULL},
+    {"get", "credentials", NS_EXTDISCO_2, service_iq, NULL},
+    {"get", "credentials", NS_EXTDISCO_1, service_iq, NULL},
+    {"get", "query", NS_JINGLEINFO, service_iq, NULL},
+    {"set", "delegation", NS_DELEGATION_2, delegation_iq, NULL},
+    {"set", "delegation", NS_DELEGATION_1, delegation_iq, NULL},
 };
 
 void stanza_send(struct signal *signal, struct xml *stanza)
@@ -70,15 +77,11 @@ void reply_result(struct signal *signal, const struct xml *iq)
     stanza_send(signal, reply_new(iq, "result"));
 }
 
-void reply_error_text(struct signal *signal, const struct xml *stanza,
+struct xml *error_new(struct signal *signal, const struct xml *stanza,
                       const struct condition *condition, const char *text)
 {
-    const char *type = xml_attr(stanza, "type");
     struct xml *reply, *error, *line;
 
-    // RFC 6120 section 8.3.1: an error is never answered by an error.
-    if (type && (strcmp(type, "error") == 0 || strcmp(type, "result") == 0))
-        return;
     counter_add(signal->counters, COUNTER_STANZAS_REFUSED, 1);
     reply = reply_new(stanza, "error");
     error = reply ? xml_add(reply, "error", NULL) : NULL;
@@ -86,12 +89,22 @@ void reply_error_text(struct signal *signal, const struct xml *stanza,
         !xml_add(error, condition->name, NS_STANZAS) ||
         (condition->jingle && !xml_add(error, condition->jingle, NS_JINGLE_ERRORS))) {
         xml_free(reply);
-        return;
+        return NULL;
     }
     line = text ? xml_add(error, "text", NS_STANZAS) : NULL;
     if (line)
         (void)xml_add_text(line, text, strlen(text));
-    stanza_send(signal, reply);
+    return reply;
+}
+
+void reply_error_text(struct signal *signal, const struct xml *stanza,
+                      const struct condition *condition, const char *text)
+{
+    const char *type = xml_attr(stanza, "type");
+
+    // RFC 6120 section 8.3.1: an error is never answered by an error.
+    if (!type || (strcmp(type, "error") != 0 && strcmp(type, "result") != 0))
+        stanza_send(signal, error_new(signal, stanza, condition, text));
 }
 
 void reply_error(struct signal *signal, const struct xml *stanza, const struct condition *condition)
@@ -154,6 +167,8 @@ static void pending_expired(struct timer *timer, void *ctx, usec_t now)
     counter_add(signal->counters, COUNTER_STANZAS_TIMEOUT, 1);
     if (pending->kind == PENDING_FORWARDED)
         answer_in_stead(signal, pending);
+    if (pending->kind == PENDING_PUSH)
+        push_answered(signal, pending->from, NULL);
     session_answered(signal, pending, NULL, now);
     pending_free(signal, pending);
 }
@@ -240,6 +255,8 @@ void iq_answer(struct signal *signal, const struct xml *iq, usec_t now)
     }
     if (pending->kind == PENDING_FORWARDED)
         pass_answer(signal, pending, iq);
+    if (pending->kind == PENDING_PUSH)
+        push_answered(signal, pending->from, iq);
     session_answered(signal, pending, iq, now);
     pending_free(signal, pending);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The signalling as a whole: construction, dispatch of stanzas and events, time.
-#include "internal.h"
+#include "services.h"
 
 #include "base/log.h"
 
@@ -16,6 +16,7 @@ static void config_free(struct signal_config *config)
         free((void *)(uintptr_t)config->served[i]);
     free((void *)(uintptr_t)config->served);
     free((void *)(uintptr_t)config->domain);
+    services_free(&config->services);
 }
 
 static int config_copy(struct signal_config *to, const struct signal_config *from)
@@ -24,6 +25,7 @@ static int config_copy(struct signal_config *to, const struct signal_config *fro
     size_t i;
 
     *to = *from;
+    to->services = (struct signal_services){0};
     to->domain = strdup(from->domain);
     to->served = list;
     for (i = 0; list && i < from->served_count; i++) {
@@ -31,7 +33,9 @@ static int config_copy(struct signal_config *to, const struct signal_config *fro
         if (!list[i])
             return -ENOMEM;
     }
-    return list && to->domain ? 0 : -ENOMEM;
+    if (!list || !to->domain)
+        return -ENOMEM;
+    return services_copy(&to->services, &from->services);
 }
 
 int signal_new(const struct signal_config *config, const struct signal_io *io,
@@ -57,6 +61,7 @@ int signal_new(const struct signal_config *config, const struct signal_io *io,
     map_init(&signal->paths, key);
     map_init(&signal->relations, key);
     map_init(&signal->ids, key);
+    map_init(&signal->listeners, key);
     STAILQ_INIT(&signal->unclosed);
     calls_init(&signal->calls, &config->calls, counters, key);
     signal->calls.ctx = signal;
@@ -83,6 +88,7 @@ void signal_free(struct signal *signal)
     if (!signal)
         return;
     pending_free_all(signal);
+    push_free_all(signal);
     while ((node = map_each(&signal->ids, NULL)))
         session_free(container_of(node, struct session, id_node));
     while ((node = map_each(&signal->proposals, NULL)))
@@ -96,8 +102,14 @@ void signal_free(struct signal *signal)
     map_free(&signal->paths);
     map_free(&signal->relations);
     map_free(&signal->ids);
+    map_free(&signal->listeners);
     config_free(&signal->config);
     free(signal);
+}
+
+void signal_set_clock(struct signal *signal, int64_t wall_minus_now_usec)
+{
+    signal->wall_minus_now = wall_minus_now_usec;
 }
 
 static void dispatch_iq(struct signal *signal, const struct xml *iq, usec_t now)
@@ -132,10 +144,14 @@ void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now)
         counter_add(signal->counters, COUNTER_STANZAS_MESSAGE, 1);
         if (jid.local_len > 0)
             door_message(signal, stanza, now);
+        else
+            delegation_message(signal, stanza);
     } else if (xml_is(stanza, "presence", NS_CLIENT)) {
         counter_add(signal->counters, COUNTER_STANZAS_PRESENCE, 1);
         if (jid.local_len > 0)
             door_presence(signal, stanza, now);
+        else
+            push_presence(signal, stanza);
     } else {
         counter_add(signal->counters, COUNTER_STANZAS_MALFORMED, 1);
     }
