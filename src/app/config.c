@@ -34,9 +34,12 @@ static const struct config_row *nearest_row(const char *group, const char *name)
     for (size_t i = 0; i < config_row_count; i++) {
         const struct config_row *row = &config_rows[i];
         bool elsewhere = strcmp(row->group, group) != 0;
+        bool begins = strlen(name) > 3 && strncmp(row->name, name, strlen(name)) == 0;
         unsigned distance = nearest_distance(name, row->name);
         unsigned score = distance * 2 + elsewhere;
-        if (distance > nearest_limit(name)) {
+        if (begins && !elsewhere) { // turn.secret: turn.secret_files, not xmpp.secret
+            score = 0;
+        } else if (distance > nearest_limit(name)) {
             if (!strstr(name, row->name)) // limits.max_calls: limits.calls
                 continue;
             score = 1000 - 2 * (unsigned)strlen(row->name) + elsewhere;
@@ -320,6 +323,8 @@ void config_free(struct config *config)
     for (size_t i = 0; i < config_row_count; i++)
         if (config_rows[i].kind->clear)
             config_rows[i].kind->clear(config_field_mutable(config, &config_rows[i]));
+    config_wipe_list(config->turn.secrets.item, config->turn.secrets.count);
+    config_wipe_list(config->turn.users.item, config->turn.users.count);
     *config = (struct config){0};
 }
 
@@ -330,7 +335,9 @@ static bool is_unset(const struct config *config, const struct config_row *row)
 {
     if (row->kind == &config_kind_secret)
         return !config->xmpp.secret || config->xmpp.secret_file;
-    return row->kind == &config_kind_path && !*(char *const *)config_field(config, row);
+    bool is_text = row->kind == &config_kind_path || row->kind == &config_kind_host ||
+                   row->kind == &config_kind_realm;
+    return is_text && !*(char *const *)config_field(config, row);
 }
 
 void config_print(const struct config *config, struct buf *out)

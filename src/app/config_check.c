@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: ISC
 // What no single key of the configuration can tell: keys that are missing or contradict each other,
-// the secret in its file, and the addresses in the end.
+// and the addresses in the end.
 #include "config_load.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define SECRET_MAX   1024
-#define SECRET_SHORT 16 // below, it can be guessed by whoever reaches the server's component port
 
 static void check_required(struct config_load *load)
 {
@@ -25,112 +18,6 @@ static void check_required(struct config_load *load)
                      expected.data ? expected.data : "a value");
         buf_free(&expected);
     }
-}
-
-// ---- the secret
-
-static void blame_unreadable(struct config_load *load, const struct config_row *row,
-                             const char *path, int error)
-{
-    struct stat st;
-    const char *why = error == -EINVAL ? "not a regular file" : strerror(-error);
-    if (stat(path, &st) == 0)
-        config_blame(load, false, row,
-                     "cannot be read: %s (%s belongs to uid %u, gid %u, mode %04o; this process "
-                     "runs as uid %u, gid %u)",
-                     why, path, (unsigned)st.st_uid, (unsigned)st.st_gid,
-                     (unsigned)(st.st_mode & 07777), (unsigned)geteuid(), (unsigned)getegid());
-    else
-        config_blame(load, false, row,
-                     "cannot be read: %s: %s (this process runs as uid %u, gid %u)", path, why,
-                     (unsigned)geteuid(), (unsigned)getegid());
-}
-
-static void check_secret_mode(struct config_load *load, const struct config_row *row,
-                              const char *path)
-{
-    struct stat st;
-    if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO))
-        config_blame(load, true, row,
-                     "%s is open to every user of this machine (mode %04o): "
-                     "expected 0640 or less",
-                     path, (unsigned)(st.st_mode & 07777));
-}
-
-// One line, with or without its end.
-static int take_secret(struct config_load *load, const struct config_row *row, char *data,
-                       size_t len)
-{
-    while (len > 0 && (data[len - 1] == '\n' || data[len - 1] == '\r'))
-        data[--len] = '\0';
-    if (len == 0) {
-        config_blame(load, false, row, "the file is empty: expected the secret");
-    } else if (strcspn(data, "\r\n") != len) { // a NUL byte ends the string early, too
-        config_blame(load, false, row, "expected one line of text in the file");
-    } else {
-        load->config.xmpp.secret = strdup(data);
-        if (!load->config.xmpp.secret)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static int read_secret(struct config_load *load, const struct config_row *row, const char *path)
-{
-    char *data = NULL;
-    size_t len = 0;
-    int r = config_read_whole(path, SECRET_MAX, &data, &len);
-    if (r == -ENOMEM)
-        return r;
-    if (r < 0) {
-        blame_unreadable(load, row, path, r);
-        return 0;
-    }
-    check_secret_mode(load, row, path);
-    r = take_secret(load, row, data, len);
-    explicit_bzero(data, len);
-    free(data);
-    return r;
-}
-
-// systemd's LoadCredential=component-secret:... puts it there.
-static int read_credential(struct config_load *load, const struct config_row *row)
-{
-    const char *directory = getenv("CREDENTIALS_DIRECTORY");
-    if (!directory || directory[0] == '\0') {
-        config_blame(load, false, row,
-                     "expected this key, the file with the secret of the XMPP "
-                     "server's component (or a systemd credential "
-                     "component-secret)");
-        return 0;
-    }
-    if (asprintf(&load->config.xmpp.secret_file, "%s/component-secret", directory) < 0) {
-        load->config.xmpp.secret_file = NULL;
-        return -ENOMEM;
-    }
-    return read_secret(load, row, load->config.xmpp.secret_file);
-}
-
-static int check_secret(struct config_load *load)
-{
-    const struct config_row *inline_row = config_row_find("xmpp", "secret");
-    const struct config_row *file_row = config_row_find("xmpp", "secret_file");
-    struct config *config = &load->config;
-    bool in_file = config_given(load, file_row);
-    bool in_place = config_given(load, inline_row);
-    int r = 0;
-    if (in_file && in_place) {
-        config_blame(load, false, inline_row, "expected either this key or xmpp.secret_file");
-        return 0;
-    }
-    if (in_file)
-        r = config->xmpp.secret_file ? read_secret(load, file_row, config->xmpp.secret_file) : 0;
-    else if (!in_place)
-        r = read_credential(load, file_row);
-    if (config->xmpp.secret && strlen(config->xmpp.secret) < SECRET_SHORT)
-        config_blame(load, true, in_place ? inline_row : file_row,
-                     "the secret is short: expected %d bytes or more", SECRET_SHORT);
-    return r;
 }
 
 // ---- keys that contradict each other
@@ -200,7 +87,8 @@ int config_check(struct config_load *load)
     check_addresses(load);
     check_ports(load);
     check_listen(load);
-    return check_secret(load);
+    int r = config_check_secret(load);
+    return r < 0 ? r : config_check_turn(load);
 }
 
 // ---- addresses in the end
@@ -242,6 +130,8 @@ int config_resolve_addresses(struct config *config,
         }
         check_reachable(config, i, errors);
     }
+    if (config_check_turn_addresses(config, errors) < 0)
+        r = -EINVAL;
     if (!any && r == 0) {
         config_errors_add(errors, false,
                           "relay.address4, relay.address6: this machine has no route "

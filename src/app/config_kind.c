@@ -23,17 +23,28 @@ const char *config_text_value(const struct config_setting_t *setting)
                                                               : NULL;
 }
 
-// The setting as a list of texts, or -EINVAL. Both of libconfig's notations, [ ] and ( ), will do.
-int config_check_texts(struct config_input *in)
+// Both of libconfig's notations, [ ] and ( ), will do.
+int config_check_list(struct config_input *in)
 {
     int type = config_setting_type(in->setting);
     if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
-        return config_wrong(in, type == CONFIG_TYPE_STRING ? "a list stands in [ ]" : NULL);
+        return config_wrong(in, type == CONFIG_TYPE_STRING || type == CONFIG_TYPE_INT
+                                    ? "a list stands in [ ]"
+                                    : NULL);
     size_t count = (size_t)config_setting_length(in->setting);
     if (count < in->row->min)
         return config_wrong(in, "the list is empty");
     if (count > in->row->max)
         return config_wrong(in, "the list is too long");
+    return 0;
+}
+
+int config_check_texts(struct config_input *in)
+{
+    int r = config_check_list(in);
+    if (r < 0)
+        return r;
+    unsigned count = (unsigned)config_setting_length(in->setting);
     for (unsigned i = 0; i < count; i++) {
         const config_setting_t *element = config_setting_get_elem(in->setting, i);
         if (!config_text_value(element)) {
@@ -59,22 +70,52 @@ void config_quote(const char *text, struct buf *out)
     buf_puts(out, "\"");
 }
 
+// ---- yes or no
+
+static int parse_bool(struct config_input *in, void *field)
+{
+    int type = config_setting_type(in->setting);
+    if (type != CONFIG_TYPE_BOOL)
+        return config_wrong(in,
+                            type == CONFIG_TYPE_STRING ? "the word stands without quotes" : NULL);
+    *(bool *)field = config_setting_get_bool(in->setting);
+    return 0;
+}
+
+static void print_bool(const struct config_row *row, const void *field, struct buf *out)
+{
+    (void)row;
+    buf_puts(out, *(const bool *)field ? "true" : "false");
+}
+
+static void expect_bool(const struct config_row *row, struct buf *out)
+{
+    (void)row;
+    buf_puts(out, "true or false");
+}
+
 // ---- numbers
 
-static int parse_uint(struct config_input *in, void *field)
+int config_number_value(struct config_input *in, const config_setting_t *s, uint64_t min,
+                        uint64_t max, unsigned *ret_value)
 {
-    const config_setting_t *s = in->setting;
     int type = config_setting_type(s);
+    in->culprit = s;
     if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
         return config_wrong(in,
                             type == CONFIG_TYPE_STRING ? "a number stands without quotes" : NULL);
     if (config_setting_get_format(s) != CONFIG_FORMAT_DEFAULT)
         return config_wrong(in, "not in hexadecimal");
     long long v = type == CONFIG_TYPE_INT ? config_setting_get_int(s) : config_setting_get_int64(s);
-    if (v < 0 || (uint64_t)v < in->row->min || (uint64_t)v > in->row->max)
+    if (v < 0 || (uint64_t)v < min || (uint64_t)v > max)
         return config_wrong(in, NULL);
-    *(unsigned *)field = (unsigned)v;
+    *ret_value = (unsigned)v;
     return 0;
+}
+
+static int parse_uint(struct config_input *in, void *field)
+{
+    return config_number_value(in, in->setting, in->row->min, in->row->max, field);
 }
 
 static void print_uint(const struct config_row *row, const void *field, struct buf *out)
@@ -235,6 +276,8 @@ static void expect_word(const struct config_row *row, struct buf *out)
         buf_printf(out, "%s \"%s\"", word == row->words ? "" : ",", word->name);
 }
 
+const struct config_kind config_kind_bool = {"yes or no", parse_bool, print_bool, expect_bool,
+                                             NULL};
 const struct config_kind config_kind_uint = {"number", parse_uint, print_uint, expect_uint, NULL};
 const struct config_kind config_kind_duration = {"duration", parse_duration, print_duration,
                                                  expect_duration, NULL};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// The kinds of value that are addresses: of this machine, to listen on, prefixes; and port ranges.
+// The kinds of value that are addresses: of this machine, to listen on, prefixes; and ports.
 #include "config_kind.h"
 
 #include <errno.h>
@@ -141,6 +141,63 @@ static void expect_ports(const struct config_row *row, struct buf *out)
                CONFIG_PORTS_MIN, row->min, row->max);
 }
 
+bool config_port_listed(const struct config_port_list *list, unsigned port)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->item[i] == port)
+            return true;
+    return false;
+}
+
+static void clear_port_list(void *field)
+{
+    struct config_port_list *list = field;
+    free(list->item);
+    *list = (struct config_port_list){0};
+}
+
+static int parse_port_list(struct config_input *in, void *field)
+{
+    int r = config_check_list(in);
+    if (r < 0)
+        return r;
+    unsigned count = (unsigned)config_setting_length(in->setting);
+    struct config_port_list list = {.item = calloc(count, sizeof(*list.item))};
+    if (!list.item)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        unsigned port = 0;
+        r = config_number_value(in, config_setting_get_elem(in->setting, i), 1, UINT16_MAX, &port);
+        if (r == 0 && config_port_listed(&list, port))
+            r = config_wrong(in, "it stands in the list twice");
+        if (r == 0)
+            list.item[list.count++] = (uint16_t)port;
+    }
+    if (r < 0) {
+        clear_port_list(&list);
+        return r;
+    }
+    clear_port_list(field);
+    *(struct config_port_list *)field = list;
+    return 0;
+}
+
+static void print_port_list(const struct config_row *row, const void *field, struct buf *out)
+{
+    (void)row;
+    const struct config_port_list *list = field;
+    buf_puts(out, "[ ");
+    for (size_t i = 0; i < list->count; i++)
+        buf_printf(out, "%u%s", (unsigned)list->item[i], i + 1 < list->count ? ", " : " ");
+    buf_puts(out, "]");
+}
+
+static void expect_port_list(const struct config_row *row, struct buf *out)
+{
+    buf_printf(out, "a list of %" PRIu64 " to %" PRIu64 " ports such as [ 3478, 443 ]", row->min,
+               row->max);
+}
+
 // What is wrong with a prefix, when the address in it is right.
 static const char *prefix_hint(const char *text)
 {
@@ -206,6 +263,8 @@ const struct config_kind config_kind_listen = {"address and port", parse_listen,
                                                expect_listen, NULL};
 const struct config_kind config_kind_ports = {"range of ports", parse_ports, print_ports,
                                               expect_ports, NULL};
+const struct config_kind config_kind_port_list = {"list of ports", parse_port_list, print_port_list,
+                                                  expect_port_list, clear_port_list};
 const struct config_kind config_kind_prefix_list = {"list of prefixes", parse_prefix_list,
                                                     print_prefix_list, expect_prefix_list,
                                                     clear_prefix_list};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// The kinds of value that are names: domains, hosts, paths, the secret, and lists of domains.
+// The kinds of value that are names: domains, hosts, paths, the realm, the secret, and lists of
+// them.
 #include "config_kind.h"
 
 #include <errno.h>
@@ -93,6 +94,27 @@ static void expect_path(const struct config_row *row, struct buf *out)
     buf_puts(out, "the full path of a file, beginning with \"/\"");
 }
 
+// RFC 8489 section 14.9: what may stand between the quotes of HTTP's realm.
+static int parse_realm(struct config_input *in, void *field)
+{
+    const char *text = config_text_value(in->setting);
+    size_t len = text ? strlen(text) : 0;
+    if (!text || len < in->row->min || len > in->row->max)
+        return config_wrong(in, NULL);
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f || *p == '"' || *p == '\\')
+            return config_wrong(in, NULL);
+    return replace_text(field, text);
+}
+
+static void expect_realm(const struct config_row *row, struct buf *out)
+{
+    buf_printf(out,
+               "a text of %" PRIu64 " to %" PRIu64
+               " bytes without quotes, backslashes and control characters",
+               row->min, row->max);
+}
+
 static int parse_secret(struct config_input *in, void *field)
 {
     const char *text = config_text_value(in->setting);
@@ -131,22 +153,26 @@ static void clear_list(void *field)
     *list = (struct config_list){0};
 }
 
-static bool list_has(const struct config_list *list, const char *text)
+static bool list_has(const struct config_list *list, const char *text,
+                     int (*compare)(const char *a, const char *b))
 {
     for (size_t i = 0; i < list->count; i++)
-        if (strcasecmp(list->item[i], text) == 0)
+        if (compare(list->item[i], text) == 0)
             return true;
     return false;
 }
 
-static int list_add_domain(struct config_input *in, struct config_list *list, unsigned i)
+static int list_add(struct config_input *in, struct config_list *list, unsigned i)
 {
     const config_setting_t *element = config_setting_get_elem(in->setting, i);
     const char *text = config_text_value(element);
+    bool paths = in->row->kind == &config_kind_path_list;
     in->culprit = element;
-    if (!is_domain(text))
+    if (paths && text[0] != '/')
+        return config_wrong(in, NULL);
+    if (!paths && !is_domain(text))
         return config_wrong(in, strchr(text, '@') ? "not a user's address" : NULL);
-    if (list_has(list, text))
+    if (list_has(list, text, paths ? strcmp : strcasecmp))
         return config_wrong(in, "it stands in the list twice");
     list->item[list->count] = strdup(text);
     if (!list->item[list->count])
@@ -155,7 +181,7 @@ static int list_add_domain(struct config_input *in, struct config_list *list, un
     return 0;
 }
 
-static int parse_domain_list(struct config_input *in, void *field)
+static int parse_list(struct config_input *in, void *field)
 {
     int r = config_check_texts(in);
     if (r < 0)
@@ -165,7 +191,7 @@ static int parse_domain_list(struct config_input *in, void *field)
     if (!list.item)
         return -ENOMEM;
     for (unsigned i = 0; i < count && r == 0; i++)
-        r = list_add_domain(in, &list, i);
+        r = list_add(in, &list, i);
     if (r < 0) {
         clear_list(&list);
         return r;
@@ -175,7 +201,7 @@ static int parse_domain_list(struct config_input *in, void *field)
     return 0;
 }
 
-static void print_domain_list(const struct config_row *row, const void *field, struct buf *out)
+static void print_list(const struct config_row *row, const void *field, struct buf *out)
 {
     (void)row;
     const struct config_list *list = field;
@@ -193,13 +219,23 @@ static void expect_domain_list(const struct config_row *row, struct buf *out)
     buf_puts(out, "a list of domain names such as [ \"example.org\", \"example.net\" ]");
 }
 
+static void expect_path_list(const struct config_row *row, struct buf *out)
+{
+    buf_printf(out, "a list of at most %" PRIu64 " full paths of files, each beginning with \"/\"",
+               row->max);
+}
+
 const struct config_kind config_kind_domain = {"domain", parse_domain, print_text, expect_domain,
                                                clear_text};
-const struct config_kind config_kind_domain_list = {
-    "list of domains", parse_domain_list, print_domain_list, expect_domain_list, clear_list};
+const struct config_kind config_kind_domain_list = {"list of domains", parse_list, print_list,
+                                                    expect_domain_list, clear_list};
 const struct config_kind config_kind_host = {"host", parse_host, print_text, expect_host,
                                              clear_text};
 const struct config_kind config_kind_path = {"path", parse_path, print_text, expect_path,
                                              clear_text};
+const struct config_kind config_kind_path_list = {"list of paths", parse_list, print_list,
+                                                  expect_path_list, clear_list};
+const struct config_kind config_kind_realm = {"realm", parse_realm, print_text, expect_realm,
+                                              clear_text};
 const struct config_kind config_kind_secret = {"secret", parse_secret, print_secret, expect_secret,
                                                clear_secret};

@@ -105,8 +105,8 @@ const struct config_row config_rows[] = {
      .reload = true, .help = "Most calls that one user may open in a minute. 0: no limit."},
     {KEY(limits, bandwidth_per_call), .kind = &config_kind_bitrate, .max = UINT64_C(100000000000),
      .fallback = "\"none\"", .reload = true,
-     .help = "Most that one call may send through the relay, both directions and all media "
-             "together. What is more is dropped."},
+     .help = "Most that one call, or one TURN allocation, may send through the relay, both "
+             "directions and all media together. What is more is dropped."},
     {KEY(limits, stanza_candidates), .kind = &config_kind_uint, .min = 1, .max = 1024,
      .fallback = "64", .reload = true,
      .help = "Most candidates in one stanza; a stanza with more is refused."},
@@ -128,6 +128,76 @@ const struct config_row config_rows[] = {
      .fallback = "\"10 s\"",
      .help = "For transports without credentials (raw UDP): how long after the signalling the "
              "first sender of consistent RTP is taken for the client."},
+    {KEY(limits, allocations), .kind = &config_kind_uint, .max = 1000000, .fallback = "5000",
+     .reload = true, .help = "Most TURN allocations at a time. 0: no limit but the ports."},
+    {KEY(limits, allocations_per_user), .kind = &config_kind_uint, .max = 1000000, .fallback = "40",
+     .reload = true,
+     .help = "Most TURN allocations at a time of one user (bare JID). A client makes one per media "
+             "stream, component, transport and address family that it tries: 6 to 12 for a call "
+             "whose media are bundled, 24 for audio and video that are not. 0: no limit."},
+    {KEY(limits, connections), .kind = &config_kind_uint, .min = 1, .max = 1000000,
+     .fallback = "2000",
+     .help = "Most connections of TURN clients over TCP, TLS and DTLS at a time."},
+    {KEY(limits, connections_per_address), .kind = &config_kind_uint, .min = 1, .max = 1000000,
+     .fallback = "50",
+     .help = "Most of them from one IPv4 address or one IPv6 /64, behind which there may be many "
+             "users."},
+    {KEY(limits, stun_answers), .kind = &config_kind_uint, .max = 1000000, .fallback = "100",
+     .reload = true,
+     .help = "Answers in a second that are longer than their request, over UDP, to all strangers "
+             "in one IPv4 /24 or IPv6 /56; whoever forges their addresses gets no more sent to "
+             "them. 0: no limit."},
+
+    {KEY(turn, enabled), .kind = &config_kind_bool, .fallback = "false",
+     .help = "Serve STUN and TURN (RFC 8489, 8656) on the addresses of relay.address4 and "
+             "relay.address6. Every other key of this group may be left as it is."},
+    {KEY(turn, host), .kind = &config_kind_host, .absent = "the advertised addresses",
+     .reload = true,
+     .help = "The host name (or address) of this server that clients are told. The certificate "
+             "must be for this name."},
+    {KEY(turn, ports), .kind = &config_kind_port_list, .min = 1, .max = 8, .fallback = "[ 3478 ]",
+     .help = "Ports on which TURN is served over UDP and TCP, and over TLS and DTLS as well when "
+             "there is a certificate. Clients are told the first."},
+    {KEY(turn, tls_ports), .kind = &config_kind_port_list, .min = 1, .max = 8,
+     .fallback = "[ 5349 ]",
+     .help = "The same, open only when there is a certificate. The first is what clients are told "
+             "for TLS."},
+    {KEY(turn, certificate), .kind = &config_kind_path, .absent = "neither TLS nor DTLS",
+     .help = "A PEM file: the server's certificate, then those that lead to its root. It is read "
+             "again whenever it is replaced."},
+    {KEY(turn, key), .kind = &config_kind_path, .absent = "neither TLS nor DTLS",
+     .help = "A PEM file: the certificate's private key, without a passphrase."},
+    {KEY(turn, secret_files), .kind = &config_kind_path_list, .max = 8, .fallback = "[ ]",
+     .reload = true,
+     .help = "Files with the secrets (TURN REST) shared with whoever gives out credentials: the "
+             "XMPP server's own module. Each is one line of at least 16 bytes. Credentials that "
+             "the daemon itself gives out are made with the first; all are accepted, so that a "
+             "new one can be put in front. Empty: the credential turn-secret that systemd loads, "
+             "or else a secret made at start, known to nobody but the daemon."},
+    {KEY(turn, users_file), .kind = &config_kind_path, .absent = "no such users", .reload = true,
+     .help = "A file with a line NAME:PASSWORD for each user whose client has a settings page "
+             "only. Lines that begin with # are comments."},
+    {KEY(turn, realm), .kind = &config_kind_realm, .min = 1, .max = 127, .absent = "xmpp.domain",
+     .reload = true, .help = "The realm of the credentials."},
+    {KEY(turn, credential_lifetime), .kind = &config_kind_duration, .min = SEC(600),
+     .max = HOUR(720), .fallback = "\"12 h\"", .reload = true,
+     .help = "How long a credential is good that the daemon gives out."},
+    {KEY(turn, expiry_grace), .kind = &config_kind_duration, .max = HOUR(168),
+     .fallback = "\"12 h\"", .reload = true,
+     .help = "An allocation may be refreshed with its credential so long after that expired: a "
+             "call that begins in the last minute of a credential gets as much time as one that "
+             "begins in the first. It makes no new allocation."},
+    {KEY(turn, proxies), .kind = &config_kind_prefix_list, .max = 256, .fallback = "[ ]",
+     .help = "Load balancers in front of the TCP ports. From these addresses a PROXY header "
+             "(version 1 or 2) is required, from all others it is refused."},
+    {KEY(turn, mobility), .kind = &config_kind_bool, .fallback = "true", .reload = true,
+     .help = "A client may take its allocation along to another network (RFC 8016)."},
+    {KEY(turn, tcp_allocations), .kind = &config_kind_bool, .fallback = "false", .reload = true,
+     .help = "Relay TCP connections to peers (RFC 6062) as well. Calls do not need it."},
+    {KEY(turn, old_stun), .kind = &config_kind_bool, .fallback = "true", .reload = true,
+     .help = "Answer Binding requests without magic cookie (RFC 3489), as clients of the Google "
+             "dialect (libjingle, Gabble, FreeSWITCH) send them. An answer is no longer than one "
+             "of today's STUN, and falls under limits.stun_answers as well."},
 
     {KEY(stats, listen), .kind = &config_kind_listen, .fallback = "\"127.0.0.1:8791\"",
      .help = "Address and port of the read-only HTTP endpoint with figures, or \"off\". It asks "

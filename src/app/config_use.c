@@ -26,7 +26,45 @@ struct relay_config config_for_relay(const struct config *c)
     };
 }
 
-struct signal_config config_for_signal(const struct config *c)
+// ---- what clients are told
+
+// One host's entries, in the order of their cost for a call. No others: clients take TLS only over
+// TCP, and need STUN for nothing but UDP.
+static size_t put_services(const struct config *c, const char *host, struct signal_service *item)
+{
+    const uint16_t port = c->turn.ports.item[0];
+    size_t count = 0;
+    item[count++] = (struct signal_service){"stun", "udp", host, port};
+    item[count++] = (struct signal_service){"turn", "udp", host, port};
+    item[count++] = (struct signal_service){"turn", "tcp", host, port};
+    if (c->turn.certificate)
+        item[count++] = (struct signal_service){"turns", "tcp", host, c->turn.tls_ports.item[0]};
+    return count;
+}
+
+static struct signal_services services_of(const struct config *c, const char *secret,
+                                          struct config_services *s)
+{
+    size_t count = 0;
+    if (!c->turn.enabled)
+        return (struct signal_services){0};
+    if (c->turn.host)
+        count = put_services(c, c->turn.host, s->item);
+    for (int i = 0; i < 2 && !c->turn.host; i++) {
+        const struct addr *addr = &c->relay.advertise[i].addr;
+        if (addr->family != FAMILY_NONE)
+            count += put_services(c, addr_format_ip(addr, s->address[i]), s->item + count);
+    }
+    return (struct signal_services){
+        .item = s->item,
+        .count = count,
+        .secret = c->turn.secrets.count > 0 ? c->turn.secrets.item[0] : secret,
+        .lifetime = c->turn.credential_lifetime,
+    };
+}
+
+struct signal_config config_for_signal(const struct config *c, const char *secret,
+                                       struct config_services *services)
 {
     return (struct signal_config){
         .domain = c->xmpp.domain,
@@ -47,5 +85,6 @@ struct signal_config config_for_signal(const struct config *c)
                   .media_timeout = c->limits.media_timeout - silence(c),
                   .idle_timeout = c->limits.media_timeout * IDLE_FACTOR,
                   .duration = c->limits.call_duration},
+        .services = services_of(c, secret, services),
     };
 }

@@ -7,6 +7,15 @@
 #include "relay/relay.h"
 #include "signal/signal.h"
 
+// What clients are told, where it has to be put together; it stays where it is while it is used.
+struct config_services {
+    char address[2][ADDR_TEXT_MAX];
+    struct signal_service item[8];
+};
+
 // But for the share of the ports, which differs by worker.
 struct relay_config config_for_relay(const struct config *config);
-struct signal_config config_for_signal(const struct config *config);
+// 'secret' is what credentials are made with when the configuration has none. The addresses are
+// known by now.
+struct signal_config config_for_signal(const struct config *config, const char *secret,
+                                       struct config_services *services);

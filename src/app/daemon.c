@@ -285,7 +285,8 @@ static int start_workers(struct daemon *d)
 static int start_signal(struct daemon *d)
 {
     struct config_services services;
-    const struct signal_config config = config_for_signal(d->config, NULL, &services);
+    const struct signal_config config =
+        config_for_signal(d->config, d->turn ? turn_server_secret(d->turn) : NULL, &services);
     const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended};
 
     return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "local_addr.h"
 #include "nearest.h"
+#include "platform/tls.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -183,6 +184,22 @@ static void print_addresses(const struct config *config, FILE *out)
     }
 }
 
+static void print_ports(const char *what, const struct config_port_list *ports, FILE *out)
+{
+    fputs(what, out);
+    for (size_t i = 0; i < ports->count; i++)
+        fprintf(out, "%s %u", i == 0 ? "" : ",", (unsigned)ports->item[i]);
+}
+
+static void print_turn(const struct config *config, FILE *out)
+{
+    if (!config->turn.enabled)
+        return;
+    print_ports("; TURN on UDP and TCP ports", &config->turn.ports, out);
+    if (config->turn.certificate)
+        print_ports(", with TLS and DTLS there and on", &config->turn.tls_ports, out);
+}
+
 static void print_summary(const struct config *config, FILE *out)
 {
     char text[ADDR_TEXT_MAX];
@@ -193,6 +210,7 @@ static void print_summary(const struct config *config, FILE *out)
             config->xmpp.port, (unsigned)config->relay.ports.min,
             (unsigned)config->relay.ports.max);
     print_addresses(config, out);
+    print_turn(config, out);
     if (config->stats.listen.family != FAMILY_NONE)
         fprintf(out, "; figures at http://%s/", addr_format(&config->stats.listen, text));
     fputs("\n", out);
@@ -207,6 +225,21 @@ static int print_values(const struct config *config, FILE *out)
     return failed ? -ENOMEM : 0;
 }
 
+// What the daemon would find out when it starts.
+static int check_certificate(const struct config *config, struct config_errors *errors)
+{
+    char error[TLS_ERROR_MAX];
+    struct tls *tls = NULL;
+    if (!config->turn.enabled || !config->turn.certificate)
+        return 0;
+    int r = tls_new(config->turn.certificate, config->turn.key, &tls, error);
+    if (r == 0)
+        tls_free(tls);
+    else if (r != -ENOMEM)
+        config_errors_add(errors, false, "turn.certificate, turn.key: %s", error);
+    return r;
+}
+
 static int answer_config(const struct options *options, FILE *out, FILE *err)
 {
     struct config config = {0};
@@ -215,6 +248,8 @@ static int answer_config(const struct options *options, FILE *out, FILE *err)
     int r = config_load(options->config_path, &config, &errors);
     if (r == 0 && check)
         r = config_resolve_addresses(&config, local_addr_find, &errors);
+    if (r == 0 && check)
+        r = check_certificate(&config, &errors);
     print_errors(&errors, err);
     if (r == -ENOMEM)
         fputs("error: out of memory\n", err);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "config_table.h"
+#include "lib_config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,47 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECRET "0123456789abcdef"
-// The required keys in one line, so that what a case adds begins in line 2.
-#define XMPP                                                                                       \
-    "xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\"; "                           \
-    "served_domains = [ \"example.org\" ]; };\n"
 #define XMPP_WITH(keys)                                                                            \
     "xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n" keys "\n"                \
     "served_domains = [ \"example.org\" ]; };\n"
 
-static int load(const char *text, struct config *ret_config, struct config_errors *errors)
-{
-    return config_load_text("t.conf", text, strlen(text), ret_config, errors);
-}
-
-static void load_right(const char *text, struct config *ret_config)
-{
-    struct config_errors errors = {0};
-    int r = load(text, ret_config, &errors);
-    for (size_t i = 0; i < errors.count; i++)
-        print_message("%s\n", errors.item[i].text);
-    assert_int_equal(errors.count, 0);
-    assert_int_equal(r, 0);
-    config_errors_free(&errors);
-}
-
-static bool has(const struct config_errors *errors, bool warning, const char *text)
-{
-    for (size_t i = 0; i < errors->count; i++)
-        if (errors->item[i].warning == warning && strstr(errors->item[i].text, text))
-            return true;
-    for (size_t i = 0; i < errors->count; i++)
-        print_message("got: %s\nnot: %s\n", errors->item[i].text, text);
-    return false;
-}
-
 // ---- one error each
-
-struct wrong {
-    const char *text;
-    const char *error; // in full
-};
 
 #define EXPECT_PORTS                                                                               \
     "expected a range of at least 8 ports from 1024 to 65535, such as \"50000-50999\""
@@ -65,19 +29,21 @@ struct wrong {
 #define EXPECT_DOMAINS                                                                             \
     "expected a list of domain names such as [ \"example.org\", \"example.net\" ]"
 
-static const struct wrong wrong[] = {
+static const struct config_wrong wrong[] = {
     // names
     {XMPP "relay = { polcy = \"fallback\"; };",
      "t.conf:2: relay.polcy: unknown key; did you mean relay.policy?"},
     {XMPP "relay = { server = \"x\"; };",
      "t.conf:2: relay.server: unknown key; did you mean xmpp.server?"},
+    {XMPP "turn = { secret = \"x\"; };",
+     "t.conf:2: turn.secret: unknown key; did you mean turn.secret_files?"},
     {XMPP "limits = {\n max_calls = 3; };",
      "t.conf:3: limits.max_calls: unknown key; did you mean limits.calls?"},
     {XMPP "log = { frobnicate = 1; };",
      "t.conf:2: log.frobnicate: unknown key; log has: level, target"},
     {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
     {XMPP "frobnicate = { calls = 3; };",
-     "t.conf:2: frobnicate: unknown group; the groups are: xmpp, relay, limits, stats, log"},
+     "t.conf:2: frobnicate: unknown group; the groups are: xmpp, relay, limits, turn, stats, log"},
     {XMPP "calls = 3;",
      "t.conf:2: calls: unknown key outside of a group; did you mean limits.calls?"},
     {XMPP "stats = \"127.0.0.1:1\";", "t.conf:2: stats: expected a group, stats = { ... }"},
@@ -227,21 +193,7 @@ static const struct wrong wrong[] = {
 
 static void each_error_is_explained(void **state)
 {
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        struct config config = {0};
-        struct config_errors errors = {0};
-        int r = load(wrong[i].text, &config, &errors);
-        if (r == 0)
-            print_message("taken for right: %s\n", wrong[i].text);
-        assert_int_equal(r, -EINVAL);
-        for (size_t j = 1; j < errors.count; j++)
-            print_message("more than expected: %s\n", errors.item[j].text);
-        assert_int_equal(errors.count, 1);
-        assert_string_equal(errors.item[0].text, wrong[i].error);
-        assert_false(errors.item[0].warning);
-        assert_null(config.xmpp.domain); // untouched
-        config_errors_free(&errors);
-    }
+    config_check_wrong(wrong, sizeof(wrong) / sizeof(wrong[0]));
 }
 
 static void all_errors_are_collected(void **state)
@@ -251,14 +203,14 @@ static void all_errors_are_collected(void **state)
     static const char text[] = "xmpp = { port = 0; };\n"
                                "relay = { ports = \"1-2\"; };\n"
                                "limits = { calls = -1; ring = 3; };\n";
-    assert_int_equal(load(text, &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "t.conf:1: xmpp.port = 0"));
-    assert_true(has(&errors, false, "t.conf:2: relay.ports = \"1-2\""));
-    assert_true(has(&errors, false, "t.conf:3: limits.calls = -1"));
-    assert_true(has(&errors, false, "t.conf:3: limits.ring: unknown key"));
-    assert_true(has(&errors, false, "t.conf: xmpp.domain: this key is required"));
-    assert_true(has(&errors, false, "t.conf: xmpp.served_domains: this key is required"));
-    assert_true(has(&errors, false, "t.conf: xmpp.secret_file: expected this key"));
+    assert_int_equal(config_of(text, &config, &errors), -EINVAL);
+    assert_true(config_says(&errors, false, "t.conf:1: xmpp.port = 0"));
+    assert_true(config_says(&errors, false, "t.conf:2: relay.ports = \"1-2\""));
+    assert_true(config_says(&errors, false, "t.conf:3: limits.calls = -1"));
+    assert_true(config_says(&errors, false, "t.conf:3: limits.ring: unknown key"));
+    assert_true(config_says(&errors, false, "t.conf: xmpp.domain: this key is required"));
+    assert_true(config_says(&errors, false, "t.conf: xmpp.served_domains: this key is required"));
+    assert_true(config_says(&errors, false, "t.conf: xmpp.secret_file: expected this key"));
     assert_int_equal(errors.count, 7);
     config_errors_free(&errors);
 }
@@ -273,14 +225,14 @@ static void wrong_values_are_shown_harmlessly(void **state)
     memset(tail, 'x', 300);
     tail[300] = '\0';
     snprintf(text, sizeof(text), XMPP "log = { level = \"\\x1b[2J\n%s\"; };", tail);
-    assert_int_equal(load(text, &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "log.level = \"\\x1b[2J\\x0axxx"));
+    assert_int_equal(config_of(text, &config, &errors), -EINVAL);
+    assert_true(config_says(&errors, false, "log.level = \"\\x1b[2J\\x0axxx"));
     assert_true(strlen(errors.item[0].text) < 250);
     config_errors_free(&errors);
 
     static const char nul[] = XMPP "log = {\0 };";
     assert_int_equal(config_load_text("t.conf", nul, sizeof(nul) - 1, &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "without NUL bytes"));
+    assert_true(config_says(&errors, false, "without NUL bytes"));
     config_errors_free(&errors);
 }
 
@@ -289,12 +241,12 @@ static void wrong_values_are_shown_harmlessly(void **state)
 static void ten_lines_suffice(void **state)
 {
     struct config config = {0};
-    load_right("xmpp = {\n"
-               "    domain = \"relay.example.org\";\n"
-               "    secret = \"" SECRET "\";\n"
-               "    served_domains = [ \"example.org\" ];\n"
-               "};\n",
-               &config);
+    config_right("xmpp = {\n"
+                 "    domain = \"relay.example.org\";\n"
+                 "    secret = \"" SECRET "\";\n"
+                 "    served_domains = [ \"example.org\" ];\n"
+                 "};\n",
+                 &config);
     assert_string_equal(config.xmpp.domain, "relay.example.org");
     assert_string_equal(config.xmpp.server, "127.0.0.1");
     assert_int_equal(config.xmpp.port, 5347);
@@ -324,25 +276,23 @@ static void ten_lines_suffice(void **state)
     "limits = { calls = 1; calls_per_user = 0; new_calls_per_minute = 1000000;\n"                  \
     "  bandwidth_per_call = \"1500 kbit/s\"; stanza_candidates = 1; proposal_timeout = \"1 h\";\n" \
     "  ring_timeout=\"90s\"; answer_timeout = \"5 min\"; media_timeout = \"none\";\n"              \
-    "  call_duration = \"720 h\"; learning_window = \"100 ms\"; };\n"                              \
+    "  call_duration = \"720 h\"; learning_window = \"100 ms\"; allocations = 0;\n"                \
+    "  allocations_per_user = 1; connections = 1; connections_per_address = 1;\n"                  \
+    "  stun_answers = 0; };\n"                                                                     \
+    "turn = { enabled = true; host = \"turn.example.org\"; ports = [ 80, 1 ]; tls_ports = ( 443 "  \
+    ");\n"                                                                                         \
+    "  realm = \"example.org\"; credential_lifetime = \"720 h\"; expiry_grace = \"none\";\n"       \
+    "  proxies = [ \"192.0.2.0/24\" ]; mobility = false; tcp_allocations = true;\n"                \
+    "  old_stun = false; };\n"                                                                     \
     "stats : { listen = \"[::1]:1\"; }\n"                                                          \
     "log = { level = \"debug\"; target = \"stderr\"; };"
-
-static char *printed(const struct config *config)
-{
-    struct buf out = {0};
-    config_print(config, &out);
-    char *text = buf_take(&out);
-    assert_non_null(text);
-    return text;
-}
 
 static void every_key_is_read_and_printed(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    assert_int_equal(load(EVERYTHING, &config, &errors), 0);
-    assert_true(has(&errors, true, "the secret is short"));
+    assert_int_equal(config_of(EVERYTHING, &config, &errors), 0);
+    assert_true(config_says(&errors, true, "the secret is short"));
     config_errors_free(&errors);
     assert_string_equal(config.xmpp.served_domains.item[1], "xn--nxasmq6b.example");
     assert_int_equal(config.relay.advertise[0].addr.ip[0], 9);
@@ -351,14 +301,21 @@ static void every_key_is_read_and_printed(void **state)
     assert_int_equal(config.limits.bandwidth_per_call, 1500000);
     assert_int_equal(config.limits.ring_timeout, 90 * USEC_PER_SEC);
     assert_int_equal(config.limits.call_duration, 720 * 3600 * USEC_PER_SEC);
+    assert_int_equal(config.limits.allocations, 0);
+    assert_true(config.turn.enabled);
+    assert_int_equal(config.turn.ports.count, 2);
+    assert_int_equal(config.turn.ports.item[1], 1);
+    assert_int_equal(config.turn.tls_ports.item[0], 443);
+    assert_int_equal(config.turn.expiry_grace, 0);
+    assert_int_equal(config.turn.proxies.count, 1);
     assert_int_equal(config.stats.listen.family, FAMILY_V6);
     assert_int_equal(config.log.target, LOG_TARGET_STDERR);
 
-    char *first = printed(&config);
+    char *first = config_printed(&config);
     assert_null(strstr(first, "\"auto\"")); // no key is left at its default
     config_free(&config);
-    assert_int_equal(load(first, &config, &errors), 0); // what is printed can be read
-    char *second = printed(&config);
+    assert_int_equal(config_of(first, &config, &errors), 0); // what is printed can be read
+    char *second = config_printed(&config);
     assert_string_equal(first, second);
     free(first);
     free(second);
@@ -369,8 +326,8 @@ static void every_key_is_read_and_printed(void **state)
 static void the_secret_is_never_shown(void **state)
 {
     struct config config = {0};
-    load_right(XMPP, &config);
-    char *text = printed(&config);
+    config_right(XMPP, &config);
+    char *text = config_printed(&config);
     assert_null(strstr(text, SECRET));
     assert_non_null(strstr(text, "secret = \"***\";"));
     free(text);
@@ -381,11 +338,12 @@ static void figures_belong_on_loopback(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    assert_int_equal(load(XMPP "stats = { listen = \"0.0.0.0:80\"; };", &config, &errors), 0);
-    assert_true(has(&errors, true, "t.conf:2: stats.listen = \"0.0.0.0:80\": whoever reaches"));
+    assert_int_equal(config_of(XMPP "stats = { listen = \"0.0.0.0:80\"; };", &config, &errors), 0);
+    assert_true(
+        config_says(&errors, true, "t.conf:2: stats.listen = \"0.0.0.0:80\": whoever reaches"));
     config_errors_free(&errors);
     config_free(&config);
-    load_right(XMPP "stats = { listen = \"off\"; };", &config);
+    config_right(XMPP "stats = { listen = \"off\"; };", &config);
     assert_int_equal(config.stats.listen.family, FAMILY_NONE);
     config_free(&config);
 }
@@ -393,14 +351,14 @@ static void figures_belong_on_loopback(void **state)
 static void workers_never_starve(void **state)
 {
     struct config config = {0};
-    load_right(XMPP, &config);
+    config_right(XMPP, &config);
     assert_int_equal(config_workers(&config, 8), 8);
     assert_int_equal(config_workers(&config, 128), 62); // 1,000 ports
     config_free(&config);
-    load_right(XMPP "relay = { ports = \"50000-50007\"; };", &config);
+    config_right(XMPP "relay = { ports = \"50000-50007\"; };", &config);
     assert_int_equal(config_workers(&config, 8), 1);
     config_free(&config);
-    load_right(XMPP "relay = { workers = 2; ports = \"50000-50031\"; };", &config);
+    config_right(XMPP "relay = { workers = 2; ports = \"50000-50031\"; };", &config);
     assert_int_equal(config_workers(&config, 8), 2);
     config_free(&config);
 }
@@ -426,17 +384,18 @@ static void automatic_addresses_are_found(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    load_right(XMPP, &config);
+    config_right(XMPP, &config);
     assert_int_equal(config_resolve_addresses(&config, find_both, &errors), 0);
     assert_int_equal(config.relay.address[0].addr.ip[0], 192);
     assert_int_equal(config.relay.advertise[0].addr.ip[0], 192);
     assert_int_equal(config.relay.advertise[1].addr.family, FAMILY_V6);
-    assert_true(has(&errors, true, "relay.advertise4: clients are told 192.168.1.2, which cannot"));
+    assert_true(
+        config_says(&errors, true, "relay.advertise4: clients are told 192.168.1.2, which cannot"));
     assert_int_equal(errors.count, 1);
     config_errors_free(&errors);
     config_free(&config);
 
-    load_right(XMPP "relay = { advertise4 = \"9.9.9.9\"; address6 = \"none\"; };", &config);
+    config_right(XMPP "relay = { advertise4 = \"9.9.9.9\"; address6 = \"none\"; };", &config);
     assert_int_equal(config_resolve_addresses(&config, find_both, &errors), 0);
     assert_int_equal(config.relay.address[0].addr.ip[0], 192);
     assert_int_equal(config.relay.advertise[0].addr.ip[0], 9);
@@ -449,62 +408,20 @@ static void missing_addresses_are_errors(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    load_right(XMPP, &config);
+    config_right(XMPP, &config);
     assert_int_equal(config_resolve_addresses(&config, find_none, &errors), -EINVAL);
-    assert_true(has(&errors, false, "no route to the world"));
+    assert_true(config_says(&errors, false, "no route to the world"));
     config_errors_free(&errors);
     config_free(&config);
 
-    load_right(XMPP "relay = { advertise6 = \"2620:fe::9\"; };", &config);
+    config_right(XMPP "relay = { advertise6 = \"2620:fe::9\"; };", &config);
     assert_int_equal(config_resolve_addresses(&config, find_v4, &errors), -EINVAL);
-    assert_true(has(&errors, false, "relay.address6 = \"auto\": no address was found"));
+    assert_true(config_says(&errors, false, "relay.address6 = \"auto\": no address was found"));
     config_errors_free(&errors);
     config_free(&config);
 }
 
 // ---- files
-
-struct place {
-    char directory[64];
-    char path[128];
-};
-
-static const char *in_place(struct place *place, const char *name)
-{
-    snprintf(place->path, sizeof(place->path), "%s/%s", place->directory, name);
-    return place->path;
-}
-
-static const char *put_file(struct place *place, const char *name, const char *text, size_t len)
-{
-    FILE *f = fopen(in_place(place, name), "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    fclose(f);
-    assert_int_equal(chmod(place->path, 0600), 0);
-    return place->path;
-}
-
-static int set_up(void **state)
-{
-    struct place *place = calloc(1, sizeof(*place));
-    strcpy(place->directory, "/tmp/test_config.XXXXXX");
-    *state = place;
-    unsetenv("CREDENTIALS_DIRECTORY");
-    return mkdtemp(place->directory) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    static const char *const names[] = {"a.conf", "b.conf", "secret", "component-secret"};
-    struct place *place = *state;
-    unsetenv("CREDENTIALS_DIRECTORY");
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        unlink(in_place(place, names[i]));
-    int r = rmdir(place->directory);
-    free(place);
-    return r;
-}
 
 // Loads a configuration whose secret stands in the file 'secret'.
 static int load_secret(struct place *place, struct config *ret_config, struct config_errors *errors)
@@ -514,19 +431,19 @@ static int load_secret(struct place *place, struct config *ret_config, struct co
              "xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
              "secret_file = \"%s/secret\"; };",
              place->directory);
-    return load(text, ret_config, errors);
+    return config_of(text, ret_config, errors);
 }
 
 static void secret_files_are_read(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    put_file(*state, "secret", SECRET "\r\n", sizeof(SECRET) + 1); // newline and all
+    place_file(*state, "secret", SECRET "\r\n", sizeof(SECRET) + 1); // newline and all
     assert_int_equal(load_secret(*state, &config, &errors), 0);
     assert_int_equal(errors.count, 0);
     assert_string_equal(config.xmpp.secret, SECRET);
     assert_non_null(config.xmpp.secret_file);
-    char *text = printed(&config);
+    char *text = config_printed(&config);
     assert_non_null(strstr(text, "/secret\";"));
     assert_null(strstr(text, "secret ="));
     assert_null(strstr(text, SECRET));
@@ -538,10 +455,10 @@ static void secret_files_are_worth_a_warning(void **state)
 {
     struct config config = {0};
     struct config_errors errors = {0};
-    chmod(put_file(*state, "secret", "short\n", 6), 0644);
+    chmod(place_file(*state, "secret", "short\n", 6), 0644);
     assert_int_equal(load_secret(*state, &config, &errors), 0);
-    assert_true(has(&errors, true, "open to every user of this machine (mode 0644)"));
-    assert_true(has(&errors, true, "the secret is short: expected 16 bytes or more"));
+    assert_true(config_says(&errors, true, "open to every user of this machine (mode 0644)"));
+    assert_true(config_says(&errors, true, "the secret is short: expected 16 bytes or more"));
     assert_int_equal(errors.warnings, 2);
     assert_int_equal(errors.count, 2);
     assert_string_equal(config.xmpp.secret, "short");
@@ -556,17 +473,17 @@ static void bad_secret_files_are_errors(void **state)
         size_t len;
         const char *error;
     } bad[] = {
-        {"", 0, "the file is empty: expected the secret"},
-        {"\n\n", 2, "the file is empty: expected the secret"},
-        {"one\ntwo\n", 8, "expected one line of text in the file"},
-        {"one\0two\n", 8, "expected one line of text in the file"},
+        {"", 0, "/secret is empty: expected the secret"},
+        {"\n\n", 2, "/secret is empty: expected the secret"},
+        {"one\ntwo\n", 8, "expected one line of text in /tmp/"},
+        {"one\0two\n", 8, "expected one line of text in /tmp/"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct config config = {0};
         struct config_errors errors = {0};
-        put_file(*state, "secret", bad[i].data, bad[i].len);
+        place_file(*state, "secret", bad[i].data, bad[i].len);
         assert_int_equal(load_secret(*state, &config, &errors), -EINVAL);
-        assert_true(has(&errors, false, bad[i].error));
+        assert_true(config_says(&errors, false, bad[i].error));
         assert_int_equal(errors.count, 1);
         config_errors_free(&errors);
     }
@@ -578,11 +495,11 @@ static void unreadable_secret_files_are_explained(void **state)
     struct config_errors errors = {0};
     struct place *place = *state;
     assert_int_equal(load_secret(place, &config, &errors), -EINVAL);
-    assert_true(
-        has(&errors, false, "/secret: No such file or directory (this process runs as uid"));
+    assert_true(config_says(&errors, false,
+                            "/secret: No such file or directory (this process runs as uid"));
     config_errors_free(&errors);
 
-    put_file(place, "secret", SECRET, strlen(SECRET));
+    place_file(place, "secret", SECRET, strlen(SECRET));
     chmod(place->path, 0000);
     chmod(place->directory, 0711);
     bool root = geteuid() == 0;
@@ -597,9 +514,9 @@ static void unreadable_secret_files_are_explained(void **state)
              " uid %u",
              (unsigned)geteuid(), (unsigned)getegid(), root ? 65534 : (unsigned)geteuid());
     assert_int_equal(r, -EINVAL);
-    assert_true(has(&errors, false, "t.conf:2: xmpp.secret_file = \"/tmp/"));
-    assert_true(has(&errors, false, "cannot be read: Permission denied"));
-    assert_true(has(&errors, false, expected));
+    assert_true(config_says(&errors, false, "t.conf:2: xmpp.secret_file = \"/tmp/"));
+    assert_true(config_says(&errors, false, "cannot be read: Permission denied"));
+    assert_true(config_says(&errors, false, expected));
     config_errors_free(&errors);
 }
 
@@ -607,15 +524,16 @@ static void the_credential_is_the_default_secret(void **state)
 {
     struct config config = {0};
     struct place *place = *state;
-    put_file(place, "component-secret", SECRET "\n", sizeof(SECRET));
+    place_file(place, "component-secret", SECRET "\n", sizeof(SECRET));
     setenv("CREDENTIALS_DIRECTORY", place->directory, 1);
-    load_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
-               &config);
+    config_right(
+        "xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
+        &config);
     assert_string_equal(config.xmpp.secret, SECRET);
     config_free(&config);
-    load_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
-               "secret = \"fedcba9876543210\"; };", // what the file says comes first
-               &config);
+    config_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
+                 "secret = \"fedcba9876543210\"; };", // what the file says comes first
+                 &config);
     assert_string_equal(config.xmpp.secret, "fedcba9876543210");
     config_free(&config);
 }
@@ -627,11 +545,12 @@ static void files_include_files(void **state)
     struct config config = {0};
     struct config_errors errors = {0};
     struct place *place = *state;
-    put_file(place, "b.conf", b, strlen(b));
-    put_file(place, "a.conf", a, strlen(a));
+    place_file(place, "b.conf", b, strlen(b));
+    place_file(place, "a.conf", a, strlen(a));
     assert_int_equal(config_load(place->path, &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "/b.conf:4: log.levle: unknown key; did you mean log.level?"));
-    assert_true(has(&errors, false, "/a.conf:4: limits.calls = -1"));
+    assert_true(
+        config_says(&errors, false, "/b.conf:4: log.levle: unknown key; did you mean log.level?"));
+    assert_true(config_says(&errors, false, "/a.conf:4: limits.calls = -1"));
     assert_int_equal(errors.count, 2);
     config_errors_free(&errors);
 }
@@ -654,9 +573,9 @@ static void includes_fail_with_a_reason(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct config config = {0};
         struct config_errors errors = {0};
-        const char *path = put_file(*state, "a.conf", bad[i].text, strlen(bad[i].text));
+        const char *path = place_file(*state, "a.conf", bad[i].text, strlen(bad[i].text));
         assert_int_equal(config_load(path, &config, &errors), -EINVAL);
-        assert_true(has(&errors, false, bad[i].error));
+        assert_true(config_says(&errors, false, bad[i].error));
         config_errors_free(&errors);
     }
 }
@@ -668,9 +587,9 @@ static void includes_in_texts_and_comments_are_none(void **state)
                                  "log = { level = \"\\\"\n@include \\\"/tmp\\\"\n\"; };";
     struct config config = {0};
     struct config_errors errors = {0};
-    assert_int_equal(config_load(put_file(*state, "a.conf", a, strlen(a)), &config, &errors),
+    assert_int_equal(config_load(place_file(*state, "a.conf", a, strlen(a)), &config, &errors),
                      -EINVAL);
-    assert_true(has(&errors, false, "log.level = \"\\\"\\x0a@include"));
+    assert_true(config_says(&errors, false, "log.level = \"\\\"\\x0a@include"));
     assert_int_equal(errors.count, 1);
     config_errors_free(&errors);
 }
@@ -680,14 +599,14 @@ static void unreadable_files_are_named(void **state)
     struct config config = {0};
     struct config_errors errors = {0};
     struct place *place = *state;
-    assert_int_equal(config_load(in_place(place, "a.conf"), &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "/a.conf: cannot be read: No such file or directory"));
+    assert_int_equal(config_load(place_path(place, "a.conf"), &config, &errors), -EINVAL);
+    assert_true(config_says(&errors, false, "/a.conf: cannot be read: No such file or directory"));
     config_errors_free(&errors);
     assert_int_equal(config_load(place->directory, &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "cannot be read: Is a directory"));
+    assert_true(config_says(&errors, false, "cannot be read: Is a directory"));
     config_errors_free(&errors);
     assert_int_equal(config_load("/dev/zero", &config, &errors), -EINVAL);
-    assert_true(has(&errors, false, "/dev/zero: cannot be read: not a regular file"));
+    assert_true(config_says(&errors, false, "/dev/zero: cannot be read: not a regular file"));
     config_errors_free(&errors);
 }
 
@@ -704,15 +623,18 @@ int main(void)
         cmocka_unit_test(workers_never_starve),
         cmocka_unit_test(automatic_addresses_are_found),
         cmocka_unit_test(missing_addresses_are_errors),
-        cmocka_unit_test_setup_teardown(secret_files_are_read, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(secret_files_are_worth_a_warning, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bad_secret_files_are_errors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unreadable_secret_files_are_explained, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_credential_is_the_default_secret, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(files_include_files, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(includes_fail_with_a_reason, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(includes_in_texts_and_comments_are_none, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unreadable_files_are_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(secret_files_are_read, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(secret_files_are_worth_a_warning, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(bad_secret_files_are_errors, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(unreadable_secret_files_are_explained, place_make,
+                                        place_remove),
+        cmocka_unit_test_setup_teardown(the_credential_is_the_default_secret, place_make,
+                                        place_remove),
+        cmocka_unit_test_setup_teardown(files_include_files, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(includes_fail_with_a_reason, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(includes_in_texts_and_comments_are_none, place_make,
+                                        place_remove),
+        cmocka_unit_test_setup_teardown(unreadable_files_are_named, place_make, place_remove),
     };
     unsetenv("CREDENTIALS_DIRECTORY");
     return cmocka_run_group_tests(tests, NULL, NULL);

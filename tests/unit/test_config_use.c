@@ -4,6 +4,8 @@
 #include "base/buf.h"
 #include "config_table.h"
 #include "config_use.h"
+#include "turn_server.h"
+#include "unit/lib_certificate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,11 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#define TLS "; certificate = \"@/cert.pem\"; key = \"@/key.pem\""
+
+// '@' stands for the directory of the files.
 static const struct {
-    const char *group, *name, *value; // other than the default
+    const char *group, *name, *value; // other than the default; more keys may follow it
 } changes[] = {
     {"relay", "address4", "\"192.0.2.1\""},
     {"relay", "address6", "\"2001:db8::1\""},
@@ -39,16 +45,78 @@ static const struct {
     {"limits", "media_timeout", "\"2 min\""},
     {"limits", "call_duration", "\"1 h\""},
     {"limits", "learning_window", "\"9 s\""},
+    {"limits", "allocations", "49"},
+    {"limits", "allocations_per_user", "39"},
+    {"limits", "connections", "1000"},
+    {"limits", "connections_per_address", "49"},
+    {"limits", "stun_answers", "50"},
+    {"turn", "enabled", "false"},
+    {"turn", "host", "\"turn.example.org\""},
+    {"turn", "ports", "[ 3479 ]"},
+    {"turn", "tls_ports", "[ 5350 ]" TLS},
+    {"turn", "certificate", "\"@/cert.pem\"; key = \"@/key.pem\""},
+    {"turn", "key", "\"@/key.pem\"; certificate = \"@/cert.pem\""},
+    {"turn", "secret_files", "[ \"@/secret\" ]"},
+    {"turn", "users_file", "\"@/users\""},
+    {"turn", "realm", "\"example.org\""},
+    {"turn", "credential_lifetime", "\"6 h\""},
+    {"turn", "expiry_grace", "\"6 h\""},
+    {"turn", "proxies", "[ \"192.0.2.0/24\" ]"},
+    {"turn", "mobility", "false"},
+    {"turn", "old_stun", "false"},
 };
 
 // Keys that main() and the connection use as they stand.
-static const char *const elsewhere[] = {"xmpp.server", "xmpp.port",    "xmpp.secret_file",
-                                        "xmpp.secret", "stats.listen", "log.level",
-                                        "log.target",  "xmpp.domain",  "xmpp.served_domains"};
+static const char *const elsewhere[] = {
+    "xmpp.server", "xmpp.port",  "xmpp.secret_file", "xmpp.secret",         "stats.listen",
+    "log.level",   "log.target", "xmpp.domain",      "xmpp.served_domains", "turn.tcp_allocations"};
 
 static int find_address(enum family family, struct addr *ret_addr)
 {
     return addr_parse_ip(family == FAMILY_V4 ? "198.51.100.1" : "2001:db8:5::1", 0, ret_addr);
+}
+
+static struct certificate_files files;
+
+static void put_file(const char *name, const char *text)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", files.directory, name);
+    if (!text) {
+        unlink(path);
+        return;
+    }
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int make_files(void **state)
+{
+    certificate_make(&files, CERTIFICATE_GOOD, 1);
+    put_file("secret", "fedcba9876543210fedcba9876543210\n");
+    put_file("users", "bob:correct horse battery\n");
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    put_file("secret", NULL);
+    put_file("users", NULL);
+    certificate_remove(&files);
+    return 0;
+}
+
+static void put_with_paths(struct buf *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '@')
+            buf_puts(out, files.directory);
+        else
+            buf_add(out, p, 1);
+    }
 }
 
 static void load(const char *group, const char *name, const char *value, struct config *ret_config)
@@ -58,8 +126,16 @@ static void load(const char *group, const char *name, const char *value, struct 
 
     buf_puts(&text, "xmpp = { domain = \"relay.example.org\"; secret = \"0123456789abcdef0123\"; "
                     "served_domains = [ \"example.org\", \"example.net\" ]; };\n");
-    if (group)
-        buf_printf(&text, "%s = { %s = %s; };\n", group, name, value);
+    bool turn = group && strcmp(group, "turn") == 0;
+    if (!turn)
+        buf_puts(&text, "turn = { enabled = true; };\n");
+    if (group) {
+        bool is_switch = turn && strcmp(name, "enabled") == 0;
+        buf_printf(&text, "%s = { %s %s = ", group, turn && !is_switch ? "enabled = true;" : "",
+                   name);
+        put_with_paths(&text, value);
+        buf_puts(&text, "; };\n");
+    }
     assert_int_equal(config_load_text("t", text.data, text.len, ret_config, &errors), 0);
     assert_int_equal(config_resolve_addresses(ret_config, find_address, &errors), 0);
     config_errors_free(&errors);
@@ -101,17 +177,71 @@ static void put_signal(struct buf *out, const struct signal_config *s)
     buf_printf(out, "%u %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
                c->calls, c->calls_per_user, c->new_calls_per_minute, c->setup_timeout,
                c->ring_timeout, c->media_timeout, c->idle_timeout, c->duration);
+    for (size_t i = 0; i < s->services.count; i++) {
+        const struct signal_service *service = &s->services.item[i];
+        buf_printf(out, "%s %s %s %u\n", service->type, service->transport, service->host,
+                   service->port);
+    }
+    buf_printf(out, "%s %" PRIu64 "\n", s->services.count ? s->services.secret : "no secret",
+               s->services.lifetime);
+}
+
+// How many allocations are granted to one identity, and to so many of them.
+static unsigned quota_of(struct quota *quota, unsigned identities)
+{
+    unsigned granted = 0;
+
+    for (unsigned i = 0; i < 50 * identities; i++) {
+        char identity[16];
+        snprintf(identity, sizeof identity, "user%u", i % identities);
+        granted += quota_charge(quota, identity) == TURN_GRANTED;
+    }
+    return granted;
+}
+
+static void put_turn(struct buf *out, const struct turn_server *server)
+{
+    const struct turn_config *t = &server->turn;
+    const struct streams_config *s = &server->streams;
+
+    buf_printf(out, "%s %" PRIu64 " %u %" PRIu64 " %u %u %d %d\n", t->realm, t->expiry_grace,
+               t->allocations_max, t->bytes_per_second, t->answers_per_second, t->answers_burst,
+               t->old_stun, t->mobility);
+    for (unsigned i = 0; i < t->users; i++)
+        buf_printf(out, "%s:%s\n", t->user[i].name, t->user[i].password);
+    for (unsigned i = 0; i < t->secrets && !server->generated_secret; i++)
+        buf_printf(out, "%s\n", t->secret[i].text);
+    for (unsigned i = 0; i < server->listeners; i++)
+        put_addr(out, &server->listener[i]);
+    buf_printf(out, "%d %zu %u %u %u %u\n", s->tls != NULL, s->proxies->count, s->connections_max,
+               s->per_source_max, server->dtls.sessions_max, server->dtls.per_source_max);
+    buf_printf(out, "%u %u\n", quota_of(server->quota, 1), quota_of(server->quota, 2));
+}
+
+static void put_server(struct buf *out, const struct config *config)
+{
+    struct event_base *base = event_base_new();
+    struct turn_server *server;
+
+    assert_non_null(base);
+    assert_int_equal(turn_server_new(base, config, NULL, 2, &server), 0);
+    put_turn(out, server);
+    turn_server_free(server);
+    event_base_free(base);
 }
 
 // Everything that the parts are given, as text; free() it.
 static char *use(const struct config *config)
 {
     struct relay_config relay = config_for_relay(config);
-    struct signal_config signal = config_for_signal(config);
+    struct config_services services;
+    struct signal_config signal = config_for_signal(config, "made at start", &services);
     struct buf out = {0};
 
     put_relay(&out, &relay);
     put_signal(&out, &signal);
+    if (config->turn.enabled)
+        put_server(&out, config);
     buf_printf(&out, "%u workers\n", config_workers(config, 2));
     return buf_take(&out);
 }
@@ -163,26 +293,101 @@ static void no_key_is_left_out(void **state)
             fail_msg("%s.%s: add it to this test", config_rows[i].group, config_rows[i].name);
 }
 
+static struct signal_config signal_of(const struct config *config)
+{
+    static struct config_services services;
+
+    return config_for_signal(config, "made at start", &services);
+}
+
 static void values_arrive_in_their_units(void **state)
 {
     struct config config;
 
     (void)state;
     load("limits", "bandwidth_per_call", "\"2 Mbit/s\"", &config);
-    assert_int_equal(config_for_signal(&config).bytes_per_second, 250000);
+    assert_int_equal(signal_of(&config).bytes_per_second, 250000);
     config_free(&config);
     load("limits", "bandwidth_per_call", "\"1 bit/s\"", &config);
-    assert_int_equal(config_for_signal(&config).bytes_per_second, 1); // 0 would be no limit
+    assert_int_equal(signal_of(&config).bytes_per_second, 1); // 0 would be no limit
     config_free(&config);
     load("limits", "media_timeout", "\"3 s\"", &config);
     // The relay's wait and the call's are one after the other.
     assert_int_equal(config_for_relay(&config).limits.silence +
-                         config_for_signal(&config).calls.media_timeout,
+                         signal_of(&config).calls.media_timeout,
                      3 * USEC_PER_SEC);
     config_free(&config);
     load("limits", "media_timeout", "\"none\"", &config);
     assert_int_equal(config_for_relay(&config).limits.silence, 0);
-    assert_int_equal(config_for_signal(&config).calls.media_timeout, 0);
+    assert_int_equal(signal_of(&config).calls.media_timeout, 0);
+    config_free(&config);
+}
+
+static void check_services(const struct config *config, const struct signal_service *expected,
+                           size_t count)
+{
+    const struct signal_services services = signal_of(config).services;
+
+    assert_int_equal(services.count, count);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(services.item[i].type, expected[i].type);
+        assert_string_equal(services.item[i].transport, expected[i].transport);
+        assert_string_equal(services.item[i].host, expected[i].host);
+        assert_int_equal(services.item[i].port, expected[i].port);
+    }
+}
+
+#define CHECK_SERVICES(config, expected)                                                           \
+    check_services(config, expected, sizeof(expected) / sizeof(expected)[0])
+
+// Every transport that clients take, once, from the one a call likes best; at the name, or else at
+// the address of each family.
+static void clients_are_told_the_whole_server(void **state)
+{
+    static const struct signal_service by_address[] = {
+        {"stun", "udp", "198.51.100.1", 3478},  {"turn", "udp", "198.51.100.1", 3478},
+        {"turn", "tcp", "198.51.100.1", 3478},  {"stun", "udp", "2001:db8:5::1", 3478},
+        {"turn", "udp", "2001:db8:5::1", 3478}, {"turn", "tcp", "2001:db8:5::1", 3478},
+    };
+    static const struct signal_service by_name[] = {
+        {"stun", "udp", "turn.example.org", 80},
+        {"turn", "udp", "turn.example.org", 80},
+        {"turn", "tcp", "turn.example.org", 80},
+        {"turns", "tcp", "turn.example.org", 443},
+    };
+    static const struct signal_service by_addresses_with_tls[] = {
+        {"stun", "udp", "192.0.2.9", 3478},     {"turn", "udp", "192.0.2.9", 3478},
+        {"turn", "tcp", "192.0.2.9", 3478},     {"turns", "tcp", "192.0.2.9", 5349},
+        {"stun", "udp", "2001:db8:5::1", 3478}, {"turn", "udp", "2001:db8:5::1", 3478},
+        {"turn", "tcp", "2001:db8:5::1", 3478}, {"turns", "tcp", "2001:db8:5::1", 5349},
+    };
+    struct config config;
+
+    load(NULL, NULL, NULL, &config);
+    CHECK_SERVICES(&config, by_address);
+    config_free(&config);
+    load("turn", "host",
+         "\"turn.example.org\"; ports = [ 80, 3478 ]; tls_ports = [ 443, 5349 ]" TLS, &config);
+    CHECK_SERVICES(&config, by_name);
+    config_free(&config);
+    load("turn", "enabled", "true" TLS "; }; relay = { advertise4 = \"192.0.2.9\"", &config);
+    CHECK_SERVICES(&config, by_addresses_with_tls);
+    config_free(&config);
+    load("turn", "enabled", "false", &config);
+    assert_int_equal(signal_of(&config).services.count, 0);
+    config_free(&config);
+}
+
+static void credentials_are_made_with_the_first_secret(void **state)
+{
+    struct config config;
+
+    load(NULL, NULL, NULL, &config);
+    assert_string_equal(signal_of(&config).services.secret, "made at start");
+    assert_int_equal(signal_of(&config).services.lifetime, 12 * 3600 * USEC_PER_SEC);
+    config_free(&config);
+    load("turn", "secret_files", "[ \"@/secret\", \"@/users\" ]", &config);
+    assert_string_equal(signal_of(&config).services.secret, "fedcba9876543210fedcba9876543210");
     config_free(&config);
 }
 
@@ -192,6 +397,9 @@ int main(void)
         cmocka_unit_test(every_key_bites),
         cmocka_unit_test(no_key_is_left_out),
         cmocka_unit_test(values_arrive_in_their_units),
+        cmocka_unit_test(clients_are_told_the_whole_server),
+        cmocka_unit_test(credentials_are_made_with_the_first_secret),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    return cmocka_run_group_tests(tests, make_files, remove_files);
 }
