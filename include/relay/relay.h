@@ -32,6 +32,7 @@ enum side { SIDE_INITIATOR = 0, SIDE_RESPONDER = 1, SIDE_COUNT = 2 };
 enum path_mode {
     PATH_ICE, // sources prove themselves by connectivity checks (RFC 8445 section 7.3)
     PATH_RAW, // XEP-0177: the signalled address, or the first consistent RTP source
+    PATH_CHANNEL, // XEP-0278: nothing is signalled; two sources that fit each other (channel.c)
 };
 
 enum order_kind {
@@ -54,7 +55,9 @@ struct order {
             enum path_mode mode;
             bool family_v4[SIDE_COUNT]; // families wanted per side; at least one per side
             bool family_v6[SIDE_COUNT];
-            uint64_t rtp_path;         // raw component 2: the path of component 1, else 0
+            // Raw and channel, component 2: the path of component 1 of the same call, else 0. Of a
+            // channel, component 1 gets even ports and component 2 the ones behind them.
+            uint64_t rtp_path;
             uint64_t bytes_per_second; // for the whole call, both directions; 0 = no limit
         } open;
         struct {
@@ -107,8 +110,8 @@ enum event_kind {
     EVENT_FAILED,   // error: -EMFILE no port is left, -ENOMEM, or what bind said
     EVENT_CHECKED,  // the first authentic check of 'side'
     EVENT_SELECTED, // u.addr is the selected source of 'side' now
-    EVENT_MEDIA,    // the first RTP, RTCP or DTLS forwarded from 'side'; and again after a silence
-                    // that was reported
+    EVENT_MEDIA,    // the first RTP, RTCP or DTLS forwarded from 'side' (channel: the first packet
+                    // of any kind once it is latched); and again after a silence that was reported
     EVENT_SILENT,   // the path forwarded nothing for limits.silence
     EVENT_SNAPSHOT, // u.view, valid during the call only
     EVENT_SNAPSHOT_END,

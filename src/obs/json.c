@@ -99,10 +99,12 @@ static const struct path_view *find_view(const struct call_report *report, uint6
 
 static json_t *path_to_json(const struct path_view *view, usec_t now)
 {
+    static const char *const modes[] = {
+        [PATH_ICE] = "ice", [PATH_RAW] = "raw", [PATH_CHANNEL] = "channel"};
+
     return json_pack("{s:I, s:s, s:o, s:o}", "path", (json_int_t)view->path, "mode",
-                     view->mode == PATH_RAW ? "raw" : "ice", "initiator",
-                     leg_to_json(&view->leg[SIDE_INITIATOR], now), "responder",
-                     leg_to_json(&view->leg[SIDE_RESPONDER], now));
+                     modes[view->mode], "initiator", leg_to_json(&view->leg[SIDE_INITIATOR], now),
+                     "responder", leg_to_json(&view->leg[SIDE_RESPONDER], now));
 }
 
 static json_t *candidates_to_json(const struct content_report *content, enum side side)

@@ -73,6 +73,11 @@ static const char *check_leg(const struct path *path, enum side side)
         EXPECT(port->index < pool->count);
         EXPECT(pool->port[port->index].state == PORT_USED);
         EXPECT(pool->port[port->index].number == port->number);
+        if (port->next_kept) {
+            EXPECT(path->mode == PATH_CHANNEL && path->rtp_path == 0 && port->number % 2 == 0);
+            EXPECT(pool->port[port->index + 1].state == PORT_USED);
+            EXPECT(pool->port[port->index + 1].number == port->number + 1);
+        }
         open++;
     }
     EXPECT(open > 0);
@@ -86,6 +91,46 @@ static const char *check_leg(const struct path *path, enum side side)
     EXPECT(!leg->raw || leg->sources <= 1);
     EXPECT(!leg->raw || leg->raw->candidates <= LEARN_SOURCES);
     return check_sources(path, leg);
+}
+
+static const char *check_trials(const struct channel *c, enum side side)
+{
+    EXPECT(c->trials[side] <= TRIAL_SOURCES);
+    EXPECT(c->pair[side] < c->trials[side]);
+    EXPECT(c->pair[side] < 0 || !c->trial[side][c->pair[side]].stranger);
+    for (unsigned i = 0; i < c->trials[side]; i++)
+        for (unsigned k = 0; k < i; k++)
+            EXPECT(c->trial[side][i].family != c->trial[side][k].family ||
+                   !addr_equal(&c->trial[side][i].addr, &c->trial[side][k].addr));
+    return NULL;
+}
+
+// Both legs of a channel are learned together, and to two sources that are not one; only the RTCP
+// of senders without ICE is learned leg by leg.
+static const char *check_channel(const struct path *path)
+{
+    const struct channel *c = path->channel;
+    const struct leg *a = &path->leg[0], *b = &path->leg[1];
+    const char *wrong = check_trials(c, SIDE_INITIATOR);
+
+    if (!wrong)
+        wrong = check_trials(c, SIDE_RESPONDER);
+    if (wrong)
+        return wrong;
+    EXPECT(a->sources <= 1 && b->sources <= 1);
+    EXPECT(a->sources == 0 || a->source[0].answered);
+    EXPECT(b->sources == 0 || b->source[0].answered);
+    if (path->rtp_path == 0)
+        EXPECT(a->sources == (c->latch != LATCH_NONE) && b->sources == a->sources);
+    else
+        EXPECT(c->latch != LATCH_RTP);
+    EXPECT(a->sources == 0 || b->sources == 0 || path->rtp_path != 0 ||
+           !addr_equal(&a->source[0].addr, &b->source[0].addr));
+    EXPECT((c->pair[0] < 0) == (c->pair[1] < 0));
+    if (c->pair[0] >= 0)
+        EXPECT(c->trial[0][c->pair[0]].names == c->trial[1][c->pair[1]].mirrored);
+    EXPECT(c->latch != LATCH_CHECKS || c->pair[0] < 0);
+    return NULL;
 }
 
 static const char *check_path(const struct path *path)
@@ -104,12 +149,13 @@ static const char *check_path(const struct path *path)
     // The timer never stands later than the deadline; packets may have moved that away from it.
     EXPECT(path_deadline(path) == USEC_NEVER ||
            (timer_armed(&path->timer) && path->timer.at <= path_deadline(path)));
+    EXPECT((path->mode == PATH_CHANNEL) == (path->channel != NULL));
     for (unsigned s = 0; s < SIDE_COUNT; s++) {
         const char *wrong = check_leg(path, s);
         if (wrong)
             return wrong;
     }
-    return NULL;
+    return path->channel ? check_channel(path) : NULL;
 }
 
 static const char *check_totals(const struct relay *relay, const unsigned used[FAMILIES])
@@ -143,7 +189,7 @@ const char *relay_check(const struct relay *relay)
         const struct path *path = container_of(n, struct path, node);
         for (unsigned s = 0; s < SIDE_COUNT; s++)
             for (unsigned f = 0; f < FAMILIES; f++)
-                used[f] += path->leg[s].port[f].open;
+                used[f] += path->leg[s].port[f].open + path->leg[s].port[f].next_kept;
         wrong = check_path(path);
         if (wrong)
             return wrong;

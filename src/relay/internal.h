@@ -35,6 +35,15 @@
 #define LEARN_STEP_MAX    64 // how far a sequence number may advance between two packets
 #define LEARN_SOURCES     4
 
+// Channels: channel.c says what they are for.
+#define TRIAL_SOURCES    8                     // on trial, per leg
+#define TRIAL_CHECKS     2                     // requests that a source on trial must have sent
+#define TRIAL_LIFE       (5 * USEC_PER_SEC)    // of what it has shown by requests
+#define TRIAL_PAUSE      (500 * USEC_PER_MSEC) // and by RTP
+#define PAIR_LIFE        (500 * USEC_PER_MSEC) // a pair that has not answered may then be replaced
+#define CONTEST_LENGTH   (500 * USEC_PER_MSEC) // between senders of RTP
+#define CHANNEL_DESERTED (2 * USEC_PER_SEC)    // latched by RTP, and both sides silent for so long
+
 // --- ports.c: which numbers are free -----------------------------------------------------------
 
 enum port_state { PORT_FREE, PORT_USED, PORT_QUARANTINED };
@@ -50,7 +59,7 @@ struct pool_port {
 // The ports of one bound address that belong to this worker. Every operation is O(1).
 struct pool {
     struct pool_port *port; // by rising number
-    uint16_t *free; // indices of the free ports, in random order
+    uint16_t *free;         // indices of the free ports, in random order
     unsigned count, free_count, used_count, quarantined_count;
     uint16_t first, last; // quarantine, oldest first; valid while quarantined_count > 0
 };
@@ -75,6 +84,7 @@ struct port {
     uint8_t side;
     uint8_t family; // index
     bool open;
+    bool next_kept; // channel: the next number is kept for component 2
 };
 
 // --- ids.c: transaction ids that have been used ------------------------------------------------
@@ -172,6 +182,33 @@ struct raw {
     unsigned candidates, turn; // turn: where the next one to give up its place is looked for
 };
 
+struct trial { // channel: a source that may be a client's
+    struct addr addr;
+    uint64_t names, mirrored; // keyed hashes of its USERNAME, and of the one that answers to it
+    usec_t last_check, last_rtp;
+    uint32_t ssrc;
+    uint16_t sequence;
+    uint16_t run;    // consistent RTP packets without a pause
+    uint16_t scored; // of them in the present contest
+    uint8_t checks;  // requests with these names
+    uint8_t family;
+    bool stranger; // has tried both legs: nobody's client
+};
+
+enum latch { LATCH_NONE, LATCH_RTP, LATCH_CHECKS };
+
+struct channel { // owned by a path of PATH_CHANNEL
+    struct trial trial[SIDE_COUNT][TRIAL_SOURCES];
+    uint8_t trials[SIDE_COUNT];
+    uint8_t turn[SIDE_COUNT];   // where the next one to give up its place is looked for
+    int8_t pair[SIDE_COUNT];    // trials whose names mirror each other, being tried; -1: none
+    bool answered[SIDE_COUNT];  // this side of the pair has answered a request of the other
+    usec_t paired;              // since when the pair is tried
+    usec_t contest;             // end of the contest between senders of RTP; 0: none
+    enum latch latch;           // how both legs got their source
+    uint64_t names[SIDE_COUNT]; // LATCH_CHECKS: of the two sources
+};
+
 enum role { ROLE_UNKNOWN, ROLE_CONTROLLING, ROLE_CONTROLLED };
 
 struct leg {
@@ -207,6 +244,7 @@ struct path {
     uint32_t nominations; // nominating requests so far
     bool silent;          // EVENT_SILENT was sent and no media has come since
     struct transactions transactions;
+    struct channel *channel; // PATH_CHANNEL only
     struct leg leg[SIDE_COUNT];
 };
 
@@ -248,6 +286,8 @@ uint64_t relay_random(struct relay *relay);
 // One of the relay's own transport addresses, bound or advertised.
 bool relay_owns(const struct relay *relay, const struct addr *addr);
 bool relay_is_host(const struct relay *relay, const struct addr *addr); // whatever the port
+// May be a destination although nothing but signalling or a source address speaks for it.
+bool relay_may_send_unproved(const struct relay *relay, const struct addr *addr);
 
 // --- path.c: life and deadlines ----------------------------------------------------------------
 
@@ -278,6 +318,11 @@ struct recv { // one datagram on its way through the core
 int source_find(const struct leg *leg, const struct addr *addr, unsigned family); // or -1
 // A place for a new source. Returns its index, -ENOSPC (all places taken by live ones) or -ENOMEM.
 int source_add(struct leg *leg, const struct addr *addr, unsigned family, usec_t now);
+// Makes it the only source of the leg, selected; for modes without checks. Returns false only
+// without memory, when the leg had no source yet.
+bool leg_take(struct path *path, enum side side, const struct addr *addr, unsigned family,
+              usec_t now);
+int leg_reserve(struct leg *leg); // leg_take() cannot fail then; 0 or -ENOMEM
 void leg_select(struct path *path, enum side side, int index, usec_t now);
 // An acceptable packet came from this source; rule (c) may select it.
 void leg_heard(struct path *path, enum side side, int index, usec_t now);
@@ -286,7 +331,8 @@ enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned f
 // Everything but checks: from the selected source of one leg to that of the other.
 enum verdict leg_media(const struct recv *r);
 
-// --- ice.c, verify.c, raw.c, view.c ------------------------------------------------------------
+// --- ice.c, verify.c, raw.c, channel.c, view.c
+// ------------------------------------------------------------
 
 enum verdict ice_recv(const struct recv *r);
 int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM
@@ -307,5 +353,8 @@ enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg);
 
 enum verdict raw_recv(const struct recv *r);
 void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
+
+int channel_open(struct path *path); // 0 or -ENOMEM
+enum verdict channel_recv(const struct recv *r);
 
 void view_send(struct relay *relay, const struct order *order);

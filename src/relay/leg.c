@@ -54,6 +54,11 @@ static int source_grow(struct leg *leg)
     return 0;
 }
 
+int leg_reserve(struct leg *leg)
+{
+    return leg->source_size > 0 ? 0 : source_grow(leg);
+}
+
 int source_add(struct leg *leg, const struct addr *addr, unsigned family, usec_t now)
 {
     int index;
@@ -98,6 +103,22 @@ void leg_select(struct path *path, enum side side, int index, usec_t now)
     }
     path_event(path, EVENT_SELECTED, side, &source->addr);
     ice_hold_release(path, side, now);
+}
+
+bool leg_take(struct path *path, enum side side, const struct addr *addr, unsigned family,
+              usec_t now)
+{
+    struct leg *leg = &path->leg[side];
+
+    if (leg->sources == 0 && source_add(leg, addr, family, now) < 0)
+        return false;
+    leg->source[0] = (struct source){.addr = *addr,
+                                     .family = (uint8_t)family,
+                                     .last_seen = now,
+                                     .verified = true,
+                                     .answered = true};
+    leg_select(path, side, 0, now);
+    return true;
 }
 
 void leg_heard(struct path *path, enum side side, int index, usec_t now)
@@ -183,7 +204,9 @@ static void media_seen(const struct recv *r)
 {
     if (r->kind == PACKET_RTP)
         rtp_seen(r);
-    if (r->kind != PACKET_RTP && r->kind != PACKET_RTCP && r->kind != PACKET_DTLS)
+    // XEP-0278 section 6.1.6: a channel lives on whatever passes.
+    if (r->kind != PACKET_RTP && r->kind != PACKET_RTCP && r->kind != PACKET_DTLS &&
+        r->path->mode != PATH_CHANNEL)
         return;
     if (!r->leg->media_told) {
         r->leg->media_told = true;

@@ -102,6 +102,46 @@ static void path_due(struct timer *timer, void *ctx, usec_t now)
 
 // --- opening -----------------------------------------------------------------------------------
 
+// XEP-0278 section 6.1.2: "an RTCP port is allocated and defined by default at localport attribute
+// value plus one". Component 1 keeps the number until component 2 comes for it.
+static int port_take_kept(struct path *path, enum side side, unsigned family)
+{
+    struct path *rtp = path_find(path->relay, path->rtp_path);
+    struct port *kept = rtp ? &rtp->leg[side].port[family] : NULL;
+
+    if (!kept || !kept->next_kept || rtp->call != path->call)
+        return -EINVAL;
+    kept->next_kept = false;
+    path->leg[side].port[family].index = (uint16_t)(kept->index + 1);
+    return 0;
+}
+
+static int port_take(struct path *path, enum side side, unsigned family)
+{
+    struct relay *relay = path->relay;
+    struct port *port = &path->leg[side].port[family];
+    int err;
+
+    if (path->mode != PATH_CHANNEL)
+        return pool_take(&relay->pool[family], relay_random(relay), &port->index);
+    if (path->rtp_path != 0)
+        return port_take_kept(path, side, family);
+    err = pool_take_parity(&relay->pool[family], PORT_PAIR, relay_random(relay), &port->index);
+    port->next_kept = err == 0;
+    return err;
+}
+
+static void port_release(struct relay *relay, struct port *port, usec_t now)
+{
+    struct pool *pool = &relay->pool[port->family];
+    usec_t until = now + relay->config.limits.quarantine;
+
+    pool_quarantine(pool, port->index, until);
+    if (port->next_kept)
+        pool_quarantine(pool, (uint16_t)(port->index + 1), until);
+    port->open = port->next_kept = false;
+}
+
 static int port_open(struct path *path, enum side side, unsigned family, usec_t now)
 {
     struct relay *relay = path->relay;
@@ -110,7 +150,7 @@ static int port_open(struct path *path, enum side side, unsigned family, usec_t 
     struct addr local = relay->config.bind[family];
 
     for (unsigned try = 0; try < BIND_TRIES; try++) {
-        int err = pool_take(pool, relay_random(relay), &port->index);
+        int err = port_take(path, side, family);
         if (err < 0)
             return err;
         port->number = pool->port[port->index].number;
@@ -121,8 +161,8 @@ static int port_open(struct path *path, enum side side, unsigned family, usec_t 
             return 0;
         }
         // Somebody else has it: leave it alone for a while, too.
-        pool_quarantine(pool, port->index, now + relay->config.limits.quarantine);
-        if (err != -EADDRINUSE)
+        port_release(relay, port, now);
+        if (err != -EADDRINUSE || (path->mode == PATH_CHANNEL && path->rtp_path != 0))
             return err;
     }
     return -EADDRINUSE;
@@ -149,7 +189,7 @@ static int leg_open(struct path *path, enum side side, const struct order *order
         if (!leg->raw)
             return -ENOMEM;
     }
-    return 0;
+    return path->mode == PATH_CHANNEL ? leg_reserve(leg) : 0;
 }
 
 static int call_join(struct path *path, const struct order *order, usec_t now)
@@ -207,7 +247,7 @@ static void leg_free(struct path *path, struct leg *leg, usec_t now)
         if (!leg->port[f].open)
             continue;
         relay->io.unbind(relay->ctx, leg->port[f].socket);
-        pool_quarantine(&relay->pool[f], leg->port[f].index, now + relay->config.limits.quarantine);
+        port_release(relay, &leg->port[f], now);
     }
     ids_free(&leg->ids);
     free(leg->source);
@@ -225,6 +265,7 @@ static void path_free(struct path *path, usec_t now)
     for (unsigned s = 0; s < SIDE_COUNT; s++)
         leg_free(path, &path->leg[s], now);
     transactions_free(&path->transactions);
+    free(path->channel);
     call_leave(path);
     free(path);
 }
@@ -277,6 +318,8 @@ int path_open(struct relay *relay, const struct order *order, usec_t now, struct
     err = reserve_timers(relay);
     if (err == 0)
         err = call_join(path, order, now);
+    if (err == 0 && path->mode == PATH_CHANNEL)
+        err = channel_open(path);
     for (unsigned s = 0; s < SIDE_COUNT && err == 0; s++)
         err = leg_open(path, s, order, now);
     if (err == 0)

@@ -10,41 +10,16 @@
 
 #include "internal.h"
 
-// A destination that the relay may take from signalling alone. Its own ports are none: two paths
-// that name each other would pass one packet round for ever. Other services of its host are no
-// better than those of a private network, though the address is public.
-static bool acceptable(const struct relay *relay, const struct addr *addr)
-{
-    if (addr->port == 0 || relay_owns(relay, addr))
-        return false;
-    return (!addr_is_special(addr) && !relay_is_host(relay, addr)) ||
-           prefix_list_match(&relay->config.allow, addr);
-}
-
 static uint8_t family_index(const struct addr *addr)
 {
     return addr->family == FAMILY_V6 ? 1 : 0;
-}
-
-// Returns false only without memory, when the first source could not be stored.
-static bool take(struct path *path, enum side side, const struct addr *addr, usec_t now)
-{
-    struct leg *leg = &path->leg[side];
-    uint8_t family = family_index(addr);
-
-    if (leg->sources == 0 && source_add(leg, addr, family, now) < 0)
-        return false;
-    leg->source[0] = (struct source){
-        .addr = *addr, .family = family, .last_seen = now, .verified = true, .answered = true};
-    leg_select(path, side, 0, now);
-    return true;
 }
 
 void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now)
 {
     struct leg *leg = &path->leg[side];
     struct raw *raw = leg->raw;
-    bool public = acceptable(path->relay, peer) && leg->port[family_index(peer)].open;
+    bool public = relay_may_send_unproved(path->relay, peer) && leg->port[family_index(peer)].open;
 
     if (peer->family == FAMILY_NONE || (addr_equal(peer, &raw->peer) && leg->selected >= 0))
         return; // nothing new
@@ -52,7 +27,7 @@ void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t
                         .pinned = public,
                         .window_end = now + path->relay->config.limits.learning_window};
     if (public && (leg->selected < 0 || !addr_equal(&leg->source[0].addr, peer)))
-        take(path, side, peer, now);
+        leg_take(path, side, peer, family_index(peer), now);
 }
 
 // When all places are taken, the one with the fewest packets goes, and of equal ones each in its
@@ -112,7 +87,7 @@ static enum verdict learn_rtp(const struct recv *r, bool selected)
         (raw->pinned && !addr_equal_ip(r->from, &raw->peer)))
         return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_UNPROVED);
     if (consistent(raw, r)) {
-        selected = selected || take(r->path, r->side, r->from, r->now);
+        selected = selected || leg_take(r->path, r->side, r->from, r->port->family, r->now);
         raw->locked = selected;
     }
     return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_INCONSISTENT);
@@ -126,7 +101,7 @@ static enum verdict learn_rtcp(const struct recv *r, bool selected)
     if (r->kind == PACKET_RTCP && leg && leg->selected >= 0 &&
         addr_equal_ip(&leg->source[leg->selected].addr, r->from) &&
         !relay_owns(r->path->relay, r->from)) {
-        selected = selected || take(r->path, r->side, r->from, r->now);
+        selected = selected || leg_take(r->path, r->side, r->from, r->port->family, r->now);
         r->leg->raw->locked = selected;
     }
     return selected ? leg_media(r) : leg_drop(r, COUNTER_DROP_UNPROVED);

@@ -62,6 +62,17 @@ bool relay_is_host(const struct relay *relay, const struct addr *addr)
     return false;
 }
 
+// A destination that the relay may take from signalling alone. Its own ports are none: two paths
+// that name each other would pass one packet round for ever. Other services of its host are no
+// better than those of a private network, though the address is public.
+bool relay_may_send_unproved(const struct relay *relay, const struct addr *addr)
+{
+    if (addr->port == 0 || relay_owns(relay, addr))
+        return false;
+    return (!addr_is_special(addr) && !relay_is_host(relay, addr)) ||
+           prefix_list_match(&relay->config.allow, addr);
+}
+
 static int check_config(const struct relay_config *config)
 {
     if (config->bind[0].family == FAMILY_NONE && config->bind[1].family == FAMILY_NONE)
@@ -216,7 +227,15 @@ enum verdict relay_recv(struct relay *relay, struct port *port, const struct add
 
     if (from->family != relay->config.bind[port->family].family || from->port == 0)
         return leg_drop(&r, COUNTER_DROP_MALFORMED); // nothing could be sent back
-    return path->mode == PATH_ICE ? ice_recv(&r) : raw_recv(&r);
+    switch (path->mode) {
+    case PATH_ICE:
+        return ice_recv(&r);
+    case PATH_RAW:
+        return raw_recv(&r);
+    case PATH_CHANNEL:
+        break;
+    }
+    return channel_recv(&r);
 }
 
 usec_t relay_tick(struct relay *relay, usec_t now)
