@@ -46,9 +46,12 @@ static int ticket_worker(struct turn *turn, const struct stun_view *view)
 
 static int ticket_link(struct turn *turn, struct ticket *ticket)
 {
-    turn->io.random(turn->io.ctx, ticket->bytes, HANDLE_LEN);
-    if (!sign(turn, ticket->bytes, turn->config->worker, ticket->bytes + HANDLE_LEN))
-        return -ENOMEM;
+    // coturn's client keeps a ticket as a string: a NUL in it would be its end.
+    do {
+        turn->io.random(turn->io.ctx, ticket->bytes, HANDLE_LEN);
+        if (!sign(turn, ticket->bytes, turn->config->worker, ticket->bytes + HANDLE_LEN))
+            return -ENOMEM;
+    } while (memchr(ticket->bytes, 0, TICKET_LEN));
     uint64_t hash = map_hash(&turn->tickets, ticket->bytes, TICKET_LEN);
     int rc = map_insert(&turn->tickets, &ticket->node, hash);
     if (rc == 0)

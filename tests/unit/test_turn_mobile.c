@@ -459,10 +459,24 @@ static void guests_count_and_need_no_grace(void **state)
     assert_int_equal(tw_allocate(world, &third), 508);
 }
 
+// coturn's client keeps a ticket as a string.
+static void tickets_are_without_nul(void **state)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        struct tw_client client = tw_client(world, "198.51.100.4", (uint16_t)(4000 + i));
+        assert_int_equal(allocate_mobile(world, &client), 0);
+        struct ticket ticket = ticket_of(world);
+        assert_true(ticket.len <= 32);
+        assert_null(memchr(ticket.bytes, 0, ticket.len));
+        assert_int_equal(tw_refresh(world, &client, 0), 0);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        CASE(tickets_are_without_nul),
         CASE(a_reserved_port),
         CASE(even_without_reservation),
         CASE(a_reservation_is_held_and_ends),
