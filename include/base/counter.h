@@ -46,6 +46,7 @@
     X(PORTS_FREE, GAUGE, "ports", "state=\"free\"", "")                                            \
     X(PORTS_QUARANTINED, GAUGE, "ports", "state=\"quarantined\"", "")                              \
     X(CALLS_OPENED, COUNTER, "calls_opened_total", "door=\"addressed\"", "Calls opened, by door")  \
+    X(CHANNELS_OPENED, COUNTER, "calls_opened_total", "door=\"channel\"", "")                      \
     X(CALLS_REFUSED_TOTAL, COUNTER, "calls_refused_total", "limit=\"calls\"",                      \
       "Calls refused, by the limit that was met")                                                  \
     X(CALLS_REFUSED_PER_JID, COUNTER, "calls_refused_total", "limit=\"calls_per_user\"", "")       \
@@ -56,6 +57,9 @@
     X(CALLS_SETUP, GAUGE, "calls", "door=\"addressed\",state=\"setup\"", "Calls now, by state")    \
     X(CALLS_RINGING, GAUGE, "calls", "door=\"addressed\",state=\"ringing\"", "")                   \
     X(CALLS_ACTIVE, GAUGE, "calls", "door=\"addressed\",state=\"active\"", "")                     \
+    X(CHANNELS_SETUP, GAUGE, "calls", "door=\"channel\",state=\"setup\"", "")                      \
+    X(CHANNELS_RINGING, GAUGE, "calls", "door=\"channel\",state=\"ringing\"", "")                  \
+    X(CHANNELS_ACTIVE, GAUGE, "calls", "door=\"channel\",state=\"active\"", "")                    \
     X(STANZAS_IQ, COUNTER, "stanzas_received_total", "kind=\"iq\"", "Stanzas received, by kind")   \
     X(STANZAS_MESSAGE, COUNTER, "stanzas_received_total", "kind=\"message\"", "")                  \
     X(STANZAS_PRESENCE, COUNTER, "stanzas_received_total", "kind=\"presence\"", "")                \
@@ -115,6 +119,7 @@
     X(TURN_442, COUNTER, "turn_responses_total", "code=\"442\"", "")                               \
     X(TURN_443, COUNTER, "turn_responses_total", "code=\"443\"", "")                               \
     X(TURN_486, COUNTER, "turn_responses_total", "code=\"486\"", "")                               \
+    X(TURN_500, COUNTER, "turn_responses_total", "code=\"500\"", "")                               \
     X(TURN_508, COUNTER, "turn_responses_total", "code=\"508\"", "")                               \
     X(TURN_AUTH_NONE, COUNTER, "turn_auth_failures_total", "reason=\"no_credentials\"",            \
       "TURN requests not authenticated, by reason; the first of every client has no credentials")  \

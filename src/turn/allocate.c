@@ -255,6 +255,8 @@ int handle_allocate(struct request *r)
             a && memcmp(a->txid, r->msg->txid, sizeof a->txid) == 0 && request_same_user(r, a);
         return again ? write_answer(r, a) : 437;
     }
+    if (addr_is_tunnel(&r->client->remote))
+        return 403;
     int code = read_request(r, &want);
     if (code != 0)
         return code;

@@ -23,6 +23,11 @@ void send_to_client(struct turn *turn, const struct turn_client *client, const u
 
 // ---- from the client ----
 
+static bool is_stream(const struct turn_client *client)
+{
+    return client->transport == TURN_TCP || client->transport == TURN_TLS;
+}
+
 // Whoever sends data from an address announced by ticket has arrived there (RFC 8016).
 static struct allocation *sender(struct turn *turn, struct binding *binding)
 {
@@ -72,6 +77,16 @@ enum turn_action data_from_channel(struct turn *turn, struct binding *binding,
     return to_peer(turn, a, &channel->peer, packet, ret_forward, now);
 }
 
+// Sections 13.1 to 13.3: where one side is IPv6 "the DONT-FRAGMENT attribute MUST be ignored", but
+// for data that came on a stream (section 15).
+static bool wants_whole(const struct allocation *a, const struct stun_msg *msg,
+                        const struct addr *peer)
+{
+    const struct turn_client *client = &a->at.client;
+    bool v4 = client->remote.family == FAMILY_V4 && peer->family == FAMILY_V4;
+    return stun_has(msg, STUN_DONT_FRAGMENT) && (v4 || is_stream(client));
+}
+
 enum turn_action data_from_indication(struct turn *turn, struct binding *binding,
                                       const struct stun_msg *msg, struct turn_packet *packet,
                                       struct turn_forward *ret_forward, usec_t now)
@@ -91,16 +106,11 @@ enum turn_action data_from_indication(struct turn *turn, struct binding *binding
         return drop(turn, COUNTER_TURN_DROP_FORBIDDEN);
     packet->data += data->data - packet->data;
     packet->len = data->len;
-    packet->dont_fragment = stun_has(msg, STUN_DONT_FRAGMENT);
+    packet->dont_fragment = wants_whole(a, msg, &peer);
     return to_peer(turn, a, &peer, packet, ret_forward, now);
 }
 
 // ---- to the client ----
-
-static bool is_stream(const struct turn_client *client)
-{
-    return client->transport == TURN_TCP || client->transport == TURN_TLS;
-}
 
 // Section 12.5: on a stream "padded to a multiple of four bytes"; with zeros, not with what was
 // there before.

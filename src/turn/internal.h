@@ -300,6 +300,8 @@ enum counter error_counter(int code);
 
 // --- permission.c, channel.c -------------------------------------------------------------------
 
+// Teredo or 6to4, which RFC 8656 section 21.4 wants refused.
+bool addr_is_tunnel(const struct addr *addr);
 // 0, 443 or 403 for an address that a client wants for a peer.
 int peer_check(const struct request *request, const struct addr *peer);
 const struct permission *permission_find(const struct allocation *a, const struct addr *peer,

@@ -8,11 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool addr_is_tunnel(const struct addr *addr)
+{
+    static const uint8_t six_to_four[] = {0x20, 0x02}, teredo[] = {0x20, 0x01, 0, 0};
+    return addr->family == FAMILY_V6 && (memcmp(addr->ip, six_to_four, sizeof six_to_four) == 0 ||
+                                         memcmp(addr->ip, teredo, sizeof teredo) == 0);
+}
+
 int peer_check(const struct request *r, const struct addr *peer)
 {
     const struct relayed *port = &r->allocation->port[family_index(peer)];
     if (!relayed_live(port))
         return 443;
+    // Section 21.4.
+    if (addr_is_tunnel(peer))
+        return 403;
     return r->turn->io.peer_allowed(r->turn->io.ctx, peer) ? 0 : 403;
 }
 

@@ -238,21 +238,48 @@ static void malformed_indications(void **state)
     }
 }
 
+static enum turn_action indicate_whole(struct tw_client *c, const struct addr *to)
+{
+    struct writer out = stun_begin(c->out, sizeof c->out, STUN_INDICATION, STUN_SEND_INDICATION,
+                                   (const uint8_t[STUN_TXID_LEN]){3});
+    stun_put_addr(&out, STUN_XOR_PEER_ADDRESS, to);
+    stun_put_flag(&out, STUN_DONT_FRAGMENT);
+    stun_put_bytes(&out, STUN_DATA, "x", 1);
+    int len = stun_finish(&out, NULL, 0, false);
+    return tw_raw(world, c, c->out, (size_t)len);
+}
+
 static void dont_fragment(void **state)
 {
     assert_int_equal(tw_bind(world, &alice, 0x4000, &peer), 0);
     reaches_peer(tw_indicate(world, &alice, &peer, "x", 1), "x", 1);
     assert_false(world->packet.dont_fragment);
-    struct writer out = stun_begin(alice.out, sizeof alice.out, STUN_INDICATION,
-                                   STUN_SEND_INDICATION, (const uint8_t[STUN_TXID_LEN]){3});
-    stun_put_addr(&out, STUN_XOR_PEER_ADDRESS, &peer);
-    stun_put_flag(&out, STUN_DONT_FRAGMENT);
-    stun_put_bytes(&out, STUN_DATA, "x", 1);
-    int len = stun_finish(&out, NULL, 0, false);
-    reaches_peer(tw_raw(world, &alice, alice.out, (size_t)len), "x", 1);
+    reaches_peer(indicate_whole(&alice, &peer), "x", 1);
     assert_true(world->packet.dont_fragment);
     reaches_peer(tw_channel(world, &alice, 0x4000, "x", 1), "x", 1);
     assert_false(world->packet.dont_fragment);
+}
+
+// Sections 13.1 to 13.3: "the DONT-FRAGMENT attribute MUST be ignored by the server" where one side
+// is IPv6; section 15: but on a stream it is relied upon.
+static void dont_fragment_with_ipv6(void **state)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        bool client_v6 = i % 2, stream = i >= 3, peer_v6 = i < 2 || i == 4;
+        struct tw_client c =
+            tw_client(world, client_v6 ? "2001:db8:1::2" : "198.51.100.9", (uint16_t)(i + 1));
+        struct addr to = tw_at(peer_v6 ? "2001:db8:2::9" : "192.0.2.9", 9);
+        if (stream)
+            c.at.transport = TURN_TCP;
+        struct writer out = tw_begin(&c, STUN_ALLOCATE);
+        stun_put_u32(&out, STUN_REQUESTED_TRANSPORT, 17u << 24);
+        stun_put_u32(&out, STUN_REQUESTED_ADDRESS_FAMILY, peer_v6 ? 2u << 24 : 1u << 24);
+        assert_int_equal(tw_send(world, &c, &out), 0);
+        assert_int_equal(tw_bind(world, &c, 0x4000, &to), 0);
+        assert_int_equal(indicate_whole(&c, &to), TURN_TO_PEER);
+        bool v4 = !client_v6 && !peer_v6;
+        assert_int_equal(world->packet.dont_fragment, v4 || stream);
+    }
 }
 
 // Section 9: "only addresses are compared and port numbers are not considered".
@@ -431,6 +458,7 @@ int main(void)
         CASE(indications_that_may_not_pass),
         CASE(malformed_indications),
         CASE(dont_fragment),
+        CASE(dont_fragment_with_ipv6),
         CASE(permissions_are_for_addresses),
         CASE(data_refreshes_nothing),
         CASE(bandwidth_is_shared_by_both_directions),

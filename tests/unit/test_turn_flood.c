@@ -163,6 +163,35 @@ static void binding_of_google_talk(void **state)
     assert_int_equal(world->sents, before + 1);
 }
 
+// RFC 8489 section 11: "DTLS MUST NOT be used with classic STUN ... all requests MUST generate a
+// 500 (Server Error) error response, and indications MUST be ignored".
+static void nothing_old_over_dtls(void **state)
+{
+    // clang-format off
+    static const uint8_t refusal[] = {
+        0x01, 0x11, // Binding error response
+        0x00, 0x08, // length
+        0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,
+        0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10,
+        0x00, 0x09, 0x00, 0x04, // ERROR-CODE
+        0x00, 0x00, 0x05, 0x00, // 500
+    };
+    // clang-format on
+    uint8_t indication[sizeof old_request];
+    stranger.at.transport = TURN_DTLS;
+    unsigned before = world->sents;
+    tw_raw(world, &stranger, old_request, sizeof old_request);
+    assert_int_equal(world->sents, before + 1);
+    const struct tw_sent *sent = &world->sent[before % TW_LOG];
+    assert_int_equal(sent->len, sizeof refusal);
+    assert_memory_equal(sent->data, refusal, sizeof refusal);
+    assert_int_equal(tw_counter(world, COUNTER_TURN_500), 1);
+    memcpy(indication, old_request, sizeof indication);
+    indication[1] = 0x11;
+    tw_raw(world, &stranger, indication, sizeof indication);
+    assert_int_equal(world->sents, before + 1);
+}
+
 static void what_is_not_answered(void **state)
 {
     static const struct {
@@ -443,6 +472,7 @@ int main(void)
         CASE(binding_with_unknown_attributes),
         CASE(binding_of_rfc_3489),
         CASE(binding_of_google_talk),
+        CASE(nothing_old_over_dtls),
         CASE(what_is_not_answered),
         CASE(answers_and_their_requests),
         CASE(long_requests_get_their_challenge),

@@ -89,7 +89,7 @@ static void other_families(void **state)
     assert_int_equal(tw_bind(world, &alice, 0x4000, &six), 443);
 }
 
-// Addresses of IPv4 in IPv6 clothes are what they are (peers.md 3, row 2): here a v4-mapped one.
+// Addresses of IPv4 in IPv6 clothes are what they are: here a v4-mapped one.
 static void mapped_addresses_are_ipv4(void **state)
 {
     static const uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1};
@@ -99,6 +99,26 @@ static void mapped_addresses_are_ipv4(void **state)
     stun_put_addr(&out, STUN_XOR_PEER_ADDRESS, &peer);
     assert_int_equal(tw_send(world, &alice, &out), 403); // not 443: it was 10.0.0.1
     assert_int_equal(tw_bind(world, &alice, 0x4000, &peer), 403);
+}
+
+// Section 21.4: "a TURN server MUST NOT accept Teredo or 6to4 addresses in these requests".
+static void tunnels(void **state)
+{
+    static const char *const tunnel[] = {"2002:c000:201::1", "2001:0:c000:201::1"};
+    struct writer out;
+    for (unsigned i = 0; i < 2; i++) {
+        struct tw_client inside = tw_client(world, tunnel[i], 1), six;
+        struct addr peer = tw_at(tunnel[i], 1);
+        assert_int_equal(tw_allocate(world, &inside), 403);
+        six = tw_client(world, "2001:db8:1::9", (uint16_t)(i + 1));
+        out = tw_begin(&six, STUN_ALLOCATE);
+        stun_put_u32(&out, STUN_REQUESTED_TRANSPORT, 17u << 24);
+        stun_put_u32(&out, STUN_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+        assert_int_equal(tw_send(world, &six, &out), 0);
+        assert_int_equal(tw_permit(world, &six, tunnel[i]), 403);
+        assert_int_equal(tw_bind(world, &six, 0x4000, &peer), 403);
+        assert_int_equal(tw_permit(world, &six, "2001:1::1"), 0);
+    }
 }
 
 static void forbidden_peers(void **state)
@@ -282,6 +302,7 @@ int main(void)
         CASE(invalid_requests),
         CASE(other_families),
         CASE(mapped_addresses_are_ipv4),
+        CASE(tunnels),
         CASE(forbidden_peers),
         CASE(permissions_expire_and_are_refreshed),
         CASE(permissions_of_allocations_are_their_own),
