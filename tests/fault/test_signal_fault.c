@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Whole calls, over and over, in which the k-th allocation of the signalling fails, k = 1, 2, 3,
-// ... until none fails any more. Whatever fails: no crash, no leak, no port and no session that
-// stays, no error but resource-constraint and what follows from it.
+// ... until none fails any more; and so for the questions about TURN. Whatever fails: no crash, no
+// leak, no port and no session that stays, no error but resource-constraint and what follows from
+// it.
 #include "codec/jingle.h"
 #include "fault/lib_alloc.h"
 #include "lib/board.h"
@@ -175,6 +176,61 @@ static void call_cut_short(struct board *b)
     ends(b);
 }
 
+// ---- questions about TURN, and pushes
+
+#define SERVICES "<services xmlns='urn:xmpp:extdisco:2'/>"
+#define DISCO    "http://jabber.org/protocol/disco#info"
+
+static struct signal_config with_turn(void)
+{
+    static const struct signal_service items[] = {{"stun", "udp", "relay.example.org", 3478},
+                                                  {"turn", "udp", "relay.example.org", 3478},
+                                                  {"turns", "tcp", "relay.example.org", 5349}};
+    struct signal_config config = board_config();
+
+    config.services =
+        (struct signal_services){items, 3, "a secret of at least 128 bits", 3600 * USEC_PER_SEC};
+    return config;
+}
+
+static void ask(struct board *b, const char *payload)
+{
+    board_put(b, "<iq type='get' id='q' from='" ALICE "' to='relay.example.org'>%s</iq>", payload);
+    answers(b);
+}
+
+static void hand_on(struct board *b, const char *to, const char *payload)
+{
+    board_put(b,
+              "<iq type='set' id='d' from='example.org' to='relay.example.org'><delegation "
+              "xmlns='urn:xmpp:delegation:2'><forwarded xmlns='urn:xmpp:forward:0'><iq type='get' "
+              "xmlns='jabber:client' id='q' from='" ALICE
+              "'%s>%s</iq></forwarded></delegation></iq>",
+              to, payload);
+    answers(b);
+}
+
+static void questions(struct board *b)
+{
+    ask(b, "<query xmlns='" DISCO "'/>");
+    ask(b, "<query xmlns='" DISCO "' node='urn:xmpp:delegation:2::urn:xmpp:extdisco:2'/>");
+    board_put(b, "<presence from='" ALICE "' to='relay.example.org'/>");
+    ask(b, SERVICES);
+    ask(b, "<services xmlns='urn:xmpp:extdisco:1' type='turn'/>");
+    ask(b, "<query xmlns='google:jingleinfo'/>");
+    ask(b, "<credentials xmlns='urn:xmpp:extdisco:2'><service host='relay.example.org' "
+           "type='turn'/></credentials>");
+    ask(b, "<credentials xmlns='urn:xmpp:extdisco:2'><service host='x' type='y'/></credentials>");
+    hand_on(b, " to='example.org'", SERVICES);
+    hand_on(b, "", "<query xmlns='google:jingleinfo'/>");
+    board_wait(b, 2700 * USEC_PER_SEC);
+    answers(b);
+    board_wait(b, 2700 * USEC_PER_SEC);
+    answers(b);
+    board_put(b, "<presence from='" ALICE "' to='relay.example.org' type='unavailable'/>");
+    assert_int_equal(board_counter(b, COUNTER_PUSH_LISTENERS), 0);
+}
+
 static unsigned sweep(void (*life)(struct board *b), const struct signal_config *config,
                       const char *client)
 {
@@ -213,6 +269,13 @@ static void allocations_of_calls_that_are_cut_short(void **state)
     print_message("%u allocations\n", sweep(call_cut_short, NULL, "Psi"));
 }
 
+static void allocations_of_questions_about_turn(void **state)
+{
+    struct signal_config config = with_turn();
+
+    print_message("%u allocations\n", sweep(questions, &config, "Client"));
+}
+
 // An order that is not taken, or a stanza that does not leave, once in every place.
 static void orders_and_stanzas_that_are_lost(void **state)
 {
@@ -235,9 +298,8 @@ static void zeros(void *ctx, void *buf, size_t len)
     memset(buf, 0, len);
 }
 
-static void construction(void **state)
+static void construct(struct signal_config config, unsigned most)
 {
-    const struct signal_config config = board_config();
     const struct signal_io io = {.random = zeros};
     struct counters counters = {0};
     struct signal *signal;
@@ -254,7 +316,13 @@ static void construction(void **state)
         assert_true(failed == (signal == NULL));
         signal_free(signal);
     } while (failed);
-    assert_in_range(k, 3, 20);
+    assert_in_range(k, 3, most);
+}
+
+static void construction(void **state)
+{
+    construct(board_config(), 20);
+    construct(with_turn(), 30);
 }
 
 int main(void)
@@ -264,6 +332,7 @@ int main(void)
         cmocka_unit_test(allocations_of_a_whole_call),
         cmocka_unit_test(allocations_for_clients_with_dialects),
         cmocka_unit_test(allocations_of_calls_that_are_cut_short),
+        cmocka_unit_test(allocations_of_questions_about_turn),
         cmocka_unit_test(orders_and_stanzas_that_are_lost),
     };
 

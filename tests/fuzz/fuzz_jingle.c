@@ -272,6 +272,9 @@ static void finish(struct world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const domains[] = {"example.org"};
+    static const struct signal_service items[] = {{"stun", "udp", "relay.example.org", 3478},
+                                                  {"turn", "udp", "relay.example.org", 3478},
+                                                  {"turns", "tcp", "2001:db8::1", 5349}};
     struct world *w = calloc(1, sizeof *w);
     struct signal_io io = {w, on_send, on_order, on_random, on_ended};
     struct signal_config config = {.domain = "relay.example.org",
@@ -293,6 +296,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(w != NULL);
     config.policy = size > 0 && data[0] & 1 ? POLICY_RELAY_ONLY : POLICY_FALLBACK;
     config.family_v6 = size > 0 && data[0] & 2;
+    if (size > 0 && data[0] & 4)
+        config.services = (struct signal_services){items, 3, "a secret of at least 128 bits",
+                                                   1000 * USEC_PER_SEC};
     must(signal_new(&config, &io, &w->counters, 0, &w->signal) == 0);
     for (unsigned lines = 0; start < size && lines < LINES_MAX; lines++) {
         const uint8_t *end = memchr(data + start, 0, size - start);
