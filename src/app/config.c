@@ -292,7 +292,7 @@ static int load_from(const char *path, const char *text, size_t len, struct conf
                  : config_text_read(&load.text, path, errors);
     if (r == 0)
         r = load_text(&load);
-    if (r == 0 && errors->failed)
+    if (errors->failed) // what is wrong may be just what is not told
         r = -ENOMEM;
     if (r == 0 && has_errors(errors))
         r = -EINVAL;

@@ -110,22 +110,27 @@ static bool is_include(const char *line, size_t len)
     return len - at >= sizeof(word) - 1 && memcmp(line + at, word, sizeof(word) - 1) == 0;
 }
 
-// The name between the quotes of an @include line, or NULL if the line has another shape.
-static char *include_name(const char *line, size_t len)
+// The name between the quotes of an @include line. Returns 0, -EINVAL if the line has another
+// shape, or -ENOMEM.
+static int include_name(const char *line, size_t len, char **ret_name)
 {
     size_t at = skip_blank(line, len, 0) + strlen("@include");
     at = skip_blank(line, len, at);
     if (at == len || line[at] != '"')
-        return NULL;
+        return -EINVAL;
     const char *name = line + at + 1;
     const char *end = memchr(name, '"', len - at - 1);
     if (!end || end == name)
-        return NULL;
+        return -EINVAL;
     size_t after = skip_blank(line, len, (size_t)(end - line) + 1);
     bool comment = after < len && (line[after] == '#' || line[after] == '/');
     if (after < len && !comment)
-        return NULL;
-    return strndup(name, (size_t)(end - name));
+        return -EINVAL;
+    char *copy = strndup(name, (size_t)(end - name));
+    if (!copy)
+        return -ENOMEM;
+    *ret_name = copy;
+    return 0;
 }
 
 // "x.conf" in "/etc/a/b.conf" is "/etc/a/x.conf".
@@ -147,18 +152,19 @@ static int add_include(struct config_text *text, const struct scan *scan, const 
                           scan->number);
         return -EINVAL;
     }
-    char *name = include_name(line, len);
-    if (!name) {
+    char *name = NULL;
+    int r = include_name(line, len, &name);
+    if (r == -EINVAL)
         config_errors_add(errors, false,
                           "%s:%u: @include: expected @include \"FILE\" alone in its line",
                           scan->file, scan->number);
-        return -EINVAL;
-    }
+    if (r < 0)
+        return r;
     char *path = beside(scan->file, name);
     struct buf at = {0};
     buf_printf(&at, "%s:%u: @include \"%s\": ", scan->file, scan->number, name);
     free(name);
-    int r = path && !at.failed ? add_file(text, path, scan->depth + 1, at.data, errors) : -ENOMEM;
+    r = path && !at.failed ? add_file(text, path, scan->depth + 1, at.data, errors) : -ENOMEM;
     buf_free(&at);
     free(path);
     return r;

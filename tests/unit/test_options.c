@@ -10,11 +10,13 @@
 #include "config.h"
 #include "nearest.h"
 #include "options.h"
+#include "unit/lib_certificate.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ARGS_MAX 6
@@ -180,6 +182,52 @@ static void configurations_are_checked_and_printed(void **state)
     unlink(path);
 }
 
+// Whether a certificate and its key are any good is found out before the daemon starts.
+static void certificates_are_checked(void **state)
+{
+    static const struct {
+        enum certificate_flaw flaw;
+        const char *error; // NULL: none
+    } cases[] = {
+        {CERTIFICATE_GOOD, NULL},
+        {CERTIFICATE_OTHER_KEY, "error: turn.certificate, turn.key: /tmp/"},
+        {CERTIFICATE_NO_CERTIFICATE, "error: turn.certificate, turn.key: /tmp/"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct certificate_files files = {0};
+        char path[128];
+        char text[1024];
+        certificate_make(&files, cases[i].flaw, 1);
+        assert_int_equal(chmod(files.key, 0600), 0);
+        snprintf(path, sizeof(path), "%s/conf", files.directory);
+        snprintf(text, sizeof(text),
+                 "xmpp = { domain = \"relay.example.org\"; secret = \"0123456789abcdef\";\n"
+                 " served_domains = [ \"example.org\" ]; };\n"
+                 "relay = { address4 = \"9.9.9.9\"; address6 = \"none\"; };\n"
+                 "stats = { listen = \"off\"; };\n"
+                 "turn = { enabled = true; host = \"turn.example.org\"; ports = [ 3478, 80 ];\n"
+                 " certificate = \"%s\"; key = \"%s\"; };\n",
+                 files.certificate, files.key);
+        write_config(path, text);
+        struct answer a = answer(OPTIONS_CHECK_CONFIG, path);
+        if (cases[i].error) {
+            assert_int_equal(a.status, 1);
+            assert_string_equal(a.out, "");
+            assert_non_null(strstr(a.err, cases[i].error));
+        } else {
+            assert_string_equal(a.err, "");
+            assert_string_equal(a.out, "OK: relay.example.org relays for example.org; component of "
+                                       "127.0.0.1 port 5347; UDP ports 50000-50999 on 9.9.9.9; "
+                                       "TURN on UDP and TCP ports 3478, 80, with TLS and DTLS "
+                                       "there and on 5349\n");
+            assert_int_equal(a.status, 0);
+        }
+        answer_free(&a);
+        unlink(path);
+        certificate_remove(&files);
+    }
+}
+
 static void distances_count_edits(void **state)
 {
     assert_int_equal(nearest_distance("", ""), 0);
@@ -203,6 +251,7 @@ int main(void)
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(version_and_help_are_printed),
         cmocka_unit_test(configurations_are_checked_and_printed),
+        cmocka_unit_test(certificates_are_checked),
         cmocka_unit_test(distances_count_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
