@@ -46,8 +46,26 @@ struct daemon {
 
 // ---- time
 
+static struct clock_offset clock_offset(void)
+{
+    struct timespec wall;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct clock_offset){(int64_t)wall.tv_sec * (int64_t)USEC_PER_SEC +
+                                 wall.tv_nsec / 1000 - (int64_t)usec_now()};
+}
+
+// Asked for each time: the wall clock may be set while the daemon runs, after its start in
+// particular.
+static void tell_time(struct daemon *d)
+{
+    signal_set_clock(d->signal, clock_offset().usec);
+}
+
 static void tick(struct daemon *d)
 {
+    tell_time(d);
+
     usec_t now = usec_now(), deadline = signal_tick(d->signal, now);
     usec_t delay = deadline > now ? deadline - now : 0;
     struct timeval tv = {.tv_sec = (time_t)(delay / USEC_PER_SEC),
@@ -74,6 +92,7 @@ static void on_stanza(void *ctx, const struct xml *stanza)
 {
     struct daemon *d = ctx;
 
+    tell_time(d);
     signal_stanza(d->signal, stanza, usec_now());
     tick(d);
 }
@@ -209,15 +228,6 @@ static void raise_descriptor_limit(const struct config *config)
         log_warning(
             "at most %ju descriptors are allowed, relay.ports may need %ju: raise LimitNOFILE",
             (uintmax_t)limit.rlim_max, (uintmax_t)wanted);
-}
-
-static struct clock_offset clock_offset(void)
-{
-    struct timespec wall;
-
-    clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct clock_offset){(int64_t)wall.tv_sec * (int64_t)USEC_PER_SEC +
-                                 wall.tv_nsec / 1000 - (int64_t)usec_now()};
 }
 
 static int start_loop(struct daemon *d)
