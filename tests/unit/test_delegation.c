@@ -250,7 +250,7 @@ static void nodes_tell_the_features(void **state)
 static void other_nodes_are_not_found(void **state)
 {
     static const char *const nodes[] = {D2 "::urn:xmpp:mam:2", D2 "::", D2 ":bare:disco#info:*",
-                                        "urn:xmpp:delegation:3::" EXT2, "x"};
+                                        "urn:xmpp:delegation:3::urn:xmpp:extdisco:2", "x"};
     struct board *b = new_board();
 
     for (size_t i = 0; i < 5; i++) {
