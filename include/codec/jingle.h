@@ -27,6 +27,10 @@
 #define NS_ICE           "urn:xmpp:jingle:transports:ice:0"
 #define NS_RAW_UDP       "urn:xmpp:jingle:transports:raw-udp:1"
 
+#define NS_JINGLENODES         "http://jabber.org/protocol/jinglenodes"
+#define NS_JINGLENODES_CHANNEL NS_JINGLENODES "#channel"
+#define NS_JINGLENODES_TURN    NS_JINGLENODES "#turncredentials"
+
 // X(identifier, name): the 15 actions of XEP-0166 section 7.2
 #define JINGLE_ACTION_TABLE(X)                                                                     \
     X(CONTENT_ACCEPT, "content-accept")                                                            \

@@ -27,10 +27,10 @@ struct content_report {
 
 struct call_report {
     uint64_t id;
-    const char *sid;
-    const char *door; // "addressed"
+    const char *sid;  // of a channel: its id
+    const char *door; // "addressed", "channel"
     enum call_state state;
-    const char *jid[SIDE_COUNT];                 // real full JIDs
+    const char *jid[SIDE_COUNT];                 // real full JIDs; "unknown": nobody has said it
     const char *proxy[SIDE_COUNT];               // what the other side sees
     const char *end_reason;                      // NULL while it runs
     usec_t opened, accepted, first_media, ended; // 0: not yet

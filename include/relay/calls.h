@@ -19,6 +19,12 @@
 
 #include <stdbool.h>
 
+enum call_door {
+    DOOR_ADDRESSED, // a Jingle session through a JID that stands for another
+    DOOR_CHANNEL,   // XEP-0278: ports that one client has asked for
+    DOOR_COUNT,
+};
+
 enum call_state { CALL_NONE, CALL_SETUP, CALL_RINGING, CALL_ACTIVE, CALL_ENDED };
 
 enum call_refusal {
@@ -51,6 +57,7 @@ struct call_user; // one bare JID that has calls or opened some lately
 
 struct call { // embedded in a session; owned by it
     uint64_t id;
+    enum call_door door;
     enum call_state state;
     struct call_user *user;
     usec_t opened, accepted, first_media, silent_since; // 0: not yet
@@ -77,9 +84,16 @@ void calls_free(struct calls *calls); // every call must have ended
 
 // Takes one new call of this user out of the per-minute allowance; for a proposal before the call.
 enum call_refusal calls_take_turn(struct calls *calls, const char *user, usec_t now);
-// Opens a call; 'paid': its turn was taken at the proposal. The refusal is counted.
-enum call_refusal calls_open(struct calls *calls, struct call *call, uint64_t id, const char *user,
-                             bool paid, usec_t now);
+struct call_opening {
+    uint64_t id;
+    enum call_door door;
+    const char *user; // who opens it
+    bool paid;        // its turn was taken at the proposal
+};
+
+// Opens a call. The refusal is counted.
+enum call_refusal calls_open(struct calls *calls, struct call *call,
+                             const struct call_opening *opening, usec_t now);
 const char *call_refusal_text(enum call_refusal refusal);
 void calls_count_refusal(struct calls *calls, enum call_refusal refusal);
 
@@ -89,5 +103,6 @@ void call_media_seen(struct calls *calls, struct call *call, usec_t now);
 void call_silent(struct calls *calls, struct call *call, usec_t now); // no path carries anything
 void call_ended(struct calls *calls, struct call *call);              // harmless when ended already
 
+const char *call_door_name(enum call_door door);
 const char *call_state_name(enum call_state state);
 usec_t calls_tick(struct calls *calls, usec_t now); // returns the next deadline

@@ -41,6 +41,7 @@ struct signal_config {         // copied, strings too
     usec_t answer_timeout;     // for an IQ that was passed on
     usec_t proposal_timeout;   // XEP-0353: from the last message about it
     struct calls_limits calls;
+    usec_t path_silence; // how long the relay waits before it reports silence
     struct signal_services services;
 };
 

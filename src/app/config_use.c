@@ -85,6 +85,7 @@ struct signal_config config_for_signal(const struct config *c, const char *secre
                   .media_timeout = c->limits.media_timeout - silence(c),
                   .idle_timeout = c->limits.media_timeout * IDLE_FACTOR,
                   .duration = c->limits.call_duration},
+        .path_silence = silence(c),
         .services = services_of(c, secret, services),
     };
 }

@@ -25,13 +25,25 @@ static const bool legal_edge[CALL_ENDED + 1][CALL_ENDED + 1] = {
     [CALL_ACTIVE] = {[CALL_ENDED] = true},
 };
 
-static const enum counter state_gauge[CALL_ENDED + 1] = {
-    [CALL_NONE] = COUNTER_COUNT,
-    [CALL_SETUP] = COUNTER_CALLS_SETUP,
-    [CALL_RINGING] = COUNTER_CALLS_RINGING,
-    [CALL_ACTIVE] = COUNTER_CALLS_ACTIVE,
-    [CALL_ENDED] = COUNTER_COUNT,
+// How a door is named and counted. No gauge counts what has not begun or has ended.
+static const struct {
+    const char *name;
+    enum counter opened, gauge[CALL_ENDED + 1];
+} doors[DOOR_COUNT] = {
+    [DOOR_ADDRESSED] = {"addressed",
+                        COUNTER_CALLS_OPENED,
+                        {COUNTER_COUNT, COUNTER_CALLS_SETUP, COUNTER_CALLS_RINGING,
+                         COUNTER_CALLS_ACTIVE, COUNTER_COUNT}},
+    [DOOR_CHANNEL] = {"channel",
+                      COUNTER_CHANNELS_OPENED,
+                      {COUNTER_COUNT, COUNTER_CHANNELS_SETUP, COUNTER_CHANNELS_RINGING,
+                       COUNTER_CHANNELS_ACTIVE, COUNTER_COUNT}},
 };
+
+const char *call_door_name(enum call_door door)
+{
+    return door < DOOR_COUNT ? doors[door].name : "unknown";
+}
 
 const char *call_state_name(enum call_state state)
 {
@@ -64,9 +76,10 @@ void calls_count_refusal(struct calls *calls, enum call_refusal refusal)
         counter_add(calls->counters, refusals[refusal].counter, 1);
 }
 
-static void adjust_gauge(struct calls *calls, enum call_state state, int by)
+static void adjust_gauge(struct calls *calls, const struct call *call, enum call_state state,
+                         int by)
 {
-    enum counter gauge = state_gauge[state];
+    enum counter gauge = doors[call->door].gauge[state];
 
     if (gauge != COUNTER_COUNT)
         counter_set(calls->counters, gauge,
@@ -79,8 +92,8 @@ static bool move(struct calls *calls, struct call *call, enum call_state to)
     assert(legal_edge[call->state][to]);
     if (!legal_edge[call->state][to])
         return false;
-    adjust_gauge(calls, call->state, -1);
-    adjust_gauge(calls, to, +1);
+    adjust_gauge(calls, call, call->state, -1);
+    adjust_gauge(calls, call, to, +1);
     call->state = to;
     return true;
 }
@@ -225,17 +238,18 @@ static enum call_refusal admit(struct calls *calls, struct call_user *user, bool
     return paid ? CALL_ADMITTED : take_turn(calls, user, now);
 }
 
-enum call_refusal calls_open(struct calls *calls, struct call *call, uint64_t id, const char *name,
-                             bool paid, usec_t now)
+enum call_refusal calls_open(struct calls *calls, struct call *call,
+                             const struct call_opening *opening, usec_t now)
 {
-    struct call_user *user = user_get(calls, name, now);
-    enum call_refusal refusal = user ? admit(calls, user, paid, now) : CALL_REFUSED_MEMORY;
+    struct call_user *user = user_get(calls, opening->user, now);
+    enum call_refusal refusal = user ? admit(calls, user, opening->paid, now) : CALL_REFUSED_MEMORY;
 
     calls_count_refusal(calls, refusal);
     if (refusal != CALL_ADMITTED)
         return refusal;
     memset(call, 0, sizeof *call);
-    call->id = id;
+    call->id = opening->id;
+    call->door = opening->door;
     call->opened = now;
     call->user = user;
     call->timer.fire = state_expired;
@@ -243,7 +257,7 @@ enum call_refusal calls_open(struct calls *calls, struct call *call, uint64_t id
     user->count++;
     timer_cancel(&calls->timers, &user->idle);
     calls->count++;
-    counter_add(calls->counters, COUNTER_CALLS_OPENED, 1);
+    counter_add(calls->counters, doors[call->door].opened, 1);
     move(calls, call, CALL_SETUP);
     arm(calls, &call->timer, calls->limits.setup_timeout, now);
     arm(calls, &call->duration, calls->limits.duration, now);

@@ -10,12 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const component_features[] = {NS_DISCO_INFO, NS_DISCO_ITEMS, NS_JINGLE,
-                                                 NS_PING,       NS_VERSION,     NS_LAST};
+static const char *const component_features[] = {
+    NS_DISCO_INFO, NS_DISCO_ITEMS, NS_JINGLE,      NS_PING,
+    NS_VERSION,    NS_LAST,        NS_JINGLENODES, NS_JINGLENODES_CHANNEL,
+};
 
 // And while TURN is on. That it takes delegated questions is a feature too: XEP-0355 section 7.1.
 static const char *const service_features[] = {NS_EXTDISCO_2, NS_EXTDISCO_1, NS_JINGLEINFO,
-                                               NS_DELEGATION_2};
+                                               NS_JINGLENODES_TURN, NS_DELEGATION_2};
 
 // What callers look for before they offer a call; the same for every JID, whether or not there is
 // anybody behind it, so that nobody learns anything. Sorted, as XEP-0115 section 5.1 wants it.
@@ -101,16 +103,25 @@ static int add_features(struct xml *query, const char *const *feature, size_t co
     return 0;
 }
 
+static int add_identity(struct xml *query, const char *category, const char *type, const char *name)
+{
+    struct xml *identity = xml_add(query, "identity", NULL);
+
+    return !identity || xml_set(identity, "category", category) ||
+                   xml_set(identity, "type", type) || (name && xml_set(identity, "name", name))
+               ? -1
+               : 0;
+}
+
 static struct xml *info_reply(const struct xml *iq, const char *category, const char *type,
                               const char *name)
 {
     const char *node = xml_attr(xml_child(iq, "query", NULL), "node");
     struct xml *reply = reply_new(iq, "result");
     struct xml *query = reply ? xml_add(reply, "query", NS_DISCO_INFO) : NULL;
-    struct xml *identity = query ? xml_add(query, "identity", NULL) : NULL;
 
-    if (!identity || xml_set(identity, "category", category) || xml_set(identity, "type", type) ||
-        (name && xml_set(identity, "name", name)) || (node && xml_set(query, "node", node))) {
+    if (!query || add_identity(query, category, type, name) ||
+        (node && xml_set(query, "node", node))) {
         xml_free(reply);
         return NULL;
     }
@@ -133,7 +144,10 @@ void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
                       : info_reply(iq, "client", "phone", NULL);
     if (!reply)
         return;
-    if (add_features(xml_child(reply, "query", NULL),
+    // By the second identity relays of XEP-0278 know each other.
+    if ((component &&
+         add_identity(xml_child(reply, "query", NULL), "proxy", "relay", "Jingle Nodes Relay")) ||
+        add_features(xml_child(reply, "query", NULL),
                      component ? component_features : proxy_features,
                      component ? sizeof component_features / sizeof component_features[0]
                                : sizeof proxy_features / sizeof proxy_features[0]) ||

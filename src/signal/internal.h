@@ -164,14 +164,25 @@ struct signal {
     struct timers timers;
     struct map sessions, proposals, pending, paths, relations;
     struct map ids;                     // running and ended sessions, by call id
+    struct map channels;                // running and ended ones, by call id
     struct map listeners;               // clients that get new credentials; see push.c
     STAILQ_HEAD(, media_path) unclosed; // given back, but the relay could not be told
     unsigned proposal_count, pending_count;
-    bool orphans; // some ended session will get no last figures; signal_tick() frees it
+    bool orphans;  // some ended session will get no last figures; signal_tick() frees it
+    bool stranded; // the same of a channel, or its ports could not be given back
     usec_t started;
     int64_t wall_minus_now; // what credentials count by
     uint64_t last_id;       // of paths
 };
+
+// Never 0; the upper half of the numbers marks other snapshots than those of calls.
+static inline uint64_t call_id_new(struct signal *signal)
+{
+    uint64_t id;
+
+    signal->io.random(signal->io.ctx, &id, sizeof id);
+    return id >> 1 | 1;
+}
 
 static inline enum side other(enum side side)
 {
@@ -304,6 +315,46 @@ void session_answered(struct signal *signal, const struct pending *pending,
                       const struct xml *answer, usec_t now);
 // A disco#info to one side, in the name of the other.
 void session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
+
+// ---- channel.c: the life of channels (XEP-0278)
+
+struct channel {
+    struct call call;     // first: the registry of calls hands it back
+    struct map_node node; // in signal.channels, by call id, until its last figures have come
+    struct signal *signal;
+    struct xml *request; // owned, until it is answered
+    char *requester;     // full JID
+    char id[20];         // as the client knows it
+    uint64_t path[2];    // of RTP and RTCP
+    bool open[2];        // the relay was told to open it, and not to close it
+    bool ready[2], silent[2];
+    struct addr port[SIDE_COUNT]; // of RTP, as the requester and the other party are told them
+    usec_t answered, ended;       // 0: not yet
+    const char *end_reason;
+    struct path_view view[2]; // the relay's last figures
+    unsigned views;
+    bool figures; // were asked for and have not come
+};
+
+struct channel *channel_by_id(const struct signal *signal, uint64_t call);
+// Opens one for the request, which is answered when its ports are open, or refused.
+void channel_open(struct signal *signal, const struct xml *request, usec_t now);
+void channel_end(struct channel *channel, const char *reason, usec_t now);
+void channel_expired(struct channel *channel, enum call_timeout timeout, usec_t now);
+void channel_event(struct channel *channel, const struct relay_event *event, usec_t now);
+void channel_free(struct channel *channel);
+// Tells the relay what it could not be told. False: it still cannot be.
+bool channels_close_rest(struct signal *signal, usec_t now);
+void channel_report(const struct channel *channel, struct content_report *content,
+                    struct call_report *ret_report);
+
+// ---- nodes.c: what XEP-0278 asks for
+
+// Services and TURN credentials are asked of services.c.
+void nodes_channel(struct signal *signal, const struct xml *iq, usec_t now);
+// The answer to a request for a channel: its ports, or why there are none.
+void nodes_opened(const struct channel *channel);
+void nodes_failed(const struct channel *channel, const char *text);
 
 // ---- report.c
 

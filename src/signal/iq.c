@@ -44,6 +44,9 @@ static const struct iq_row {
     {"get", "credentials", NS_EXTDISCO_2, service_iq, NULL},
     {"get", "credentials", NS_EXTDISCO_1, service_iq, NULL},
     {"get", "query", NS_JINGLEINFO, service_iq, NULL},
+    {"get", "services", NS_JINGLENODES, service_iq, NULL},
+    {"get", "turn", NS_JINGLENODES_TURN, service_iq, NULL},
+    {"get", "channel", NS_JINGLENODES_CHANNEL, nodes_channel, NULL},
     {"set", "delegation", NS_DELEGATION_2, delegation_iq, NULL},
     {"set", "delegation", NS_DELEGATION_1, delegation_iq, NULL},
 };

@@ -29,7 +29,7 @@ void session_report(const struct session *session, struct content_report *conten
     memset(ret_report, 0, sizeof *ret_report);
     ret_report->id = session->call.id;
     ret_report->sid = session->sid;
-    ret_report->door = "addressed";
+    ret_report->door = call_door_name(session->call.door);
     ret_report->state = session->call.state;
     for (int side = 0; side < SIDE_COUNT; side++) {
         ret_report->jid[side] = session->party[side].jid;

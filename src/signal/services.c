@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Who may ask for STUN and TURN servers, and what they are given. The questions are XEP-0215's (two
-// versions) and google:jingleinfo's, one row each; they come to the component itself or, delegated
-// (delegation.c), to a server that hands them on. Either way one function answers, and every
-// credential that leaves is made here, in the name of the bare JID that asked: TURN's quotas and
-// logs then have that name. Nothing is kept of a question.
+// versions), google:jingleinfo's and XEP-0278's, one row each; they come to the component itself
+// or, delegated (delegation.c), to a server that hands them on. Either way one function answers,
+// and every credential that leaves is made here, in the name of the bare JID that asked: TURN's
+// quotas and logs then have that name. Nothing is kept of a question.
 #include "services.h"
 
 #include "base/log.h"
@@ -18,21 +18,22 @@ static const struct service_row {
     // Fills the element that answers. 0, -ENOENT (no such service), -EINVAL (malformed), -E2BIG
     // (the name is too long for a credential) or -ENOMEM.
     int (*answer)(struct signal *signal, struct service_query *query, struct xml *reply);
+    bool without_turn; // there is something to tell while TURN is off
 } service_rows[] = {
-    {"services", NS_EXTDISCO_2, extdisco_services},
-    {"services", NS_EXTDISCO_1, extdisco_services},
-    {"credentials", NS_EXTDISCO_2, extdisco_credentials},
-    {"credentials", NS_EXTDISCO_1, extdisco_credentials},
-    {"query", NS_JINGLEINFO, jingleinfo_query},
+    {"services", NS_EXTDISCO_2, extdisco_services, false},
+    {"services", NS_EXTDISCO_1, extdisco_services, false},
+    {"credentials", NS_EXTDISCO_2, extdisco_credentials, false},
+    {"credentials", NS_EXTDISCO_1, extdisco_credentials, false},
+    {"query", NS_JINGLEINFO, jingleinfo_query, false},
+    {"services", NS_JINGLENODES, nodes_services, true},
+    {"turn", NS_JINGLENODES_TURN, nodes_turn, false},
 };
 
 bool service_namespace(const struct signal *signal, const char *ns)
 {
-    for (size_t i = 0;
-         signal->config.services.count > 0 && i < sizeof service_rows / sizeof service_rows[0];
-         i++) {
+    for (size_t i = 0; i < sizeof service_rows / sizeof service_rows[0]; i++) {
         if (strcmp(service_rows[i].ns, ns) == 0)
-            return true;
+            return service_rows[i].without_turn || signal->config.services.count > 0;
     }
     return false;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the files share that tell clients of STUN and TURN servers: services.c (who may ask, and the
-// credential), extdisco.c (XEP-0215), jingleinfo.c, delegation.c (XEP-0355), push.c.
+// credential), extdisco.c (XEP-0215), jingleinfo.c, nodes.c (XEP-0278), delegation.c (XEP-0355),
+// push.c.
 #pragma once
 
 #include "internal.h"
@@ -24,7 +25,7 @@ struct service_query { // one question while it is answered
 
 // ---- services.c
 
-// Is this namespace one that is answered here? None is while TURN is off.
+// Is this namespace one that is answered here? While TURN is off, only that of relay nodes is.
 bool service_namespace(const struct signal *signal, const char *ns);
 // What answers this question, be it an error; NULL: no memory. 'now' and 'door' of the query are
 // the caller's; afterwards 'expiry' tells whether a credential was given.
@@ -36,11 +37,13 @@ int service_credential(struct signal *signal, struct service_query *query);
 int services_copy(struct signal_services *to, const struct signal_services *from); // 0 or -ENOMEM
 void services_free(struct signal_services *services); // also what a failed copy left
 
-// ---- extdisco.c, jingleinfo.c: the element that answers; see service_rows
+// ---- extdisco.c, jingleinfo.c, nodes.c: the element that answers; see service_rows
 
 int extdisco_services(struct signal *signal, struct service_query *query, struct xml *reply);
 int extdisco_credentials(struct signal *signal, struct service_query *query, struct xml *reply);
 int jingleinfo_query(struct signal *signal, struct service_query *query, struct xml *reply);
+int nodes_services(struct signal *signal, struct service_query *query, struct xml *reply);
+int nodes_turn(struct signal *signal, struct service_query *query, struct xml *reply);
 // One service below 'parent', complete. 'action' as XEP-0215 section 3.2 has it, or NULL.
 int extdisco_add(struct signal *signal, struct service_query *query, struct xml *parent,
                  const struct signal_service *service, const char *action);

@@ -156,15 +156,14 @@ static enum call_refusal admit(struct session *session, usec_t now)
     bool paid = proposal && proposal->unused && jid_equal_bare(proposal->initiator, initiator);
     enum call_refusal refusal;
     char user[JID_MAX];
+    struct call_opening opening = {.door = DOOR_ADDRESSED, .user = user, .paid = paid};
     struct jid jid;
-    uint64_t id;
 
     if (jid_parse(initiator, &jid) < 0)
         return CALL_REFUSED_MEMORY;
     snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, initiator);
-    signal->io.random(signal->io.ctx, &id, sizeof id);
-    id = id >> 1 | 1; // never 0; the upper half of the numbers marks other snapshots than ours
-    refusal = calls_open(&signal->calls, &session->call, id, user, paid, now);
+    opening.id = call_id_new(signal);
+    refusal = calls_open(&signal->calls, &session->call, &opening, now);
     if (refusal != CALL_ADMITTED)
         return refusal;
     if (list(session) < 0) {

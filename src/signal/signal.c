@@ -38,6 +38,15 @@ static int config_copy(struct signal_config *to, const struct signal_config *fro
     return services_copy(&to->services, &from->services);
 }
 
+// The registry of calls knows no more of a call than its door.
+static void call_expired(void *ctx, struct call *call, enum call_timeout timeout, usec_t now)
+{
+    if (call->door == DOOR_CHANNEL)
+        channel_expired(container_of(call, struct channel, call), timeout, now);
+    else
+        session_expired(ctx, call, timeout, now);
+}
+
 int signal_new(const struct signal_config *config, const struct signal_io *io,
                struct counters *counters, usec_t now, struct signal **ret_signal)
 {
@@ -61,11 +70,12 @@ int signal_new(const struct signal_config *config, const struct signal_io *io,
     map_init(&signal->paths, key);
     map_init(&signal->relations, key);
     map_init(&signal->ids, key);
+    map_init(&signal->channels, key);
     map_init(&signal->listeners, key);
     STAILQ_INIT(&signal->unclosed);
     calls_init(&signal->calls, &config->calls, counters, key);
     signal->calls.ctx = signal;
-    signal->calls.expired = session_expired;
+    signal->calls.expired = call_expired;
     *ret_signal = signal;
     return 0;
 }
@@ -91,6 +101,8 @@ void signal_free(struct signal *signal)
     push_free_all(signal);
     while ((node = map_each(&signal->ids, NULL)))
         session_free(container_of(node, struct session, id_node));
+    while ((node = map_each(&signal->channels, NULL)))
+        channel_free(container_of(node, struct channel, node));
     while ((node = map_each(&signal->proposals, NULL)))
         proposal_free(signal, container_of(node, struct proposal, node));
     free_unclosed(signal);
@@ -102,6 +114,7 @@ void signal_free(struct signal *signal)
     map_free(&signal->paths);
     map_free(&signal->relations);
     map_free(&signal->ids);
+    map_free(&signal->channels);
     map_free(&signal->listeners);
     config_free(&signal->config);
     free(signal);
@@ -159,7 +172,14 @@ void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now)
 
 void signal_event(struct signal *signal, const struct relay_event *event, usec_t now)
 {
-    session_event(signal, event, now);
+    // Of figures that were asked for, the token names the call.
+    bool figures = event->kind == EVENT_SNAPSHOT || event->kind == EVENT_SNAPSHOT_END;
+    struct channel *channel = channel_by_id(signal, figures ? event->token : event->call);
+
+    if (channel)
+        channel_event(channel, event, now);
+    else
+        session_event(signal, event, now);
 }
 
 static void free_orphans(struct signal *signal, usec_t now)
@@ -190,6 +210,8 @@ usec_t signal_tick(struct signal *signal, usec_t now)
         own = timers_next(&signal->timers);
     if (signal->orphans)
         free_orphans(signal, now);
+    if (signal->stranded && !channels_close_rest(signal, now) && now + RETRY_DELAY < own)
+        own = now + RETRY_DELAY;
     if (!transport_close_rest(signal) && now + RETRY_DELAY < own)
         own = now + RETRY_DELAY;
     return calls < own ? calls : own;
@@ -208,6 +230,8 @@ void signal_end_all(struct signal *signal, const char *reason, usec_t now)
         next = map_each(&signal->sessions, node);
         session_terminate(container_of(node, struct session, node), reason, now);
     }
+    for (node = map_each(&signal->channels, NULL); node; node = map_each(&signal->channels, node))
+        channel_end(container_of(node, struct channel, node), reason, now);
 }
 
 unsigned signal_calls(const struct signal *signal)
@@ -217,7 +241,7 @@ unsigned signal_calls(const struct signal *signal)
 
 unsigned signal_unfinished(const struct signal *signal)
 {
-    return (unsigned)signal->ids.count;
+    return (unsigned)(signal->ids.count + signal->channels.count);
 }
 
 const struct histogram *signal_setup_times(const struct signal *signal)
@@ -235,6 +259,17 @@ void signal_each_call(const struct signal *signal,
 
         session_report(container_of(n, struct session, node), content, REPORT_CONTENTS_MAX,
                        &report);
+        each(ctx, &report);
+    }
+    for (struct map_node *n = map_each(&signal->channels, NULL); n;
+         n = map_each(&signal->channels, n)) {
+        const struct channel *channel = container_of(n, struct channel, node);
+        struct content_report content;
+        struct call_report report;
+
+        if (channel->call.state == CALL_ENDED)
+            continue;
+        channel_report(channel, &content, &report);
         each(ctx, &report);
     }
 }

@@ -58,7 +58,16 @@ static void pass(struct office *o, usec_t time)
 
 static enum call_refusal call(struct office *o, struct call *call, const char *user)
 {
-    return calls_open(&o->calls, call, 7, user, false, o->now);
+    struct call_opening opening = {.id = 7, .user = user};
+
+    return calls_open(&o->calls, call, &opening, o->now);
+}
+
+static enum call_refusal paid_call(struct office *o, struct call *call, const char *user)
+{
+    struct call_opening opening = {.id = 1, .user = user, .paid = true};
+
+    return calls_open(&o->calls, call, &opening, o->now);
 }
 
 static uint64_t gauge(const struct office *o, enum counter id)
@@ -160,7 +169,7 @@ static void a_paid_call_takes_no_turn(void **state)
 
     office_open(&o, &limits);
     assert_int_equal(calls_take_turn(&o.calls, "a@x", o.now), CALL_ADMITTED);
-    assert_int_equal(calls_open(&o.calls, &c, 1, "a@x", true, o.now), CALL_ADMITTED);
+    assert_int_equal(paid_call(&o, &c, "a@x"), CALL_ADMITTED);
     call_ended(&o.calls, &c);
     calls_free(&o.calls);
 }
@@ -197,7 +206,7 @@ static void draining_admits_nothing(void **state)
     assert_int_equal(calls_take_turn(&o.calls, "a@x", o.now), CALL_ADMITTED);
     o.calls.draining = true;
     assert_int_equal(calls_take_turn(&o.calls, "a@x", o.now), CALL_REFUSED_DRAIN);
-    assert_int_equal(calls_open(&o.calls, &c, 1, "a@x", true, o.now), CALL_REFUSED_DRAIN);
+    assert_int_equal(paid_call(&o, &c, "a@x"), CALL_REFUSED_DRAIN);
     assert_int_equal(gauge(&o, COUNTER_CALLS_REFUSED_DRAIN), 2);
     for (int r = CALL_ADMITTED; r <= CALL_REFUSED_MEMORY; r++)
         assert_true(strlen(call_refusal_text((enum call_refusal)r)) > 0);
