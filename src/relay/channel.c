@@ -31,7 +31,7 @@
 
 #define UFRAG_MIN 4 // RFC 8445 section 5.3
 
-int channel_open(struct path *path)
+int channel_prepare(struct path *path)
 {
     path->channel = calloc(1, sizeof(*path->channel));
     if (!path->channel)

@@ -354,7 +354,7 @@ enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg);
 enum verdict raw_recv(const struct recv *r);
 void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
 
-int channel_open(struct path *path); // 0 or -ENOMEM
+int channel_prepare(struct path *path); // 0 or -ENOMEM
 enum verdict channel_recv(const struct recv *r);
 
 void view_send(struct relay *relay, const struct order *order);

@@ -319,7 +319,7 @@ int path_open(struct relay *relay, const struct order *order, usec_t now, struct
     if (err == 0)
         err = call_join(path, order, now);
     if (err == 0 && path->mode == PATH_CHANNEL)
-        err = channel_open(path);
+        err = channel_prepare(path);
     for (unsigned s = 0; s < SIDE_COUNT && err == 0; s++)
         err = leg_open(path, s, order, now);
     if (err == 0)
