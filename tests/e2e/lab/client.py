@@ -30,7 +30,7 @@ class ClientError(Exception):
 
 
 class Client:
-    def __init__(self, network, host, kind, user=None):
+    def __init__(self, network, host, kind, user=None, environment=None):
         self.network = network
         self.user = user or host
         self.kind = kind
@@ -39,7 +39,8 @@ class Client:
         self.answers = {}
         self.rest = b""
         self.process = network.start(host, *COMMANDS[kind], log=f"{host}-{kind}",
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     env={**os.environ, **(environment or {})})
 
     def post(self, do, **options):
         """Asks without waiting; take() fetches the answer."""
