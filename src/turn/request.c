@@ -180,5 +180,10 @@ enum turn_action request_serve(struct turn *turn, const struct turn_client *clie
         return TURN_TO_WORKER;
     if (code != NO_ANSWER)
         answer(&r, code);
+    // RFC 8016 section 3.2.2 waits for data from the new address. Who asks for permissions or
+    // channels there, and may only listen, has arrived too: coturn's client counts on it.
+    if (code == 0 && binding && binding->kind == BIND_ARRIVING &&
+        (msg->method == STUN_CREATE_PERMISSION || msg->method == STUN_CHANNEL_BIND))
+        mobility_arrive(turn, binding_allocation(binding));
     return TURN_CONSUME;
 }

@@ -276,6 +276,19 @@ static void move(struct sim *s, struct sim_client *c, unsigned place)
     memcpy(c->ticket, s->w->reply.attr[STUN_MOBILITY_TICKET].data, c->ticket_len);
 }
 
+// Whoever sends data from an announced place, or is given a permission or channel there, is there
+// from now on.
+static bool model_arrive(struct model *m, unsigned place)
+{
+    if (!lives(m, place))
+        return false;
+    if (m->waits == (int)place) {
+        m->at = place;
+        m->waits = -1;
+    }
+    return true;
+}
+
 static int want_peer(const struct model *m, unsigned peer)
 {
     if (!m->port[family_of(peer)].open)
@@ -296,8 +309,10 @@ static void permit(struct sim *s, struct sim_client *c, unsigned place, unsigned
     if (code == 438)
         return;
     MUST(s, code == want);
-    if (code == 0)
-        m->permitted[host_of(peer)] = s->w->now + 300 * SECOND;
+    if (code != 0)
+        return;
+    model_arrive(m, place);
+    m->permitted[host_of(peer)] = s->w->now + 300 * SECOND;
 }
 
 static bool bound(const struct sim *s, const struct model_channel *channel)
@@ -331,24 +346,13 @@ static void bind(struct sim *s, struct sim_client *c, unsigned place, unsigned p
     MUST(s, code == want);
     if (code != 0)
         return;
+    model_arrive(m, place);
     m->permitted[host_of(peer)] = s->w->now + 300 * SECOND;
     m->channel[number] =
         (struct model_channel){.bound = true, .peer = peer, .until = s->w->now + 600 * SECOND};
 }
 
 // ---- data ----
-
-// Whoever sends data from an announced place is there from now on.
-static bool model_arrive(struct model *m, unsigned place)
-{
-    if (!lives(m, place))
-        return false;
-    if (m->waits == (int)place) {
-        m->at = place;
-        m->waits = -1;
-    }
-    return true;
-}
 
 static void sent_to(struct sim *s, const struct model *m, unsigned peer, bool want,
                     enum turn_action action)

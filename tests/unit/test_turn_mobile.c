@@ -219,10 +219,10 @@ static void a_client_moves(void **state)
     assert_true(arrives_at(&relayed, &alice));
     assert_int_equal(tw_channel(world, &alice, 0x4000, "x", 1), TURN_TO_PEER);
     assert_true(arrives_at(&relayed, &alice));
-    // A retransmission gets the same ticket; requests from there are answered, and do not move it.
+    // A retransmission gets the same ticket and does not move it.
     assert_int_equal(tw_again(world, &moved), 0);
     assert_memory_equal(ticket_of(world).bytes, two.bytes, two.len);
-    assert_int_equal(tw_permit(world, &moved, "192.0.2.1"), 0);
+    assert_int_equal(tw_refresh(world, &moved, 600), 0);
     assert_true(arrives_at(&relayed, &alice));
     // "until it receives a Send Indication or ChannelData message ... on the new 5-tuple".
     assert_int_equal(tw_channel(world, &moved, 0x4000, "x", 1), TURN_TO_PEER);
@@ -459,6 +459,24 @@ static void guests_count_and_need_no_grace(void **state)
     assert_int_equal(tw_allocate(world, &third), 508);
 }
 
+// Who only listens does not send data; asking for a permission or a channel says as much.
+static void a_listener_moves(void **state)
+{
+    assert_int_equal(allocate_mobile(world, &alice), 0);
+    struct addr relayed = tw_relayed(world, 0);
+    struct ticket ticket = ticket_of(world);
+    assert_int_equal(tw_permit(world, &alice, "192.0.2.1"), 0);
+    assert_int_equal(refresh_with(world, &moved, &ticket), 0);
+    ticket = ticket_of(world);
+    assert_int_equal(tw_permit(world, &moved, "10.0.0.1"), 403);
+    assert_true(arrives_at(&relayed, &alice));
+    assert_int_equal(tw_permit(world, &moved, "192.0.2.1"), 0);
+    assert_true(arrives_at(&relayed, &moved));
+    assert_int_equal(refresh_with(world, &alice, &ticket), 0);
+    assert_int_equal(tw_bind(world, &alice, 0x4000, &peer), 0);
+    assert_true(arrives_at(&relayed, &alice));
+}
+
 // coturn's client keeps a ticket as a string.
 static void tickets_are_without_nul(void **state)
 {
@@ -476,6 +494,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        CASE(a_listener_moves),
         CASE(tickets_are_without_nul),
         CASE(a_reserved_port),
         CASE(even_without_reservation),
