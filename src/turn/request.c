@@ -182,8 +182,8 @@ enum turn_action request_serve(struct turn *turn, const struct turn_client *clie
         answer(&r, code);
     // RFC 8016 section 3.2.2 waits for data from the new address. Who asks for permissions or
     // channels there, and may only listen, has arrived too: coturn's client counts on it.
-    if (code == 0 && binding && binding->kind == BIND_ARRIVING &&
-        (msg->method == STUN_CREATE_PERMISSION || msg->method == STUN_CHANNEL_BIND))
+    bool keeps = msg->method == STUN_CREATE_PERMISSION || msg->method == STUN_CHANNEL_BIND;
+    if (code == 0 && keeps && binding->kind == BIND_ARRIVING)
         mobility_arrive(turn, binding_allocation(binding));
     return TURN_CONSUME;
 }
