@@ -6,12 +6,10 @@
 #include "turn/credential.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX       (1024 * 1024)
+#define FILE_MAX       (256 * 1024) // some ten thousand users
 #define PASSWORD_MIN   8
 #define PASSWORD_SHORT 16 // below, whoever records one request can find it by trying
 
@@ -22,19 +20,6 @@ struct users {
     char **item; // of the configuration, with room for all
     size_t count;
 };
-
-static void blame(const struct users *users, bool warning, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void blame(const struct users *users, bool warning, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    config_blame(users->load, warning, users->row, "line %u: %s", users->line, text);
-}
 
 static bool has_control(const char *text)
 {
@@ -56,17 +41,24 @@ static bool check_user(const struct users *users, const char *name, const char *
 {
     size_t len = strlen(name);
     if (len == 0 || len >= TURN_USERNAME_MAX)
-        blame(users, false, "expected a name of 1 to %d bytes", TURN_USERNAME_MAX - 1);
+        config_blame(users->load, false, users->row, "line %u: expected a name of 1 to %d bytes",
+                     users->line, TURN_USERNAME_MAX - 1);
     else if (strspn(name, "0123456789") == len) // "1800000000:name" as well: a colon ends the name
-        blame(users, false,
-              "expected a name that is not a number: it would be taken for the expiry of a "
-              "temporary credential");
+        config_blame(
+            users->load, false, users->row,
+            "line %u: expected a name that is not a number: it would be taken for the expiry of a "
+            "temporary credential",
+            users->line);
     else if (has_control(name) || has_control(password))
-        blame(users, false, "expected no control characters");
+        config_blame(users->load, false, users->row, "line %u: expected no control characters",
+                     users->line);
     else if (strlen(password) < PASSWORD_MIN)
-        blame(users, false, "expected a password of at least %d bytes", PASSWORD_MIN);
+        config_blame(users->load, false, users->row,
+                     "line %u: expected a password of at least %d bytes", users->line,
+                     PASSWORD_MIN);
     else if (is_known(users, name))
-        blame(users, false, "the name stands in the file twice");
+        config_blame(users->load, false, users->row, "line %u: the name stands in the file twice",
+                     users->line);
     else
         return true;
     return false;
@@ -81,14 +73,17 @@ static int take_line(struct users *users, char *line)
         return 0;
     char *password = strchr(line, ':');
     if (!password) {
-        blame(users, false, "expected NAME:PASSWORD");
+        config_blame(users->load, false, users->row, "line %u: expected NAME:PASSWORD",
+                     users->line);
         return 0;
     }
     *password++ = '\0';
     if (!check_user(users, line, password))
         return 0;
     if (strlen(password) < PASSWORD_SHORT)
-        blame(users, true, "the password is short: expected %d bytes or more", PASSWORD_SHORT);
+        config_blame(users->load, true, users->row,
+                     "line %u: the password is short: expected %d bytes or more", users->line,
+                     PASSWORD_SHORT);
     for (int i = 0; i < 2; i++) {
         char *copy = strdup(i == 0 ? line : password);
         if (!copy)
