@@ -284,9 +284,10 @@ static int start_workers(struct daemon *d)
                 ? turn_server_new(d->base, d->config, d->peers, config.count, &d->turn)
                 : 0;
 
+    if (r < 0)
+        return r;
     config.turn = d->turn;
-    if (r == 0)
-        r = workers_new(d->base, &config, &handler, &d->workers);
+    r = workers_new(d->base, &config, &handler, &d->workers);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));
     return r;
