@@ -16,9 +16,10 @@
 //
 // Without ICE (plain RTP) there is less to go by: when both legs have senders of consistent RTP, a
 // contest begins, and whoever has sent at least twice as much as any other by its end is taken. It
-// lasts half a second, so that a client that answers late is still in it. What was taken by RTP
-// gives way to a pair that answers, but only when both of its sources have fallen silent; by RTP it
-// is never taken again.
+// lasts half a second, so that a client that answers late is still in it. Two winners at one
+// address are refused: they would rather be a stranger with many sockets than two clients behind
+// one NAT, who can do with ICE. What was taken by RTP gives way to a pair that answers, but only
+// when both of its sources have fallen silent; by RTP it is never taken again.
 //
 // The path of component 2 follows that of component 1: checks with the same names, or RTCP from the
 // same host.
@@ -331,6 +332,13 @@ static bool has_sender(const struct channel *c, enum side side, usec_t now)
     return false;
 }
 
+// An IPv6 host may choose among all addresses of its network.
+static bool same_site(const struct addr *a, const struct addr *b)
+{
+    return a->family == b->family &&
+           (a->family == FAMILY_V6 ? memcmp(a->ip, b->ip, 8) == 0 : addr_equal_ip(a, b));
+}
+
 static void contest(struct path *path, usec_t now)
 {
     struct channel *c = path->channel;
@@ -351,7 +359,9 @@ static void contest(struct path *path, usec_t now)
     c->contest = 0; // without a winner the next packet begins another
     for (unsigned s = 0; s < SIDE_COUNT; s++)
         winner[s] = leader(c, s, now);
-    if (winner[SIDE_INITIATOR] >= 0 && winner[SIDE_RESPONDER] >= 0)
+    if (winner[SIDE_INITIATOR] >= 0 && winner[SIDE_RESPONDER] >= 0 &&
+        !same_site(&c->trial[SIDE_INITIATOR][winner[SIDE_INITIATOR]].addr,
+                   &c->trial[SIDE_RESPONDER][winner[SIDE_RESPONDER]].addr))
         latch(path, LATCH_RTP, winner, now);
 }
 

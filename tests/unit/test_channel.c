@@ -56,7 +56,7 @@ static void set_up_with(struct fixture *f, const struct relay_config *config)
     f->client[A] = at("8.8.1.1", 1111); // public: documentation ranges are special-purpose
     f->client[B] = at("9.9.1.1", 3333);
     f->mallory = at("7.7.6.6", 6666);
-    f->mallory2 = at("7.7.6.6", 7777);
+    f->mallory2 = at("7.7.8.8", 7777); // another host of his
 }
 
 static void set_up(struct fixture *f)
@@ -624,6 +624,32 @@ static void rival(struct fixture *f, unsigned i)
     rtp(f, B, f->mallory, 9, (uint16_t)i);
 }
 
+static void test_one_host_does_not_win_both_legs(void **state)
+{
+    struct relay_config config = world_config();
+    struct fixture f;
+    set_up(&f);
+
+    talk(&f, 3 * SECOND, at("7.7.6.6", 1), at("7.7.6.6", 2), NULL);
+    assert_not_latched(&f);
+    f.client[B] = at("8.8.1.1", 3333); // both behind one NAT: ICE tells who they are
+    latch_by_checks(&f);
+    world_free(f.w);
+
+    struct order order = {.kind = ORDER_OPEN, .call = CALL, .path = RTP};
+    f.w = world_new(&config);
+    order.u.open.mode = PATH_CHANNEL;
+    order.u.open.family_v6[A] = order.u.open.family_v6[B] = true;
+    struct relay_event e = world_order(f.w, &order);
+    f.port[A] = e.u.opened[A][1];
+    f.port[B] = e.u.opened[B][1];
+    talk(&f, 3 * SECOND, at("2a00:1:2:3::1", 1), at("2a00:1:2:3:4::", 2), NULL);
+    assert_not_latched(&f);
+    talk(&f, 3 * SECOND, at("2a00:1:2:3::1", 1), at("2a00:1:2:4::1", 2), NULL);
+    assert_int_equal(world_count(f.w, EVENT_SELECTED), 2);
+    world_free(f.w);
+}
+
 // Rather nobody than the wrong one.
 static void test_a_draw_has_no_winner(void **state)
 {
@@ -837,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_rtp_after_a_contest),
         cmocka_unit_test(test_one_leg_alone_is_not_learned),
         cmocka_unit_test(test_a_sprayer_loses_the_contest),
+        cmocka_unit_test(test_one_host_does_not_win_both_legs),
         cmocka_unit_test(test_a_draw_has_no_winner),
         cmocka_unit_test(test_inconsistent_rtp),
         cmocka_unit_test(test_a_pause_begins_anew),
