@@ -105,6 +105,8 @@
     X(TURN_REFRESH, COUNTER, "turn_requests_total", "method=\"refresh\"", "")                      \
     X(TURN_CREATE_PERMISSION, COUNTER, "turn_requests_total", "method=\"create_permission\"", "")  \
     X(TURN_CHANNEL_BIND, COUNTER, "turn_requests_total", "method=\"channel_bind\"", "")            \
+    X(TURN_CONNECT, COUNTER, "turn_requests_total", "method=\"connect\"", "")                      \
+    X(TURN_CONNECTION_BIND, COUNTER, "turn_requests_total", "method=\"connection_bind\"", "")      \
     X(TURN_SUCCESS, COUNTER, "turn_responses_total", "code=\"success\"",                           \
       "STUN and TURN requests answered, by result")                                                \
     X(TURN_400, COUNTER, "turn_responses_total", "code=\"400\"", "")                               \
@@ -118,6 +120,8 @@
     X(TURN_441, COUNTER, "turn_responses_total", "code=\"441\"", "")                               \
     X(TURN_442, COUNTER, "turn_responses_total", "code=\"442\"", "")                               \
     X(TURN_443, COUNTER, "turn_responses_total", "code=\"443\"", "")                               \
+    X(TURN_446, COUNTER, "turn_responses_total", "code=\"446\"", "")                               \
+    X(TURN_447, COUNTER, "turn_responses_total", "code=\"447\"", "")                               \
     X(TURN_486, COUNTER, "turn_responses_total", "code=\"486\"", "")                               \
     X(TURN_500, COUNTER, "turn_responses_total", "code=\"500\"", "")                               \
     X(TURN_508, COUNTER, "turn_responses_total", "code=\"508\"", "")                               \
@@ -136,6 +140,14 @@
     X(TURN_TO_PEER_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_peer\"",                    \
       "Payload bytes relayed by TURN, by direction")                                               \
     X(TURN_TO_CLIENT_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_client\"", "")            \
+    X(TURN_PEER_CONNECTIONS, GAUGE, "turn_peer_connections", "",                                   \
+      "TCP connections between TURN clients and peers now, joined or not (RFC 6062)")              \
+    X(TURN_PEER_CONNECTIONS_REFUSED, COUNTER, "turn_peer_connections_refused_total", "",           \
+      "Connections of peers that were closed at once: no permission, or too many")                 \
+    X(TURN_STREAM_TO_PEER_BYTES, COUNTER, "turn_stream_bytes_total", "direction=\"to_peer\"",      \
+      "Bytes relayed between TCP connections, by direction")                                       \
+    X(TURN_STREAM_TO_CLIENT_BYTES, COUNTER, "turn_stream_bytes_total", "direction=\"to_client\"",  \
+      "")                                                                                          \
     X(TURN_DROP_MALFORMED, COUNTER, "turn_drops_total", "reason=\"malformed\"",                    \
       "Messages and datagrams that TURN did not answer or relay, by reason")                       \
     X(TURN_DROP_UNEXPECTED, COUNTER, "turn_drops_total", "reason=\"unexpected\"", "")              \

@@ -18,7 +18,7 @@
 
 enum stun_class { STUN_REQUEST = 0, STUN_INDICATION = 1, STUN_SUCCESS = 2, STUN_ERROR = 3 };
 
-enum stun_method { // RFC 8489 section 18.2, RFC 8656 section 17
+enum stun_method { // RFC 8489 section 18.2, RFC 8656 section 17, RFC 6062 section 6.1
     STUN_BINDING = 0x001,
     STUN_ALLOCATE = 0x003,
     STUN_REFRESH = 0x004,
@@ -26,6 +26,9 @@ enum stun_method { // RFC 8489 section 18.2, RFC 8656 section 17
     STUN_DATA_INDICATION = 0x007,
     STUN_CREATE_PERMISSION = 0x008,
     STUN_CHANNEL_BIND = 0x009,
+    STUN_CONNECT = 0x00a,
+    STUN_CONNECTION_BIND = 0x00b,
+    STUN_CONNECTION_ATTEMPT = 0x00c,
 };
 
 enum stun_value {    // how an attribute's bytes are to be read
@@ -66,6 +69,7 @@ enum stun_value {    // how an attribute's bytes are to be read
     X(RESERVATION_TOKEN, 0x0022, "RESERVATION-TOKEN", STUN_VALUE_U64, 8, 8)                        \
     X(PRIORITY, 0x0024, "PRIORITY", STUN_VALUE_U32, 4, 4)                                          \
     X(USE_CANDIDATE, 0x0025, "USE-CANDIDATE", STUN_VALUE_NONE, 0, 0)                               \
+    X(CONNECTION_ID, 0x002A, "CONNECTION-ID", STUN_VALUE_U32, 4, 4)                                \
     X(ADDITIONAL_ADDRESS_FAMILY, 0x8000, "ADDITIONAL-ADDRESS-FAMILY", STUN_VALUE_U32, 4, 4)        \
     X(ADDRESS_ERROR_CODE, 0x8001, "ADDRESS-ERROR-CODE", STUN_VALUE_BYTES, 4, 767)                  \
     X(PASSWORD_ALGORITHMS, 0x8002, "PASSWORD-ALGORITHMS", STUN_VALUE_BYTES, 4, 256)                \

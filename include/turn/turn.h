@@ -10,6 +10,10 @@
 // Ports are closed by turn_tick() and turn_free() alone, so that a burst may hold several: call
 // turn_tick() after each burst. What a worker gets from a client that lives on another one it
 // gives back to be handed over (TURN_TO_WORKER).
+//
+// TCP allocations (RFC 6062) have connections to peers. The core decides which may be, and which
+// connection of a client belongs to which of a peer; the world joins the two, and passes their
+// bytes on without the core.
 #pragma once
 
 #include "base/addr.h"
@@ -35,6 +39,26 @@ struct turn_port { // a relayed transport address; opaque handle of the world
 
 enum turn_refusal { TURN_GRANTED, TURN_REFUSED_USER, TURN_REFUSED_TOTAL };
 
+// The world's part of TCP allocations. A connection of a peer has a number, which is unique over
+// all workers, and an opaque handle of the world.
+struct turn_tcp_io {
+    void *ctx;
+    // A relayed port that accepts connections, each of which goes to turn_peer_accepted() with
+    // 'owner'. Returns as open() does.
+    int (*listen)(void *ctx, enum family family, void *owner, struct turn_port *ret_port);
+    void (*close)(void *ctx, void *handle); // 'owner' is not to be used any more
+    // Begins to connect from this relayed port; turn_peer_connected() says how it went, not from
+    // inside this call. Returns 0 or -errno.
+    int (*connect)(void *ctx, void *handle, const struct addr *peer, uint32_t number,
+                   void **ret_conn);
+    // Sends 'answer' to the client, and from then on what one side sends to the other: also what
+    // the peer has sent before. When either ends: turn_peer_ended(). Limits are the world's.
+    void (*join)(void *ctx, void *conn, const struct turn_client *client, const uint8_t *answer,
+                 size_t len);
+    // Ends it, joined or not, and forgets it; once for each connection, whoever ended it.
+    void (*drop)(void *ctx, void *conn);
+};
+
 struct turn_io {
     void *ctx;
     // Relayed ports (EVEN-PORT with R = 0: PORT_EVEN; with R = 1: PORT_PAIR); what arrives there
@@ -56,6 +80,7 @@ struct turn_io {
     // JID), or the client's IP address for a username that is a bare expiry.
     enum turn_refusal (*charge)(void *ctx, const char *identity);
     void (*release)(void *ctx, const char *identity);
+    struct turn_tcp_io tcp; // zeros: no TCP allocations
 };
 
 struct turn_secret { // of TURN REST; several for rotation
@@ -79,6 +104,7 @@ struct turn_config {   // borrowed; immutable while it is used
                          // expired
     usec_t default_lifetime, max_lifetime;  // RFC 8656 section 7.2: 600 s, 3,600 s
     unsigned permissions_max, channels_max; // per allocation
+    unsigned connections_max;               // to peers, of one TCP allocation
     unsigned allocations_max;               // on this worker
     uint64_t bytes_per_second;              // per allocation, both directions; 0 = no limit
     // To unverified UDP sources of one /24 or /56, only answers that are longer than their request.
@@ -87,6 +113,7 @@ struct turn_config {   // borrowed; immutable while it is used
     bool modern;   // offer the password algorithms of RFC 8489 (24 bytes more in each challenge)
     bool old_stun; // answer RFC 3489 Binding requests without magic cookie
     bool mobility; // RFC 8016
+    bool tcp_allocations; // RFC 6062
 };
 
 struct turn;
@@ -129,6 +156,9 @@ struct turn_forward {
     struct addr to;
     struct turn_client client;
     unsigned worker;
+    // With TURN_TO_WORKER: the client's connection may be about to become one with a peer's, so
+    // nothing more may be taken from it for a message before its answer has come.
+    bool pause;
 };
 
 // One message or ChannelData frame of a client.
@@ -143,6 +173,19 @@ enum turn_action turn_peer_recv(struct turn *turn, void *owner, void *handle,
 // 0. info: the MTU where the type has one.
 void turn_peer_icmp(struct turn *turn, void *owner, const struct addr *peer, uint8_t type,
                     uint8_t code, uint32_t info, usec_t now);
+// A connection to the relayed port of 'owner' was accepted. Returns its number, or 0: not wanted,
+// and there will be no drop().
+uint32_t turn_peer_accepted(struct turn *turn, void *owner, void *handle, void *conn,
+                            const struct addr *peer, usec_t now);
+// What became of connect(): 0 or -errno. Numbers that are known no more are ignored, here and
+// below.
+void turn_peer_connected(struct turn *turn, uint32_t number, int error, usec_t now);
+// The connection has ended, or could not be joined.
+void turn_peer_ended(struct turn *turn, uint32_t number, uint64_t bytes_in, uint64_t bytes_out,
+                     usec_t now);
+// The worker whose connection this is.
+unsigned turn_peer_worker(uint32_t number);
+
 // A connection is gone: its allocation ends, unless it is mobile. Returns the worker that must be
 // told as well, or this one's own number.
 unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, usec_t now);
@@ -154,8 +197,9 @@ struct turn_view { // one allocation, as it stands
     const char *username, *identity;
     struct turn_client client; // link NULL: waits for its mobile client
     struct addr relayed[2];    // [0] IPv4, [1] IPv6; family NONE: it has none
+    bool tcp; // RFC 6062: its packets are those of connections that have ended, and not counted
     usec_t opened, expires;
-    unsigned permissions, channels;
+    unsigned permissions, channels, connections;
     uint64_t packets_in, bytes_in, packets_out, bytes_out; // from peers; to peers
 };
 void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct turn_view *view),

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <string.h>
 
+#define PROTOCOL_TCP   6
 #define PROTOCOL_UDP   17
 #define FAMILY_WIRE_V4 1 // RFC 8489 section 14.1
 #define FAMILY_WIRE_V6 2
 
 struct wanted {
+    bool tcp;
     bool family[FAMILIES];
     enum port_parity parity;
     bool reserved; // a port that was reserved, by 'token'
@@ -65,20 +67,38 @@ static int read_ticket(const struct request *r, struct wanted *want)
     if (ticket->len > 0)
         return 400;
     want->mobile = true;
-    return r->turn->config->mobility ? 0 : 405;
+    // A control connection cannot become UDP.
+    return r->turn->config->mobility && !want->tcp ? 0 : 405;
 }
 
-static int read_request(const struct request *r, struct wanted *want)
+static int read_transport(const struct request *r, struct wanted *want)
 {
     // Check 3.
     if (!stun_has(r->msg, STUN_REQUESTED_TRANSPORT))
         return 400;
-    if (first_byte(r, STUN_REQUESTED_TRANSPORT) != PROTOCOL_UDP)
+    unsigned protocol = first_byte(r, STUN_REQUESTED_TRANSPORT);
+    if (protocol == PROTOCOL_UDP)
+        return 0;
+    if (protocol != PROTOCOL_TCP || !r->turn->config->tcp_allocations)
         return 442;
+    // RFC 6062 section 5.1, points 2 and 3.
+    if ((r->client->transport != TURN_TCP && r->client->transport != TURN_TLS) ||
+        stun_has(r->msg, STUN_DONT_FRAGMENT) || stun_has(r->msg, STUN_EVEN_PORT) ||
+        stun_has(r->msg, STUN_RESERVATION_TOKEN))
+        return 400;
+    want->tcp = true;
+    return 0;
+}
+
+static int read_request(const struct request *r, struct wanted *want)
+{
+    int code = read_transport(r, want);
+    if (code != 0)
+        return code;
     const struct stun_view *even = &r->msg->attr[STUN_EVEN_PORT];
     if (even->data)
         want->parity = even->data[0] & 0x80 ? PORT_PAIR : PORT_EVEN;
-    int code = read_token(r, want);
+    code = read_token(r, want);
     if (code == 0)
         code = read_families(r, want);
     return code ? code : read_ticket(r, want);
@@ -116,7 +136,9 @@ static int open_port(struct request *r, struct allocation *a, unsigned family,
 {
     struct turn *turn = r->turn;
     struct turn_port port[2] = {{0}};
-    int rc = turn->io.open(turn->io.ctx, family ? FAMILY_V6 : FAMILY_V4, parity, a, port);
+    enum family name = family ? FAMILY_V6 : FAMILY_V4;
+    int rc = a->tcp ? turn->io.tcp.listen(turn->io.tcp.ctx, name, a, port)
+                    : turn->io.open(turn->io.ctx, name, parity, a, port);
     if (rc < 0)
         return code_of(rc);
     allocation_add_port(a, &port[0], r->now + request_lifetime(r));
@@ -202,6 +224,7 @@ static int create(struct request *r, const struct wanted *want, struct allocatio
     struct allocation *a = allocation_new(turn, r->client, r->username, r->identity, r->now);
     if (!a)
         return 508;
+    a->tcp = want->tcp;
     int code = want->mobile && mobility_new(turn, a) < 0 ? 508 : 0;
     if (code == 0)
         code = want->reserved ? take_reserved(r, a, want->token) : open_charged(r, a, want);

@@ -209,6 +209,7 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
     a->dead = true;
     for (unsigned i = 0; i < FAMILIES; i++)
         a->port[i].closing = a->port[i].open;
+    peer_conn_drop_all(turn, a);
     unlink_all(turn, a);
     turn->io.release(turn->io.ctx, allocation_identity(a));
     turn->charges--;
@@ -227,9 +228,18 @@ void allocation_drop_port(struct turn *turn, struct allocation *a, unsigned fami
     }
     permission_drop_family(a, family ? FAMILY_V6 : FAMILY_V4);
     channel_drop_family(a, family ? FAMILY_V6 : FAMILY_V4);
+    peer_conn_drop_family(turn, a, family ? FAMILY_V6 : FAMILY_V4);
     a->port[family].closing = true;
     a->port[family].expires = USEC_NEVER;
     doom(turn, a);
+}
+
+static void close_port(struct turn *turn, const struct allocation *a, const struct relayed *port)
+{
+    if (a->tcp)
+        turn->io.tcp.close(turn->io.tcp.ctx, port->handle);
+    else
+        turn->io.close(turn->io.ctx, port->handle);
 }
 
 void allocation_bury(struct turn *turn)
@@ -241,7 +251,7 @@ void allocation_bury(struct turn *turn)
         for (unsigned i = 0; i < FAMILIES; i++) {
             if (!a->port[i].closing)
                 continue;
-            turn->io.close(turn->io.ctx, a->port[i].handle);
+            close_port(turn, a, &a->port[i]);
             a->port[i] = (struct relayed){0};
         }
         if (a->dead)

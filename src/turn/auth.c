@@ -150,12 +150,13 @@ static int find_user(struct request *r)
     return user_by_name(r->turn, r->username);
 }
 
-// A credential serves a little longer where there is a call that would end with it; a ticket may
-// be that of an allocation on another worker.
+// A credential serves a little longer where there is a call that would end with it; a ticket or a
+// peer's connection may be that of an allocation on another worker.
 static bool has_grace(const struct request *r)
 {
     return (r->allocation && request_same_user(r, r->allocation)) ||
-           (r->method->number == STUN_REFRESH && stun_has(r->msg, STUN_MOBILITY_TICKET));
+           (r->method->number == STUN_REFRESH && stun_has(r->msg, STUN_MOBILITY_TICKET)) ||
+           r->method->number == STUN_CONNECTION_BIND;
 }
 
 static int check_user(struct request *r, bool sha256)

@@ -68,6 +68,9 @@ static int make_room(const struct turn *turn, struct allocation *a, usec_t now)
 // Section 12.2. Returns 0 or a STUN error code.
 static int check_request(const struct request *r, uint16_t *ret_number, struct addr *ret_peer)
 {
+    // RFC 6062 section 3.1 knows no channels, and no code for those who ask for one.
+    if (r->allocation->tcp)
+        return 403;
     if (!stun_has(r->msg, STUN_CHANNEL_NUMBER) ||
         stun_addr(r->msg, STUN_XOR_PEER_ADDRESS, ret_peer) < 0)
         return 400;

@@ -42,7 +42,7 @@ static enum turn_action to_peer(struct turn *turn, struct allocation *a, const s
                                 usec_t now)
 {
     const struct relayed *port = &a->port[family_index(peer)];
-    if (!relayed_live(port))
+    if (!relayed_live(port) || a->tcp)
         return drop(turn, COUNTER_TURN_DROP_NO_PERMISSION);
     if (!bucket_take(&a->bucket, packet->len, now))
         return drop(turn, COUNTER_TURN_DROP_BANDWIDTH);

@@ -8,7 +8,7 @@
 
 struct error_row {
     int code;
-    const char *reason; // RFC 8489 section 14.8, RFC 8656 section 19, RFC 8016 section 3.4
+    const char *reason; // RFC 8489 section 14.8, RFC 8656 section 19, RFC 8016, RFC 6062
     enum counter counter;
 };
 
@@ -24,6 +24,8 @@ static const struct error_row rows[] = {
     {441, "Wrong Credentials", COUNTER_TURN_441},
     {442, "Unsupported Transport Protocol", COUNTER_TURN_442},
     {443, "Peer Address Family Mismatch", COUNTER_TURN_443},
+    {446, "Connection Already Exists", COUNTER_TURN_446},
+    {447, "Connection Timeout or Failure", COUNTER_TURN_447},
     {486, "Allocation Quota Reached", COUNTER_TURN_486},
     {508, "Insufficient Capacity", COUNTER_TURN_508},
 };

@@ -26,6 +26,8 @@
 #define PERMISSION_LIFE  (300 * USEC_PER_SEC) // RFC 8656 section 9
 #define CHANNEL_LIFE     (600 * USEC_PER_SEC) // section 12
 #define RESERVATION_LIFE (30 * USEC_PER_SEC)  // section 7.2
+#define CONNECT_TIME     (30 * USEC_PER_SEC)  // RFC 6062 section 5.2
+#define CONNECTION_WAIT  (30 * USEC_PER_SEC)  // for ConnectionBind, sections 5.2 and 5.3
 #define TICKET_LIFE      (30 * USEC_PER_SEC)  // of a ticket that was used, RFC 8016 section 3.2.2
 #define CHANNEL_MIN      0x4000               // section 12
 #define CHANNEL_MAX      0x7fff               // RFC 5766 section 11: its clients go beyond 0x4fff
@@ -124,6 +126,32 @@ struct channel {
     uint16_t number;
 };
 
+// A request that is answered later.
+struct asked {
+    uint16_t method;
+    bool sha256, fingerprint;
+    struct key key;
+    uint8_t txid[STUN_TXID_LEN];
+};
+
+enum peer_conn_state {
+    PEER_CONNECTING,
+    PEER_WAITING, // for ConnectionBind
+    PEER_JOINED,
+};
+
+struct peer_conn {        // RFC 6062; owned by its allocation
+    struct map_node node; // in turn.peer_conns
+    struct peer_conn *next;
+    struct allocation *allocation;
+    struct timer timer; // not armed once it is joined
+    void *handle;
+    struct addr peer;
+    uint32_t number;
+    uint8_t state;
+    struct asked connect; // while connecting
+};
+
 struct relayed {
     void *handle;
     usec_t expires;
@@ -155,8 +183,11 @@ struct allocation {
     struct channel *channel;
     uint16_t permissions, permissions_size, channels, channels_size;
     struct mobility *mobility;
+    struct peer_conn *peer_conn; // a list
+    unsigned peer_conns;
     struct allocation *next_doomed;
     bool doomed, dead;
+    bool tcp;              // its ports are for TCP
     uint16_t partial;      // code of ADDRESS-ERROR-CODE, if one family of two was refused
     uint16_t username_len; // username, NUL, then for a bare expiry the address and NUL
     uint16_t identity_at;  // in username
@@ -198,6 +229,7 @@ struct turn {
     struct map clients;        // bindings by 5-tuple
     struct map tickets;        // mobility by ticket
     struct map reservations;
+    struct map peer_conns; // by number
     struct timers timers;
     struct allocation *doomed;
     struct limiter limiter;
@@ -251,9 +283,10 @@ struct request {
     struct binding *binding;       // of the 5-tuple; NULL: nobody lives there
     struct allocation *allocation; // that the request is about
     bool authenticated;
-    bool sha256;          // the answer is protected by MESSAGE-INTEGRITY-SHA256
-    struct key key;       // with which it was authenticated
-    struct part username; // the same
+    bool sha256;            // the answer is protected by MESSAGE-INTEGRITY-SHA256
+    struct peer_conn *join; // with which the answer joins the connection that it came on
+    struct key key;         // with which it was authenticated
+    struct part username;   // the same
     struct part identity;
     char address[ADDR_TEXT_MAX]; // the identity of those who have no other
     struct writer reply;
@@ -266,6 +299,7 @@ struct method {
     const char *name;
     enum counter counter;
     bool authenticated, needs_allocation, says_software;
+    bool tcp;            // only with TCP allocations
     enum stun_attr sign; // no request of this method is without it; STUN_ATTR_COUNT: there is none
     int (*handle)(struct request *request);
 };
@@ -277,11 +311,19 @@ bool request_same_user(const struct request *request, const struct allocation *a
 // The lifetime that a request asks for, as RFC 8656 section 7.2 rounds it.
 usec_t request_lifetime(const struct request *request);
 
+// Of a request whose handler returned NO_ANSWER, for request_answer_later().
+void request_keep(const struct request *request, struct asked *ret_asked);
+// With CONNECTION-ID 'number' if code is 0.
+void request_answer_later(struct turn *turn, const struct turn_client *client,
+                          const struct asked *asked, int code, uint32_t number, usec_t now);
+
 int handle_binding(struct request *request);
 int handle_allocate(struct request *request);
 int handle_refresh(struct request *request);
 int handle_create_permission(struct request *request);
 int handle_channel_bind(struct request *request);
+int handle_connect(struct request *request);
+int handle_connection_bind(struct request *request);
 
 // An RFC 3489 Binding request. Returns false if it is none.
 bool old_binding(struct turn *turn, const struct turn_client *client,
@@ -324,6 +366,16 @@ enum turn_action data_from_channel(struct turn *turn, struct binding *binding,
 enum turn_action data_from_indication(struct turn *turn, struct binding *binding,
                                       const struct stun_msg *msg, struct turn_packet *packet,
                                       struct turn_forward *ret_forward, usec_t now);
+
+// --- peer_conn.c: connections of TCP allocations -------------------------------------------------
+
+// Whose connection this is; NULL: nobody's.
+struct allocation *peer_conn_allocation(const struct turn *turn, uint32_t number);
+void peer_conn_drop_family(struct turn *turn, struct allocation *a, enum family family);
+void peer_conn_drop_all(struct turn *turn, struct allocation *a);
+// The answer that joins it to this client's connection.
+void peer_conn_join(struct turn *turn, struct peer_conn *conn, const struct turn_client *client,
+                    const uint8_t *answer, size_t len);
 
 // --- reserve.c ---------------------------------------------------------------------------------
 

@@ -32,22 +32,61 @@
 #include <string.h>
 
 static const struct method methods[] = {
-    {STUN_BINDING, "Binding", COUNTER_TURN_BINDING, false, false, false, STUN_ATTR_COUNT,
-     handle_binding},
-    {STUN_ALLOCATE, "Allocate", COUNTER_TURN_ALLOCATE, true, false, true, STUN_REQUESTED_TRANSPORT,
-     handle_allocate},
-    {STUN_REFRESH, "Refresh", COUNTER_TURN_REFRESH, true, true, true, STUN_ATTR_COUNT,
-     handle_refresh},
-    {STUN_CREATE_PERMISSION, "CreatePermission", COUNTER_TURN_CREATE_PERMISSION, true, true, false,
-     STUN_XOR_PEER_ADDRESS, handle_create_permission},
-    {STUN_CHANNEL_BIND, "ChannelBind", COUNTER_TURN_CHANNEL_BIND, true, true, false,
-     STUN_CHANNEL_NUMBER, handle_channel_bind},
+    {.number = STUN_BINDING,
+     .name = "Binding",
+     .counter = COUNTER_TURN_BINDING,
+     .sign = STUN_ATTR_COUNT,
+     .handle = handle_binding},
+    {.number = STUN_ALLOCATE,
+     .name = "Allocate",
+     .counter = COUNTER_TURN_ALLOCATE,
+     .sign = STUN_REQUESTED_TRANSPORT,
+     .handle = handle_allocate,
+     .authenticated = true,
+     .says_software = true},
+    {.number = STUN_REFRESH,
+     .name = "Refresh",
+     .counter = COUNTER_TURN_REFRESH,
+     .sign = STUN_ATTR_COUNT,
+     .handle = handle_refresh,
+     .authenticated = true,
+     .needs_allocation = true,
+     .says_software = true},
+    {.number = STUN_CREATE_PERMISSION,
+     .name = "CreatePermission",
+     .counter = COUNTER_TURN_CREATE_PERMISSION,
+     .sign = STUN_XOR_PEER_ADDRESS,
+     .handle = handle_create_permission,
+     .authenticated = true,
+     .needs_allocation = true},
+    {.number = STUN_CHANNEL_BIND,
+     .name = "ChannelBind",
+     .counter = COUNTER_TURN_CHANNEL_BIND,
+     .sign = STUN_CHANNEL_NUMBER,
+     .handle = handle_channel_bind,
+     .authenticated = true,
+     .needs_allocation = true},
+    {.number = STUN_CONNECT,
+     .name = "Connect",
+     .counter = COUNTER_TURN_CONNECT,
+     .sign = STUN_XOR_PEER_ADDRESS,
+     .handle = handle_connect,
+     .authenticated = true,
+     .needs_allocation = true,
+     .tcp = true},
+    {.number = STUN_CONNECTION_BIND,
+     .name = "ConnectionBind",
+     .counter = COUNTER_TURN_CONNECTION_BIND,
+     .sign = STUN_CONNECTION_ID,
+     .handle = handle_connection_bind,
+     .authenticated = true,
+     .tcp = true},
 };
 
-static const struct method *method_of(uint16_t number)
+static const struct method *method_of(const struct turn *turn, uint16_t number)
 {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (methods[i].number == number)
+        if (methods[i].number == number && (!methods[i].tcp || turn->config->tcp_allocations))
             return &methods[i];
     }
     return NULL;
@@ -146,14 +185,55 @@ static void answer(struct request *r, int code)
     count(r->turn, code ? error_counter(code) : COUNTER_TURN_SUCCESS);
     if (code != 0)
         log_error(r, code);
-    send_to_client(r->turn, r->client, r->buf, (size_t)len);
+    if (r->join)
+        peer_conn_join(r->turn, r->join, r->client, r->buf, (size_t)len);
+    else
+        send_to_client(r->turn, r->client, r->buf, (size_t)len);
 }
+
+// ---- answers that take time ----
+
+void request_keep(const struct request *r, struct asked *ret_asked)
+{
+    *ret_asked = (struct asked){.method = r->msg->method,
+                                .sha256 = r->sha256,
+                                .fingerprint = stun_has(r->msg, STUN_FINGERPRINT),
+                                .key = r->key};
+    memcpy(ret_asked->txid, r->msg->txid, sizeof ret_asked->txid);
+}
+
+void request_answer_later(struct turn *turn, const struct turn_client *client,
+                          const struct asked *asked, int code, uint32_t number, usec_t now)
+{
+    // The request, as far as an answer needs it.
+    struct stun_msg msg = {.method = asked->method, .txid = asked->txid};
+    struct request r;
+    if (asked->fingerprint)
+        msg.attr[STUN_FINGERPRINT].data = asked->txid;
+    memset(&r, 0, offsetof(struct request, buf));
+    r.turn = turn;
+    r.client = client;
+    r.method = method_of(turn, asked->method);
+    r.msg = &msg;
+    r.now = now;
+    r.authenticated = true;
+    r.sha256 = asked->sha256;
+    r.key = asked->key;
+    if (!r.method)
+        return; // TCP allocations have been switched off meanwhile
+    r.reply = stun_begin(r.buf, sizeof r.buf, STUN_SUCCESS, asked->method, asked->txid);
+    if (code == 0)
+        stun_put_u32(&r.reply, STUN_CONNECTION_ID, number);
+    answer(&r, code);
+}
+
+// ---- one request ----
 
 enum turn_action request_serve(struct turn *turn, const struct turn_client *client,
                                struct binding *binding, const struct stun_msg *msg,
                                struct turn_forward *ret_forward, usec_t now)
 {
-    const struct method *method = method_of(msg->method);
+    const struct method *method = method_of(turn, msg->method);
     if (!method)
         return drop(turn, COUNTER_TURN_DROP_UNEXPECTED);
     count(turn, method->counter);
@@ -172,7 +252,10 @@ enum turn_action request_serve(struct turn *turn, const struct turn_client *clie
         r.allocation = mobility_find(turn, &msg->attr[STUN_MOBILITY_TICKET], now);
     else if (binding)
         r.allocation = binding_allocation(binding);
+    else if (method->number == STUN_CONNECTION_BIND)
+        r.allocation = peer_conn_allocation(turn, stun_u32(msg, STUN_CONNECTION_ID));
     r.reply = stun_begin(r.buf, sizeof r.buf, STUN_SUCCESS, msg->method, msg->txid);
+    ret_forward->pause = false;
     int code = check(&r);
     if (code == 0)
         code = method->handle(&r);

@@ -26,7 +26,7 @@ static bool config_ok(const struct turn_config *c)
 int turn_new(const struct turn_config *config, const struct turn_io *io, struct counters *counters,
              struct turn **ret_turn)
 {
-    uint8_t key[3][16];
+    uint8_t key[4][16];
     if (!config_ok(config))
         return -EINVAL;
     struct turn *turn = calloc(1, sizeof *turn);
@@ -39,6 +39,7 @@ int turn_new(const struct turn_config *config, const struct turn_io *io, struct 
     map_init(&turn->clients, key[0]);
     map_init(&turn->tickets, key[1]);
     map_init(&turn->reservations, key[2]);
+    map_init(&turn->peer_conns, key[3]);
     int rc = hashes_init(&turn->hashes);
     if (rc == 0)
         rc = limiter_init(&turn->limiter);
@@ -117,6 +118,7 @@ void turn_free(struct turn *turn)
     map_free(&turn->clients);
     map_free(&turn->tickets);
     map_free(&turn->reservations);
+    map_free(&turn->peer_conns);
     timers_free(&turn->timers);
     limiter_free(&turn->limiter);
     hashes_free(&turn->hashes);
@@ -154,6 +156,7 @@ enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *c
         return drop(turn, COUNTER_TURN_DROP_MALFORMED);
     if (binding && binding->kind == BIND_GUEST) {
         guest_seen(turn, binding, now);
+        ret_forward->pause = false;
         ret_forward->worker = guest_worker(binding);
         return TURN_TO_WORKER;
     }

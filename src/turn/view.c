@@ -33,6 +33,8 @@ static struct turn_view view_of(const struct allocation *a, usec_t now)
         .username = a->username,
         .identity = allocation_identity(a),
         .client = a->at.client,
+        .tcp = a->tcp,
+        .connections = a->peer_conns,
         .opened = a->opened,
         .expires = allocation_expires(a),
         .packets_in = a->packets_in,
@@ -69,6 +71,24 @@ void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct tur
 
 // ---- invariants ----
 
+static const char *check_peer_conns(const struct turn *turn, const struct allocation *a,
+                                    unsigned *peer_conns)
+{
+    unsigned n = 0;
+    for (const struct peer_conn *conn = a->peer_conn; conn; conn = conn->next, n++) {
+        if (conn->allocation != a)
+            return "a peer's connection belongs to another allocation";
+        if (timer_armed(&conn->timer) != (conn->state != PEER_JOINED))
+            return "a connection waits without end, or ends by a timer";
+        if (!relayed_live(&a->port[family_index(&conn->peer)]))
+            return "a connection of a port that is closed";
+    }
+    if (n != a->peer_conns || n > turn->config->connections_max || (n > 0 && !a->tcp))
+        return "an allocation's connections do not add up";
+    *peer_conns += n;
+    return NULL;
+}
+
 // Section 12: "a channel binding is uniquely identified either by the channel number or by the
 // peer's transport address".
 static const char *check_channels(const struct allocation *a)
@@ -85,7 +105,8 @@ static const char *check_channels(const struct allocation *a)
     return NULL;
 }
 
-static const char *check_allocation(const struct turn *turn, const struct allocation *a)
+static const char *check_allocation(const struct turn *turn, const struct allocation *a,
+                                    unsigned *peer_conns)
 {
     if (a->dead)
         return "a dead allocation can be found";
@@ -99,7 +120,8 @@ static const char *check_allocation(const struct turn *turn, const struct alloca
         return "more peers than the limit allows";
     if (a->mobility && a->mobility->allocation != a)
         return "mobility that belongs to another allocation";
-    return check_channels(a);
+    const char *wrong = check_peer_conns(turn, a, peer_conns);
+    return wrong ? wrong : check_channels(a);
 }
 
 static const char *check_guests(const struct turn *turn)
@@ -114,18 +136,21 @@ static const char *check_guests(const struct turn *turn)
 const char *turn_check(const struct turn *turn)
 {
     const char *wrong = NULL;
-    unsigned found = 0;
+    unsigned found = 0, peer_conns = 0;
     struct allocation *a;
     for (struct map_node *node = NULL; !wrong && (a = by_client(turn, &node)); found++)
-        wrong = check_allocation(turn, a);
+        wrong = check_allocation(turn, a, &peer_conns);
     for (struct map_node *node = NULL; !wrong && (a = by_ticket(turn, &node)); found++)
-        wrong = check_allocation(turn, a);
+        wrong = check_allocation(turn, a, &peer_conns);
     if (wrong)
         return wrong;
     if (found != turn->allocations)
         return "allocations do not add up";
     if (counter_get(turn->counters, COUNTER_TURN_ALLOCATIONS) != found)
         return "the gauge of allocations is wrong";
+    if (peer_conns != turn->peer_conns.count ||
+        peer_conns != counter_get(turn->counters, COUNTER_TURN_PEER_CONNECTIONS))
+        return "connections to peers do not add up";
     if (turn->charges != found + turn->reservations.count)
         return "charges do not add up";
     return check_guests(turn);

@@ -86,7 +86,7 @@ static void io_close(void *ctx, void *handle)
 {
     struct tw *w = ctx;
     struct tw_port *port = handle;
-    assert_true(port->open);
+    assert_true(port->open && !port->tcp);
     port->open = false;
     w->ports_used--;
 }
@@ -165,6 +165,7 @@ struct turn_io tw_io(struct tw *w)
         .peer_allowed = io_peer_allowed,
         .charge = io_charge,
         .release = io_release,
+        .tcp = tw_tcp_io(w),
     };
 }
 
@@ -190,6 +191,7 @@ struct tw *tw_new(void)
         .max_lifetime = 3600 * USEC_PER_SEC,
         .permissions_max = 16,
         .channels_max = 8,
+        .connections_max = 4,
         .allocations_max = 1000,
         .modern = true,
         .old_stun = true,
@@ -250,6 +252,7 @@ void tw_free(struct tw *w)
 {
     turn_free(w->turn);
     assert_int_equal(w->ports_used, 0);
+    assert_int_equal(w->conns_used, 0);
     for (unsigned i = 0; i < TW_USERS; i++)
         assert_int_equal(w->charges[i], 0);
     assert_int_equal(tw_counter(w, COUNTER_TURN_ALLOCATIONS), 0);
@@ -456,6 +459,12 @@ static int outcome(struct tw *w, struct tw_client *c)
         return 0;
     assert_int_equal(w->reply.class, STUN_ERROR);
     return (int)stun_error_code(&w->reply);
+}
+
+int tw_outcome(struct tw *w, struct tw_client *c)
+{
+    w->action = TURN_CONSUME;
+    return outcome(w, c);
 }
 
 int tw_again(struct tw *w, struct tw_client *c)

@@ -12,13 +12,22 @@
 #define TW_PORTS    4096
 #define TW_LOG      64
 #define TW_USERS    64
+#define TW_CONNS    64
 #define TW_WALL     1700000000 // seconds since 1970, when the world begins
 #define TW_DATAGRAM 66000
 
 struct tw_port {
     struct addr addr;
     void *owner;
-    bool open;
+    bool open, tcp;
+};
+
+struct tw_conn { // of a peer, RFC 6062
+    struct tw_port *port;
+    struct addr peer;
+    uint32_t number;
+    bool open, joined;
+    struct turn_client client; // that it was joined to
 };
 
 struct tw_sent { // to a client
@@ -37,16 +46,20 @@ struct tw {
     uint64_t random; // state
     struct tw_port port[TW_PORTS];
     unsigned ports_used, ports_max;
+    struct tw_conn conn[TW_CONNS];
+    unsigned conns_used;
+    struct tw_conn *last_conn;   // that connect() or accept() has made
     bool no_v4, no_v6;           // families that open() does not have
     struct tw_sent sent[TW_LOG]; // a ring
     unsigned sents;              // ever
     char charged[TW_USERS][768];
     unsigned charges[TW_USERS];
-    unsigned per_user, total;      // quotas
-    unsigned opens, sends;         // calls so far
-    unsigned fail_open, fail_send; // the k-th call fails, counted from 1; 0: none
-    struct addr denied;            // besides 10.0.0.0/8; port 0: all of its ports
-    bool may_fail;                 // allocations may, so requests need not succeed
+    unsigned per_user, total;        // quotas
+    unsigned opens, sends, connects; // calls so far
+    // The k-th call fails, counted from 1; 0: none.
+    unsigned fail_open, fail_send, fail_connect;
+    struct addr denied; // besides 10.0.0.0/8; port 0: all of its ports
+    bool may_fail;      // allocations may, so requests need not succeed
     // Of the last message:
     enum turn_action action;
     struct turn_forward forward;
@@ -83,6 +96,7 @@ uint64_t tw_counter(const struct tw *w, enum counter id);
 unsigned tw_ports_open(const struct tw *w);
 unsigned tw_charged(const struct tw *w, const char *identity);
 struct turn_io tw_io(struct tw *w);
+struct turn_tcp_io tw_tcp_io(struct tw *w);
 
 // A TURN REST user "expiry:name" with its password; static storage of eight.
 struct tw_client tw_client(struct tw *w, const char *ip, uint16_t port);
@@ -93,8 +107,9 @@ void tw_rest(struct tw_client *c, const char *secret, int64_t expiry, const char
 // answer's integrity and transaction id are asserted.
 struct writer tw_begin(struct tw_client *c, uint16_t method);
 int tw_send(struct tw *w, struct tw_client *c, struct writer *out);
-int tw_again(struct tw *w, struct tw_client *c);  // the last request, byte for byte
-void tw_learn(struct tw *w, struct tw_client *c); // realm, nonce and algorithms of the last answer
+int tw_outcome(struct tw *w, struct tw_client *c); // of what was answered without being asked
+int tw_again(struct tw *w, struct tw_client *c);   // the last request, byte for byte
+void tw_learn(struct tw *w, struct tw_client *c);  // realm, nonce and algorithms of the last answer
 // Any bytes; in a buffer that ends with them but for TURN_TAILROOM.
 enum turn_action tw_raw(struct tw *w, const struct tw_client *c, const void *data, size_t len);
 enum turn_action tw_peer(struct tw *w, const struct addr *relayed, const struct addr *from,
@@ -108,5 +123,16 @@ enum turn_action tw_channel(struct tw *w, const struct tw_client *c, uint16_t nu
                             const void *data, size_t len);
 enum turn_action tw_indicate(struct tw *w, struct tw_client *c, const struct addr *peer,
                              const void *data, size_t len);
+
+// RFC 6062, with config.tcp_allocations (turn_peers.c). Like requests, but that tw_connect()
+// returns -1 while it is under way; then tw_connected() makes the outcome that its client sees.
+int tw_allocate_tcp(struct tw *w, struct tw_client *c);
+int tw_connect(struct tw *w, struct tw_client *c, const struct addr *peer);
+int tw_connected(struct tw *w, struct tw_client *c, struct tw_conn *conn, int error);
+int tw_connection_bind(struct tw *w, struct tw_client *c, uint32_t number);
+// NULL: refused. The client's ConnectionAttempt is the reply.
+struct tw_conn *tw_accept(struct tw *w, const struct addr *relayed, const struct addr *peer);
+void tw_ended(struct tw *w, struct tw_conn *conn, uint64_t bytes_in, uint64_t bytes_out);
+
 struct addr tw_relayed(const struct tw *w, unsigned n); // the n-th of the last answer
 struct addr tw_at(const char *ip, uint16_t port);
