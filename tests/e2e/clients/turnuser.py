@@ -15,6 +15,10 @@ from aioice.turn import (TurnClientTcpProtocol, TurnClientUdpProtocol, UDP_TRANS
 
 from rpc import serve
 
+# aioice itself only sends data by channels.
+DATA = (0x0013, "DATA", stun.pack_bytes, stun.unpack_bytes)
+stun.ATTRIBUTES_BY_NAME["DATA"] = stun.ATTRIBUTES_BY_TYPE[DATA[0]] = DATA
+
 NUMBER = struct.Struct("!I")
 
 
@@ -136,6 +140,7 @@ class User:
         request.attributes["LIFETIME"] = 600
         request.attributes["REQUESTED-TRANSPORT"] = UDP_TRANSPORT
         answer = await self._attempt(self._inner(name).request_with_retry(request))
+        self._inner(name).peer_to_channel.clear()  # they ended with the old one
         return (answer if isinstance(answer, dict)
                 else {"relayed": answer[0].attributes["XOR-RELAYED-ADDRESS"]})
 

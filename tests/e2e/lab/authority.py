@@ -27,4 +27,4 @@ class Authority:
                  "-keyout", f"{path}.key.new", "-out", f"{path}.pem.new")
         for kind in ("key", "pem"):
             os.rename(f"{path}.{kind}.new", f"{path}.{kind}")
-        return _openssl("x509", "-in", f"{path}.pem", "-noout", "-serial").strip()
+        return _openssl("x509", "-in", f"{path}.pem", "-noout", "-serial").strip().split("=")[1]

@@ -16,11 +16,13 @@ from .servers import DOMAIN
 
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
 COMMANDS = {
+    "asker": [sys.executable, f"{CLIENTS}/asker.py"],
     "chromium": ["node", f"{CLIENTS}/chromium.cjs"],
     "wrtc": ["node", f"{CLIENTS}/wrtc.cjs"],
     "aiortc": [sys.executable, f"{CLIENTS}/webrtc.py", "aiortc"],
     "libnice": [sys.executable, f"{CLIENTS}/webrtc.py", "gstreamer"],
     "plain": [sys.executable, f"{CLIENTS}/plain.py"],
+    "aioice-turn": [sys.executable, f"{CLIENTS}/turnuser.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }
 

@@ -6,6 +6,7 @@ Every host has both address families. Alice and Bob are each behind a NAT (IPv4)
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -61,7 +62,7 @@ class TurnLab(Place):
                 self.write(name, text + "\n")
             self.limits, self.turn = limits, turn
             self.daemon = Daemon(self.network, self.directory, program, address4=SERVER4,
-                                 address6=SERVER6, groups=self.groups("secret-1"))
+                                 address6=SERVER6, groups=self._groups())
             self.daemon.start()
             wait_for("the daemon listens for TURN", self._listens, 20)
             self.network.start("peer", "turnutils_peer", "-L", PEER4, "-L", PEER6, "-p",
@@ -70,8 +71,8 @@ class TurnLab(Place):
             self.close()
             raise
 
-    def groups(self, *secrets):
-        files = ", ".join(f'"{self.directory}/{name}"' for name in secrets)
+    def _groups(self):
+        files = ", ".join(f'"{self.directory}/{name}"' for name in ("secret-2", "secret-1"))
         return GROUPS.format(directory=self.directory, host=HOST, realm=REALM, plain=PLAIN, tls=TLS,
                              secret_files=files, limits=self.limits, turn=self.turn)
 
@@ -89,6 +90,8 @@ class TurnLab(Place):
             network.add(name, ipv6=True)
             network.join(name, nat, four)
             network.join(name, nat, six, device="eth6")
+            if proxy:
+                network.ip("proxy", "-6", "route", "add", f"{six[:-1]}/64", "via", nat6)
         if two_uplinks:
             network.nat("nata2", NAT_A2, ALICE2[:-2])
             network.join("alice", "nata2", ALICE2, device="eth1", table=200)
@@ -118,6 +121,14 @@ class TurnLab(Place):
         """A new certificate in the place of the old one; returns its serial number."""
         return self.authority.issue(f"{self.directory}/turn", [HOST],
                                     [SERVER4, SERVER6, PROXY4, PROXY6])
+
+    def allocations(self):
+        """The daemon's own list."""
+        return self.daemon.json("/api/allocations")["allocations"]
+
+    def no_allocations(self, seconds=10):
+        wait_for("all allocations are gone",
+                 lambda: self.daemon.metrics()["turn_allocations"] == 0, seconds)
 
     def client(self, kind, host="alice"):
         return Client(self.network, host, kind, environment={
@@ -154,9 +165,51 @@ class Ledger:
                 if name.startswith(start) and value != self.before.get(name, 0)}
 
 
-def allocations(lab):
-    return round(lab.daemon.metrics()["turn_allocations"])
+class Endpoint:
+    """Client "aioice-turn" in a home, and allocations of it that echo by way of the peer."""
+
+    def __init__(self, lab, host="alice"):
+        self.client = lab.client("aioice-turn", host)
+        self.ask = self.client.ask
+
+    def allocate(self, name, transport="udp", user=None, server=SERVER4, login=None, port=None,
+                 **more):
+        """The answer: relayed address, or error."""
+        tls = transport == "tls"
+        return self.ask("allocate", name=name, server=server, tls=tls,
+                        port=port or (TLS if tls else PLAIN),
+                        transport="tcp" if tls else transport,
+                        **(login or credential(user or self.client.user)), **more)
+
+    def echo(self, *names, peer=(PEER4, PEER_PORT), count=40):
+        """Each allocation sends packets to the peer; all must come back. Returns how many."""
+        before = {name: self.ask("received", name=name)["count"] for name in names}
+        sending = [self.client.post("send", name=name, peer=peer, count=count) for name in names]
+        for number in sending:
+            self.client.take(number)
+
+        def missing():
+            return {name: count - more for name in names
+                    if (more := self.ask("received", name=name)["count"] - before[name]) < count}
+        with contextlib.suppress(TimeoutError):
+            wait_for("the echoes", lambda: not missing(), 3)
+        require(not missing(), f"echoes missing: {missing()} of {count}")
+        return count * len(names)
 
 
-def no_allocations(lab, seconds=10):
-    wait_for("all allocations are gone", lambda: allocations(lab) == 0, seconds)
+class Source:
+    """A port of the peer's that sends numbered packets."""
+
+    def __init__(self, lab, port=4000):
+        self.address = PEER4, port
+        self.socket = lab.network.inside("peer", self._open)
+
+    def _open(self):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(self.address)
+        return sock
+
+    def send(self, to, numbers, size=160, pause=0.0):
+        for number in numbers:
+            self.socket.sendto(number.to_bytes(4, "big").ljust(size, b"."), tuple(to))
+            time.sleep(pause)
