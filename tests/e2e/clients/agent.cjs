@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // A Jingle user on npm `stanza`, unmodified, over any RTCPeerConnection: the browser's own, or
-// libwebrtc in node. No STUN or TURN server is configured. What it can do is what the driver of the
+// libwebrtc in node. No STUN or TURN server is configured; asked to, it takes those that its own
+// server names (XEP-0215) and uses nothing but relays. What it can do is what the driver of the
 // tests may ask of every kind of client (../lab/client.py).
 'use strict';
 const XMPP = require('../node/node_modules/stanza');
@@ -24,8 +25,18 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     await incoming.accept();
   }
 
-  function connect({ user, domain, server, resource }) {
-    const jingle = { iceServers: [] };
+  // stanza writes stun:HOST:PORT?transport=udp, and RTCPeerConnection throws: RFC 7064 section 3.1
+  // has no transport. An application has to repair that.
+  async function discover() {
+    await client.discoverICEServers();
+    for (const server of client.jingle.iceServers) {
+      server.urls = server.urls.map(url => url.startsWith('stun') ? url.split('?')[0] : url);
+    }
+    return client.jingle.iceServers;
+  }
+
+  function connect({ user, domain, server, resource, relay = false }) {
+    const jingle = { iceServers: [], iceTransportPolicy: relay ? 'relay' : 'all' };
     const host = server.includes(':') ? `[${server}]` : server;
     if (PeerConnection) {
       Object.assign(jingle, {
@@ -43,7 +54,11 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     client.on('jingle:incoming', incoming => answer(incoming).catch(e => { ended = String(e); }));
     client.on('jingle:terminated', (_, reason) => { ended ||= (reason && reason.condition) || 'end'; });
     return new Promise((resolve, reject) => {
-      client.on('session:started', () => { client.sendPresence(); resolve({ jid: client.jid }); });
+      client.on('session:started', () => {
+        client.sendPresence();
+        (relay ? discover() : Promise.resolve([])).then(
+          iceServers => resolve({ jid: client.jid, iceServers }), reject);
+      });
       client.on('auth:failed', () => reject(new Error('authentication failed')));
       client.on('disconnected', () => reject(new Error('disconnected')));
       client.connect();

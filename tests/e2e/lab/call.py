@@ -32,11 +32,14 @@ class Call:
             self.lab.connect(client)
         return self
 
+    def address(self):
+        """Whom Alice calls."""
+        return through_relay(self.bob.jid)
+
     def place(self, seconds=20, **options):
         """Calls, and waits until media of every kind arrive at both sides."""
         start = time.monotonic()
-        self.sid = self.alice.ask("call", to=through_relay(self.bob.jid), kinds=self.kinds,
-                                  **options)["sid"]
+        self.sid = self.alice.ask("call", to=self.address(), kinds=self.kinds, **options)["sid"]
         wait_for("media at both sides", self._all_flow, seconds)
         self.setup_ms = round((time.monotonic() - start) * 1000)
         return self

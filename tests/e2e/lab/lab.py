@@ -60,6 +60,8 @@ class Lab(Place):
     arguments     of the daemon, beside its configuration
     """
 
+    groups = ""  # more of its configuration
+
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
                  two_uplinks=False, attacker=False, policy="fallback", arguments=(), logs=None):
         super().__init__(logs)
@@ -67,9 +69,11 @@ class Lab(Place):
         addresses6 = [SERVER6] if bob_on_ipv6 else []
         try:
             self._wire(same_lan, bob_on_ipv6, two_uplinks, attacker)
+            self.prepare()
             self.server = server(self.network, self.directory, [SERVER4, *addresses6])
             self.daemon = Daemon(self.network, self.directory, daemon, address4=SERVER4,
-                                 address6=SERVER6 if bob_on_ipv6 else None, policy=policy)
+                                 address6=SERVER6 if bob_on_ipv6 else None, policy=policy,
+                                 groups=self.groups)
             os.chmod(self.directory, 0o755)
             self.server.start()
             self.daemon.start(*arguments)
@@ -99,6 +103,9 @@ class Lab(Place):
             network.join("bob", "natb", BOB)
         if attacker:
             network.host("attacker", ATTACKER4)
+
+    def prepare(self):
+        """Called when the network exists and nothing runs yet."""
 
     def client(self, kind, user):
         """Starts a client in its home; connect() joins it to the server."""

@@ -10,6 +10,7 @@ started here is removed by close(), and nothing else is.
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -61,7 +62,7 @@ class Network:
     def run(self, name, *argv, **options):
         """Runs a command inside and waits for it."""
         argv = ["ip", "netns", "exec", self.namespace(name), *argv]
-        return subprocess.run(argv, check=True, **options)
+        return subprocess.run(argv, **{"check": True, **options})
 
     def start(self, name, *argv, log, **options):
         """Starts a process inside, the leader of a process group; its stderr goes to LOG.log."""
@@ -97,9 +98,22 @@ class Network:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", self.namespace(name)])
+            shutil.rmtree(f"/etc/netns/{self.namespace(name)}", ignore_errors=True)
         self.names = []
 
     # --- the topology ---
+
+    def know(self, hosts):
+        """Host names {name: address} for all that is started from now on; these, and no others."""
+        lines = "".join(f"{address} {name}\n"
+                        for name, address in {"localhost": "127.0.0.1", **hosts}.items())
+        for name in self.names:
+            directory = f"/etc/netns/{self.namespace(name)}"  # see ip-netns(8)
+            os.makedirs(directory, exist_ok=True)
+            with open(f"{directory}/hosts", "w", encoding="ascii") as file:
+                file.write(lines)
+            with open(f"{directory}/resolv.conf", "w", encoding="ascii") as file:
+                file.write("nameserver 127.0.0.1\n")  # where nobody is, so that it refuses at once
 
     def add(self, name, ipv6=False):
         subprocess.run(["ip", "netns", "add", self.namespace(name)], check=True)

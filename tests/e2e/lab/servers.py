@@ -87,7 +87,9 @@ def _write(path, text):
 
 
 class Prosody:
-    def __init__(self, network, directory, addresses):
+    """more: what is read after this configuration, as from conf.d."""
+
+    def __init__(self, network, directory, addresses, more=""):
         self.network = network
         self.address = addresses[0]
         self.directory = f"{directory}/prosody"
@@ -98,7 +100,7 @@ class Prosody:
         interfaces = ", ".join(f'"{a}"' for a in addresses)
         self.config = _write(f"{directory}/prosody.cfg.lua", PROSODY.format(
             directory=self.directory, interfaces=interfaces, domain=DOMAIN, relay=RELAY,
-            secret=SECRET))
+            secret=SECRET) + more)
         subprocess.run(["chown", "-R", "prosody:prosody", self.directory], check=True)
         self.process = None
 
@@ -112,15 +114,25 @@ class Prosody:
     def stop(self):
         self.network.stop(self.process)
 
+    def control(self, *words):
+        """Runs prosodyctl; returns what it says, and its exit status."""
+        done = self.network.run("srv", "prosodyctl", "--config", self.config, *words, check=False,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.stdout, done.returncode
+
 
 class Ejabberd:
-    def __init__(self, network, directory, addresses):
+    """more: what include_config_file adds to this configuration."""
+
+    def __init__(self, network, directory, addresses, more=""):
         self.network = network
         self.address = addresses[0]
         self.directory = f"{directory}/ejabberd"
         os.makedirs(self.directory)
         names = {"domain": DOMAIN, "relay": RELAY, "secret": SECRET}
-        config = _write(f"{self.directory}/ejabberd.yml", EJABBERD.format(**names))
+        included = _write(f"{self.directory}/more.yml", more or "{}\n")
+        config = _write(f"{self.directory}/ejabberd.yml", EJABBERD.format(**names)
+                        + f"include_config_file:\n  - \"{included}\"\n")
         control = _write(f"{self.directory}/ejabberdctl.cfg", EJABBERD_CONTROL)
         shutil.chown(self.directory, "ejabberd", "ejabberd")
         self.command = [

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: ISC
+"""The XMPP servers name the relay to their users (XEP-0215), by their own modules and by delegation,
+as docs/OPERATING.md configures them; and calls that have nothing but that.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+
+from lab import services
+from lab.call import require
+from lab.documents import TURN_HOST, TURN_SECRET
+from lab.lab import NAT_A, NAT_B, SERVER4
+from lab.network import wait_for
+from lab.servers import Ejabberd, Prosody
+from lab.service import PORT, TLS_PORT, RelayedCall, ServiceLab
+
+SCENARIOS = {}
+STUN, TURN = (f"{kind}:{TURN_HOST}:{PORT}" for kind in ("stun", "turn"))
+TURN_UDP, TURN_TCP = f"{TURN}?transport=udp", f"{TURN}?transport=tcp"
+EVERYTHING = {STUN, TURN_UDP, TURN_TCP, f"turns:{TURN_HOST}:{TLS_PORT}?transport=tcp"}
+
+
+def scenario(**options):
+    """Registers a function as a scenario; options are those of the lab."""
+    def register(function):
+        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
+        return function
+    return register
+
+
+def run(name, daemon, logs=None):
+    function, options = SCENARIOS[name]
+    with ServiceLab(daemon, logs=logs, **options) as lab:
+        figures = function(lab)
+        status = lab.daemon.stop()
+        require(status == 0, f"the daemon ended with status {status}")
+        return figures
+
+
+# --- what clients make of an answer ---
+
+def _complete(used, client, wanted):
+    """A client got all that it wants, each TURN entry with a login that has time left."""
+    require(set(used) == set(wanted), f"{client} would use {sorted(used)}")
+    for uri, (name, password) in used.items():
+        if uri.startswith("stun"):
+            continue
+        require(int(name.split(":")[0]) > time.time() + 600, f"{uri}: login {name}")
+        require(len(base64.b64decode(password, validate=True)) == 20, f"{uri}: {password}")
+
+
+def _as_clients_read(lab, asker):
+    """The answer of the server's domain, as each client would take it; returns a login."""
+    found = lab.services(asker)
+    for entry in found:
+        require({"type", "host", "port", "transport"} <= set(entry), f"incomplete: {entry}")
+    _complete(services.conversations(found), "Conversations", EVERYTHING)
+    _complete(services.siskin(found), "Siskin", EVERYTHING)
+    by_monal = services.monal(found, lambda entry: lab.credentials(asker, entry))
+    # It does not ask by transport, so TURN over TCP may have become another TURN over UDP.
+    _complete(by_monal, "Monal", {*EVERYTHING} - ({TURN_TCP} - set(by_monal)))
+    on_udp = services.dino(found, {TURN_HOST: SERVER4})
+    _complete(on_udp, "Dino", {f"{STUN}?transport=udp", TURN_UDP})
+    for entry in found:
+        if entry["type"].startswith("turn"):
+            left = services.expires(entry) - time.time()
+            require(left > 300, f"Dino asks again at once: {entry}")
+    only = lab.services(asker, kind="turn")
+    require({entry["type"] for entry in only} == {"turn"}, f"asked for turn only: {only}")
+    return services.conversations(found)[TURN_UDP]
+
+
+def _by_our_secret(login):
+    """A login of a server's own module is made with the shared secret."""
+    name, password = login
+    proper = base64.b64encode(hmac.digest(TURN_SECRET.encode(), name.encode(), hashlib.sha1)).decode()
+    require(password == proper, f"password {password} of {name}, not {proper}")
+
+
+# --- calls with nothing else ---
+
+def _relay_to_relay(lab):
+    """Chromium calls libwebrtc, both with iceTransportPolicy "relay": packets go from one allocation
+    of ours to the other, and the component sees nothing of the call. Returns figures and whose
+    allocations they were."""
+    before = {entry["client"] for entry in lab.allocations()}  # that somebody forgot
+    call = RelayedCall(lab, "chromium", "wrtc", ["audio"]).connect()
+    for servers in call.servers:
+        require(len([s for s in servers if "username" in s]) == 3, f"stanza.js found {servers}")
+    call.place()
+    call.keep_flowing(3, least=100)
+    known = [entry for entry in lab.allocations() if entry["client"] not in before]
+    relayed = {address for entry in known for address in entry["relayed"]}
+    for client, stats in zip(call.both, call.stats()):
+        require(stats["pairs"], f"{client.user} has no candidate pair")
+        for pair in stats["pairs"]:
+            require(pair["local"] == "relay" and pair["address"] in relayed,
+                    f"{client.user} uses {pair}; the relay's own are {sorted(relayed)}")
+    seen = lab.daemon.json("/api/calls")
+    require(not seen["calls"] and not seen["ended"], f"the component was in the call: {seen}")
+    figures = call.figures()
+    require(max(sides["audio"] for sides in figures["loss"].values()) == 0, f"loss: {figures}")
+    call.hangup()
+    wait_for("the clients give their allocations back", lambda: not relayed & {
+        address for entry in lab.allocations() for address in entry["relayed"]}, 10)
+    call.close()
+    return figures, known
+
+
+def _whole(lab):
+    """What every scenario does; returns figures, the login that the domain gave, and the allocations
+    of the call."""
+    asker = lab.asker()
+    lab.announced(asker)
+    login = _as_clients_read(lab, asker)
+    relayed = lab.try_login(*login)
+    asker.close()
+    figures, known = _relay_to_relay(lab)
+    transports = sorted({entry["transport"] for entry in known})
+    return {**figures, "transports": transports, "by_uclient": relayed}, login, known
+
+
+def _identities(known):
+    return {entry["identity"] for entry in known}
+
+
+@scenario(server=Prosody, service="prosody-turn")
+def prosody_names_turn(lab):
+    """Prosody's own modules: complete entries, and prosodyctl has nothing to complain of. The logins
+    name nobody, so the users are told apart by their addresses."""
+    figures, login, known = _whole(lab)
+    _by_our_secret(login)
+    require(_identities(known) == {NAT_A, NAT_B}, f"Alice and Bob are {_identities(known)}")
+    said, status = lab.server.control("check", "turn", "-v")
+    require(status == 0 and "Success!" in said and "warnings" not in said, f"prosodyctl: {said}")
+    require(re.search(rf"Relayed address 1: {re.escape(SERVER4)}:\d+", said), f"prosodyctl: {said}")
+    return figures
+
+
+@scenario(server=Ejabberd, service="ejabberd-turn")
+def ejabberd_names_turn(lab):
+    """ejabberd's own module; its logins tell users apart without naming them."""
+    figures, login, known = _whole(lab)
+    _by_our_secret(login)
+    require(len(_identities(known)) == 2, f"Alice and Bob are {_identities(known)}")
+    return figures
+
+
+def _delegated(lab):
+    """The daemon answers for the domain, and its logins bear the user's bare JID."""
+    figures, login, known = _whole(lab)
+    require(login[0].split(":", 1)[1] == "alice@example.test", f"Alice's login is {login[0]}")
+    require(_identities(known) == {"alice@example.test", "bob@example.test"},
+            f"the allocations belong to {_identities(known)}")
+    return figures
+
+
+@scenario(server=Prosody, service="prosody-delegation")
+def prosody_delegates(lab):
+    return _delegated(lab)
+
+
+@scenario(server=Ejabberd, service="ejabberd-delegation")
+def ejabberd_delegates(lab):
+    return _delegated(lab)
