@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: ISC
+// The running TURN server: two threads behind one port, real sockets on loopback. The kernel gives
+// each client to one of the two, so that clients who move, or fetch what another one reserved, meet
+// the other thread about every second time.
+#include "lib_turn_client.h"
+#include "turn_listing.h"
+#include "workers.h"
+
+#include <arpa/inet.h>
+#include <event2/thread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WORKERS = 2, PORT_MIN = 47000, PORT_MAX = 47127, SERVER_PORT = 46999, CHANNEL = 0x4000 };
+
+struct fixture {
+    struct event_base *base;
+    struct peers *peers;
+    struct quota *quota;
+    struct turn_server server;
+    struct turn_user user;
+    struct prefix loopback;
+    struct workers *workers;
+    struct addr address;
+    int peer; // a socket that is spoken to
+    struct addr peer_address;
+    unsigned answers;                    // to the question about allocations
+    unsigned allocations[WORKERS], away; // as they came
+};
+
+static struct addr at(const char *ip, uint16_t port)
+{
+    struct addr addr;
+
+    assert_int_equal(addr_parse_ip(ip, port, &addr), 0);
+    return addr;
+}
+
+static void on_event(void *ctx, const struct relay_event *event)
+{
+    (void)ctx;
+    (void)event;
+}
+
+static void on_turn(void *ctx, const struct turn_listing *listing)
+{
+    struct fixture *f = ctx;
+
+    assert_int_equal(listing->token, 7);
+    f->allocations[f->answers++] = (unsigned)listing->views;
+    for (size_t i = 0; i < listing->views; i++) {
+        assert_string_equal(listing->view[i].username, "romeo");
+        f->away += listing->view[i].client.link == NULL;
+    }
+}
+
+// How many allocations there are.
+static unsigned count(struct fixture *f)
+{
+    f->answers = f->away = 0;
+    assert_int_equal(workers_list_turn(f->workers, 7), 0);
+    while (f->answers < WORKERS)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    return f->allocations[0] + f->allocations[1];
+}
+
+// What a worker was told may take a moment.
+static unsigned count_until(struct fixture *f, unsigned want)
+{
+    unsigned is = count(f);
+
+    for (int i = 0; i < 200 && is != want; i++) {
+        usleep(10000);
+        is = count(f);
+    }
+    return is;
+}
+
+static void open_peer(struct fixture *f)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("127.0.0.3")};
+    const struct timeval patience = {.tv_sec = 2};
+    socklen_t len = sizeof sa;
+
+    f->peer = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(f->peer, (struct sockaddr *)(void *)&sa, sizeof sa), 0);
+    assert_int_equal(getsockname(f->peer, (struct sockaddr *)(void *)&sa, &len), 0);
+    assert_int_equal(setsockopt(f->peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    f->peer_address = at("127.0.0.3", ntohs(sa.sin_port));
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_int_equal(prefix_parse("127.0.0.0/8", &f->loopback), 0);
+    const struct relay_config relay = {
+        .bind = {at("127.0.0.1", 0)},
+        .port_min = PORT_MIN,
+        .port_max = PORT_MAX,
+        .limits = {.quarantine = USEC_PER_MSEC},
+    };
+    const struct peers_config peers = {.bind = {at("127.0.0.1", 0)},
+                                       .advertise = {at("127.0.0.1", 0)},
+                                       .allow = {&f->loopback, 1}};
+    const struct workers_handler handler = {f, on_event, on_turn};
+    f->base = event_base_new();
+    f->address = at("127.0.0.1", SERVER_PORT);
+    f->user = (struct turn_user){"romeo", "montague"};
+    assert_int_equal(peers_new(&peers, &f->peers), 0);
+    assert_int_equal(quota_new(0, 0, &f->quota), 0);
+    f->server = (struct turn_server){
+        .turn = {.realm = "test",
+                 .user = &f->user,
+                 .users = 1,
+                 .nonce_lifetime = 3600 * USEC_PER_SEC,
+                 .default_lifetime = 600 * USEC_PER_SEC,
+                 .max_lifetime = 3600 * USEC_PER_SEC,
+                 .permissions_max = 16,
+                 .channels_max = 16,
+                 .allocations_max = 1000,
+                 .workers = WORKERS,
+                 .mobility = true},
+        .streams = {.plain = true,
+                    .connections_max = 100,
+                    .half_open_max = 50,
+                    .trust_time = 10 * USEC_PER_SEC,
+                    .frame_time = 10 * USEC_PER_SEC,
+                    .idle_time = 3600 * USEC_PER_SEC,
+                    .queue_time = USEC_PER_SEC,
+                    .queue_bytes = 70000},
+        .listener = {f->address},
+        .listeners = 1,
+        .quota = f->quota,
+        .peers = f->peers,
+    };
+    const struct workers_config workers = {WORKERS, &relay, f->peers, &f->server};
+    assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
+    open_peer(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    workers_free(f->workers);
+    quota_free(f->quota);
+    peers_free(f->peers);
+    event_base_free(f->base);
+    close(f->peer);
+    free(f);
+    return 0;
+}
+
+// ---- requests
+
+static void put_allocate(struct writer *w, void *arg)
+{
+    (void)arg;
+    stun_put_u32(w, STUN_REQUESTED_TRANSPORT, 17u << 24);
+}
+
+static void put_allocate_mobile(struct writer *w, void *arg)
+{
+    put_allocate(w, arg);
+    stun_put_bytes(w, STUN_MOBILITY_TICKET, NULL, 0);
+}
+
+static void put_allocate_pair(struct writer *w, void *arg)
+{
+    put_allocate(w, arg);
+    stun_put_bytes(w, STUN_EVEN_PORT, "\x80", 1);
+}
+
+static void put_allocate_token(struct writer *w, void *arg)
+{
+    put_allocate(w, arg);
+    stun_put_u64(w, STUN_RESERVATION_TOKEN, *(const uint64_t *)arg);
+}
+
+static void put_channel(struct writer *w, void *arg)
+{
+    stun_put_u32(w, STUN_CHANNEL_NUMBER, (uint32_t)CHANNEL << 16);
+    stun_put_addr(w, STUN_XOR_PEER_ADDRESS, arg);
+}
+
+static void put_end(struct writer *w, void *arg)
+{
+    (void)arg;
+    stun_put_u32(w, STUN_LIFETIME, 0);
+}
+
+struct ticket {
+    uint8_t bytes[64];
+    size_t len;
+};
+
+static struct ticket ticket_of(const struct client *client)
+{
+    const struct stun_view *view = &client->reply.attr[STUN_MOBILITY_TICKET];
+    struct ticket ticket = {.len = view->len};
+
+    assert_true(view->len > 0 && view->len <= sizeof ticket.bytes);
+    memcpy(ticket.bytes, view->data, view->len);
+    return ticket;
+}
+
+static void put_ticket(struct writer *w, void *arg)
+{
+    const struct ticket *ticket = arg;
+
+    stun_put_bytes(w, STUN_MOBILITY_TICKET, ticket->bytes, ticket->len);
+}
+
+// To the peer and back, by channel.
+static void echo(struct fixture *f, struct client *client, const char *text)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    char buf[64];
+    size_t size = strlen(text);
+
+    client_send_channel(client, CHANNEL, text, size);
+    assert_int_equal(recvfrom(f->peer, buf, sizeof buf, 0, (struct sockaddr *)(void *)&from, &len),
+                     size);
+    assert_memory_equal(buf, text, size);
+    assert_int_equal(sendto(f->peer, buf, size, 0, (struct sockaddr *)(void *)&from, len), size);
+    memset(buf, 0, sizeof buf);
+    assert_int_equal(client_receive_channel(client, CHANNEL, buf, sizeof buf), size);
+    assert_memory_equal(buf, text, size);
+}
+
+// ---- tests
+
+static void clients_of_both_workers(void **state)
+{
+    struct fixture *f = *state;
+    struct client client[16];
+
+    for (unsigned i = 0; i < 16; i++) {
+        client[i] = client_open(&f->address, i % 2);
+        assert_int_equal(client_ask(&client[i], STUN_ALLOCATE, put_allocate, NULL), 0);
+        assert_int_equal(client_ask(&client[i], STUN_CHANNEL_BIND, put_channel, &f->peer_address),
+                         0);
+        echo(f, &client[i], "hello");
+    }
+    assert_int_equal(count(f), 16);
+    assert_true(f->allocations[0] > 0 && f->allocations[1] > 0);
+    for (unsigned i = 0; i < 12; i++)
+        assert_int_equal(client_ask(&client[i], STUN_REFRESH, put_end, NULL), 0);
+    assert_int_equal(count(f), 4);
+    for (unsigned i = 0; i < 16; i++)
+        client_close(&client[i]);
+    assert_int_equal(count_until(f, 2), 2); // those of UDP go by time alone
+}
+
+static void a_client_moves_between_workers(void **state)
+{
+    struct fixture *f = *state;
+    struct client client = client_open(&f->address, false), next;
+    struct ticket ticket;
+
+    assert_int_equal(client_ask(&client, STUN_ALLOCATE, put_allocate_mobile, NULL), 0);
+    ticket = ticket_of(&client);
+    assert_int_equal(client_ask(&client, STUN_CHANNEL_BIND, put_channel, &f->peer_address), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        next = client_open(&f->address, i / 2 % 2);
+        assert_int_equal(client_ask(&next, STUN_REFRESH, put_ticket, &ticket), 0);
+        ticket = ticket_of(&next);
+        echo(f, &next, "still here");
+        client_close(&client);
+        client = next;
+    }
+    assert_int_equal(count(f), 1);
+    assert_int_equal(client_ask(&client, STUN_REFRESH, put_end, NULL), 0);
+    assert_int_equal(count(f), 0);
+    client_close(&client);
+}
+
+static void a_mobile_client_may_be_away(void **state)
+{
+    struct fixture *f = *state;
+    struct client client = client_open(&f->address, true);
+    struct ticket ticket;
+
+    assert_int_equal(client_ask(&client, STUN_ALLOCATE, put_allocate_mobile, NULL), 0);
+    ticket = ticket_of(&client);
+    for (unsigned i = 0; i < 8; i++) {
+        client_close(&client);
+        for (int k = 0; k < 200 && (count(f) != 1 || f->away != 1); k++)
+            usleep(10000);
+        assert_int_equal(f->away, 1);
+        client = client_open(&f->address, true);
+        assert_int_equal(client_ask(&client, STUN_REFRESH, put_ticket, &ticket), 0);
+        ticket = ticket_of(&client);
+        assert_int_equal(client_ask(&client, STUN_CHANNEL_BIND, put_channel, &f->peer_address), 0);
+        echo(f, &client, "back");
+        assert_int_equal(count(f), 1);
+        assert_int_equal(f->away, 0);
+    }
+    client_close(&client);
+}
+
+static void a_reserved_port_is_fetched_by_anybody(void **state)
+{
+    struct fixture *f = *state;
+    struct client first, second;
+    struct addr even, odd;
+    uint64_t token;
+
+    for (unsigned i = 0; i < 12; i++) {
+        first = client_open(&f->address, false);
+        second = client_open(&f->address, i % 2);
+        assert_int_equal(client_ask(&first, STUN_ALLOCATE, put_allocate_pair, NULL), 0);
+        assert_int_equal(stun_addr(&first.reply, STUN_XOR_RELAYED_ADDRESS, &even), 0);
+        token = stun_u64(&first.reply, STUN_RESERVATION_TOKEN);
+        assert_int_equal(client_ask(&second, STUN_ALLOCATE, put_allocate_token, &token), 0);
+        assert_int_equal(stun_addr(&second.reply, STUN_XOR_RELAYED_ADDRESS, &odd), 0);
+        assert_int_equal(odd.port, even.port + 1);
+        assert_int_equal(client_ask(&second, STUN_CHANNEL_BIND, put_channel, &f->peer_address), 0);
+        echo(f, &second, "pair");
+        assert_int_equal(client_ask(&first, STUN_REFRESH, put_end, NULL), 0);
+        assert_int_equal(client_ask(&second, STUN_REFRESH, put_end, NULL), 0);
+        client_close(&first);
+        client_close(&second);
+    }
+    assert_int_equal(count(f), 0);
+}
+
+// A connection that ends tells the worker that has its client's allocation.
+static void a_connection_ends_on_another_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct client first, second;
+    uint64_t token;
+
+    for (unsigned i = 0; i < 8; i++) {
+        first = client_open(&f->address, false);
+        second = client_open(&f->address, true);
+        assert_int_equal(client_ask(&first, STUN_ALLOCATE, put_allocate_pair, NULL), 0);
+        token = stun_u64(&first.reply, STUN_RESERVATION_TOKEN);
+        assert_int_equal(client_ask(&second, STUN_ALLOCATE, put_allocate_token, &token), 0);
+        client_close(&second);
+        assert_int_equal(count_until(f, 1), 1);
+        assert_int_equal(client_ask(&first, STUN_REFRESH, put_end, NULL), 0);
+        client_close(&first);
+    }
+}
+
+// Two allocations reach each other, though one of them names the relay's own address as its peer.
+static void two_allocations_meet(void **state)
+{
+    struct fixture *f = *state;
+    struct client a = client_open(&f->address, false), b = client_open(&f->address, true);
+    struct addr of_a, of_b, closed = at("127.0.0.1", SERVER_PORT);
+    char buf[16];
+
+    assert_int_equal(client_ask(&a, STUN_ALLOCATE, put_allocate, NULL), 0);
+    assert_int_equal(stun_addr(&a.reply, STUN_XOR_RELAYED_ADDRESS, &of_a), 0);
+    assert_int_equal(client_ask(&b, STUN_ALLOCATE, put_allocate, NULL), 0);
+    assert_int_equal(stun_addr(&b.reply, STUN_XOR_RELAYED_ADDRESS, &of_b), 0);
+    assert_int_equal(client_ask(&a, STUN_CHANNEL_BIND, put_channel, &closed), 403);
+    assert_int_equal(client_ask(&a, STUN_CHANNEL_BIND, put_channel, &of_b), 0);
+    assert_int_equal(client_ask(&b, STUN_CHANNEL_BIND, put_channel, &of_a), 0);
+    client_send_channel(&a, CHANNEL, "there", 5);
+    assert_int_equal(client_receive_channel(&b, CHANNEL, buf, sizeof buf), 5);
+    client_send_channel(&b, CHANNEL, "back", 4);
+    assert_int_equal(client_receive_channel(&a, CHANNEL, buf, sizeof buf), 4);
+    client_close(&a);
+    client_close(&b);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(clients_of_both_workers),
+        CASE(a_client_moves_between_workers),
+        CASE(a_mobile_client_may_be_away),
+        CASE(a_reserved_port_is_fetched_by_anybody),
+        CASE(a_connection_ends_on_another_worker),
+        CASE(two_allocations_meet),
+    };
+    evthread_use_pthreads();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
