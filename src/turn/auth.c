@@ -196,8 +196,9 @@ static int challenge(struct request *r)
 {
     count(r->turn, COUNTER_TURN_AUTH_NONE);
     bool lost = r->method->needs_allocation && !r->binding;
-    bool odd =
-        !r->binding && r->method->sign != STUN_ATTR_COUNT && !stun_has(r->msg, r->method->sign);
+    // "prosodyctl check turn" begins with an Allocate that is a header and nothing else.
+    bool odd = !r->binding && r->method->sign != STUN_ATTR_COUNT &&
+               !stun_has(r->msg, r->method->sign) && r->msg->len > STUN_HEADER_LEN;
     // Only a mobile client could have use for a nonce without an allocation.
     if (lost && stun_has(r->msg, STUN_MOBILITY_TICKET))
         return 401;

@@ -38,7 +38,8 @@ static const struct error_row *row_of(int code)
     return row;
 }
 
-// RFC 8489 section 9.2.4: what a client needs to authenticate.
+// RFC 8489 section 9.2.4: what a client needs to authenticate. Nothing that knows of algorithms
+// asks with a bare header, which is where their list would amplify most.
 static void write_challenge(struct request *r)
 {
     char nonce[NONCE_MAX];
@@ -46,7 +47,7 @@ static void write_challenge(struct request *r)
     size_t len = nonce_write(r->turn, r->client, r->now, nonce);
     stun_put_bytes(&r->reply, STUN_REALM, config->realm, strlen(config->realm));
     stun_put_bytes(&r->reply, STUN_NONCE, nonce, len);
-    if (config->modern)
+    if (config->modern && r->msg->len > STUN_HEADER_LEN)
         stun_put_bytes(&r->reply, STUN_PASSWORD_ALGORITHMS, auth_algorithms,
                        sizeof auth_algorithms);
 }

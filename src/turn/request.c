@@ -15,7 +15,7 @@
 //       with CHANGE-REQUEST        28     success                         32     1.1
 //     Allocate                     28     401, password algorithms        84     3.0
 //     Allocate                     28     401, without (modern = false)   60     2.1
-//     Allocate without attributes  20     none                            0      0
+//     Allocate without attributes  20     401, without algorithms         72     3.6
 //     Refresh, no allocation       20     437                             28     1.4
 //     CreatePermission, the same   32     437                             28     0.9
 //     ChannelBind, the same        40     437                             28     0.7
@@ -23,8 +23,9 @@
 //
 // RFC 8489 section 9.2.4 wants 401 for all of them but Binding; it is given where the request is as
 // long as that (and to everybody on streams and DTLS). Clients have no use for those that are not
-// answered so: their first request is an Allocate with REQUESTED-TRANSPORT, and all later ones have
-// credentials. Those above 1 are also limited per prefix (limit.c).
+// answered so: their first request is an Allocate with REQUESTED-TRANSPORT (or with nothing at all:
+// "prosodyctl check turn"), and all later ones have credentials. Those above 1 are also limited per
+// prefix (limit.c).
 #include "internal.h"
 
 #include "base/log.h"

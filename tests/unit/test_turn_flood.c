@@ -245,7 +245,7 @@ static void answers_and_their_requests(void **state)
         {STUN_BINDING, true, true, false, 28, 40},
         {STUN_ALLOCATE, true, false, false, 28, 84},
         {STUN_ALLOCATE, true, false, true, 28, 60},
-        {STUN_ALLOCATE, false, false, false, 20, 0},
+        {STUN_ALLOCATE, false, false, false, 20, 72},
         {STUN_REFRESH, true, false, false, 20, 28},
         {STUN_CREATE_PERMISSION, true, false, false, 32, 28},
         {STUN_CREATE_PERMISSION, false, false, false, 20, 28},
