@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""The call that ./quickstart shows: aiortc to aiortc, each behind a NAT that lets nothing in, with no
-STUN or TURN server anywhere. Prints the result as one JSON line, then where the live figures are."""
+"""What ./quickstart shows: a call, aiortc to aiortc, each behind a NAT that lets nothing in, with no
+STUN or TURN server anywhere; and the relay as the TURN server of a client behind such a NAT, who asks
+it for credentials. Prints the result as one JSON line, then where the live figures are."""
 
 import json
 import os
@@ -12,10 +13,18 @@ from lab.call import Call
 from lab.daemon import STATS_PORT
 from lab.forward import Forwarder
 from lab.lab import Lab
+from lab.network import wait_for
+from lab.servers import RELAY
+from lab.services import EXTDISCO, parse
 
 DAEMON = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build/jingle-relayd")
 LOGS = os.path.join(os.path.dirname(DAEMON), "quickstart-logs")
 SECONDS = 5
+TURN_PACKETS = 50
+
+
+class Show(Lab):
+    groups = "turn: { enabled = true; };"  # the line that the sample configuration has
 
 
 def say(text):
@@ -30,14 +39,42 @@ def show_call(lab):
     call.place()
     call.keep_flowing(SECONDS)
     view = call.relay()
-    return {"ok": view["verdict"] == "carried", **call.figures(), "relay": view}
+    turn = show_turn(lab)
+    return {"ok": view["verdict"] == "carried", **call.figures(), "relay": view, "turn": turn}
+
+
+def show_turn(lab):
+    """Alice and Bob take an address at the relay each, and talk between these."""
+    say("Alice asks the relay for TURN credentials; both talk through TURN")
+    asker = lab.client("asker", "alice")
+    lab.connect(asker)
+    answer = asker.ask("query", payload=f"<services xmlns='{EXTDISCO}'/>", to=RELAY)
+    service = next(s for s in parse(answer["xml"])
+                   if (s["type"], s["transport"]) == ("turn", "udp"))
+    users = [lab.client("aioice-turn", name) for name in ("alice", "bob")]
+    relayed = [user.ask("allocate", name="it", server=service["host"], port=int(service["port"]),
+                        username=service["username"], password=service["password"])["relayed"]
+               for user in users]
+    for user, peer in zip(users, reversed(relayed)):
+        user.ask("permit", name="it", address=peer[0])
+    for first, count in (0, 1), (1, TURN_PACKETS):  # the first makes the channel of its sender
+        for user, peer in zip(users, reversed(relayed)):
+            user.ask("send", name="it", peer=peer, first=first, count=count)
+
+    def received():
+        numbers = [user.ask("received", name="it")["numbers"] for user in users]
+        return [len(set(own) - {0}) for own in numbers]
+    wait_for("what was sent by TURN", lambda: received() == [TURN_PACKETS] * 2, 10)
+    view = lab.daemon.json("/api/allocations")["allocations"]
+    return {"user": view[0]["identity"], "relayed": [f"{host}:{port}" for host, port in relayed],
+            "sent": [TURN_PACKETS] * 2, "received": received()}
 
 
 def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     say("starting namespaces, NATs, Prosody and the daemon")
-    with Lab(os.path.abspath(DAEMON), logs=os.path.abspath(LOGS)) as lab:
+    with Show(os.path.abspath(DAEMON), logs=os.path.abspath(LOGS)) as lab:
         try:
             result = show_call(lab)
         except Exception as error:
