@@ -23,7 +23,7 @@
 #define IDLE_TIME             (USEC_PER_SEC * 3600) // no shorter than the longest allocation
 #define QUEUE_TIME            (USEC_PER_MSEC * 500)
 #define QUEUE_BYTES           (256 * 1024)
-#define CERTIFICATE_SECONDS   30 // between two looks at the files
+#define CERTIFICATE_SECONDS   5 // between two looks at the files
 #define GENERATED_SECRET_SIZE 32 // bytes, before they are written as text
 
 static unsigned share_of(unsigned total, unsigned workers)
