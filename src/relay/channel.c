@@ -16,10 +16,11 @@
 //
 // Without ICE (plain RTP) there is less to go by: when both legs have senders of consistent RTP, a
 // contest begins, and whoever has sent at least twice as much as any other by its end is taken. It
-// lasts half a second, so that a client that answers late is still in it. Two winners at one
-// address are refused: they would rather be a stranger with many sockets than two clients behind
-// one NAT, who can do with ICE. What was taken by RTP gives way to a pair that answers, but only
-// when both of its sources have fallen silent; by RTP it is never taken again.
+// lasts half a second, and whoever leads must have been in it from the beginning, so that there is
+// time for the other client to come. Two winners at one address are refused: they would rather be a
+// stranger with many sockets than two clients behind one NAT, who can do with ICE. What was taken
+// by RTP gives way to a pair that answers, but only when both of its sources have fallen silent; by
+// RTP it is never taken again.
 //
 // The path of component 2 follows that of component 1: checks with the same names, or RTCP from the
 // same host.
@@ -285,6 +286,9 @@ static void note_rtp(struct trial *t, const struct rtp_header *header, usec_t no
 {
     uint16_t step = (uint16_t)(header->sequence - t->sequence);
 
+    // What comes late or twice tells nothing.
+    if (t->run > 0 && header->ssrc == t->ssrc && (step == 0 || step > UINT16_MAX - LEARN_STEP_MAX))
+        return;
     if (header->ssrc != t->ssrc || step < 1 || step > LEARN_STEP_MAX ||
         now - t->last_rtp > TRIAL_PAUSE)
         t->run = 0;
@@ -302,7 +306,8 @@ static bool sends_rtp(const struct trial *t, usec_t now)
     return !t->stranger && t->run >= LEARN_PACKETS && now - t->last_rtp <= TRIAL_PAUSE;
 }
 
-// Who leads clearly; -1: nobody.
+// Who leads clearly, and has from the beginning; -1: nobody. A client that comes into a contest of
+// strangers would else win its leg alone.
 static int leader(const struct channel *c, enum side side, usec_t now)
 {
     unsigned second = 0;
@@ -319,7 +324,7 @@ static int leader(const struct channel *c, enum side side, usec_t now)
             second = t->scored;
         }
     }
-    if (first < 0 || c->trial[side][first].scored < LEARN_PACKETS)
+    if (first < 0 || !c->trial[side][first].entered || c->trial[side][first].scored < LEARN_PACKETS)
         return -1;
     return c->trial[side][first].scored >= 2 * second ? first : -1;
 }
@@ -350,8 +355,10 @@ static void contest(struct path *path, usec_t now)
             return;
         c->contest = now + CONTEST_LENGTH;
         for (unsigned s = 0; s < SIDE_COUNT; s++)
-            for (unsigned i = 0; i < c->trials[s]; i++)
+            for (unsigned i = 0; i < c->trials[s]; i++) {
                 c->trial[s][i].scored = 0;
+                c->trial[s][i].entered = sends_rtp(&c->trial[s][i], now);
+            }
         return;
     }
     if (now < c->contest)

@@ -192,6 +192,7 @@ struct trial { // channel: a source that may be a client's
     uint16_t scored; // of them in the present contest
     uint8_t checks;  // requests with these names
     uint8_t family;
+    bool entered;  // was sending RTP when the contest began
     bool stranger; // has tried both legs: nobody's client
 };
 

@@ -410,6 +410,28 @@ static void test_an_address_that_does_not_answer_gives_way(void **state)
     world_free(f.w);
 }
 
+// An answer goes to who has asked or to nobody, though the pair is another by now.
+static void test_an_answer_that_outlives_its_pair(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    struct addr other = at("9.9.2.2", 4444);
+    uint8_t first[700];
+
+    for (unsigned i = 0; i < 2; i++) {
+        check(&f, A, f.client[A], &ours);
+        check(&f, B, other, &ours);
+        check(&f, B, f.client[B], &ours);
+    }
+    assert_forwarded(check(&f, B, other, &ours), f.port[A], f.client[A]);
+    memcpy(first, f.last, sizeof(first));
+    world_wait(f.w, 500 * MSEC);
+    assert_forwarded(check(&f, B, f.client[B], &ours), f.port[A], f.client[A]);
+    memcpy(f.last, first, sizeof(first));
+    assert_dropped(&f, answer(&f, A, f.client[A]), COUNTER_DROP_UNMATCHED);
+    world_free(f.w);
+}
+
 static void test_new_names_before_the_latch(void **state)
 {
     struct fixture f;
@@ -491,7 +513,8 @@ static void test_a_crowd_does_not_push_the_pair_out(void **state)
     check(&f, B, f.client[B], &ours);
     assert_forwarded(check(&f, B, f.client[B], &ours), f.port[A], f.client[A]);
     for (unsigned i = 0; i < 200; i++)
-        check(&f, A, at("7.7.6.6", port++), &theirs);
+        for (unsigned k = 0; k < 9; k++, port += k == 9) // who have shown more than the client
+            check(&f, A, at("7.7.6.6", port), &theirs);
     assert_forwarded(answer(&f, A, f.client[A]), f.port[B], f.client[B]);
     assert_forwarded(check(&f, A, f.client[A], &ours), f.port[B], f.client[B]);
     assert_forwarded(answer(&f, B, f.client[B]), f.port[A], f.client[A]);
@@ -619,6 +642,32 @@ static void test_a_sprayer_loses_the_contest(void **state)
     world_free(f.w);
 }
 
+// Strangers at both ports have a contest of their own when the first client comes, just before its
+// end. It does not win its leg alone: its partner is a little later.
+static void test_who_comes_late_waits_for_its_partner(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    uint16_t n = 0;
+
+    for (unsigned i = 0; i < 50; i++) {
+        if (i % 8 == 0) {
+            rtp(&f, A, f.mallory, 6, n);
+            rtp(&f, B, f.mallory2, 7, n++);
+        }
+        if (i >= 30) // the contest began with the third packets at 320 ms and ends at 820 ms
+            rtp(&f, B, f.client[B], 2, (uint16_t)i);
+        if (i >= 45)
+            rtp(&f, A, f.client[A], 1, (uint16_t)i);
+        world_wait(f.w, 20 * MSEC);
+    }
+    assert_not_latched(&f);
+    f.sequence = 50;
+    talk(&f, 1500 * MSEC, f.client[A], f.client[B], NULL);
+    assert_latched(&f, f.client[A], f.client[B]);
+    world_free(f.w);
+}
+
 static void rival(struct fixture *f, unsigned i)
 {
     rtp(f, B, f->mallory, 9, (uint16_t)i);
@@ -676,6 +725,21 @@ static void test_inconsistent_rtp(void **state)
         world_wait(f.w, 20 * MSEC);
     }
     assert_not_latched(&f);
+    world_free(f.w);
+}
+
+static void test_packets_out_of_order(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    for (uint16_t i = 0; i < 40; i++) {
+        rtp(&f, A, f.client[A], 1, i ^ 1); // each two change places
+        rtp(&f, B, f.client[B], 2, i);
+        rtp(&f, B, f.client[B], 2, i); // twice
+        world_wait(f.w, 20 * MSEC);
+    }
+    assert_latched(&f, f.client[A], f.client[B]);
     world_free(f.w);
 }
 
@@ -853,6 +917,7 @@ int main(void)
         cmocka_unit_test(test_names_that_do_not_fit),
         cmocka_unit_test(test_evidence_does_not_last),
         cmocka_unit_test(test_an_address_that_does_not_answer_gives_way),
+        cmocka_unit_test(test_an_answer_that_outlives_its_pair),
         cmocka_unit_test(test_new_names_before_the_latch),
         cmocka_unit_test(test_who_tries_both_ports_is_nobody),
         cmocka_unit_test(test_sprayed_names_hold_nothing),
@@ -863,9 +928,11 @@ int main(void)
         cmocka_unit_test(test_rtp_after_a_contest),
         cmocka_unit_test(test_one_leg_alone_is_not_learned),
         cmocka_unit_test(test_a_sprayer_loses_the_contest),
+        cmocka_unit_test(test_who_comes_late_waits_for_its_partner),
         cmocka_unit_test(test_one_host_does_not_win_both_legs),
         cmocka_unit_test(test_a_draw_has_no_winner),
         cmocka_unit_test(test_inconsistent_rtp),
+        cmocka_unit_test(test_packets_out_of_order),
         cmocka_unit_test(test_a_pause_begins_anew),
         cmocka_unit_test(test_a_deserted_latch_gives_way_to_a_pair),
         cmocka_unit_test(test_a_deserted_latch_is_not_taken_by_rtp),
