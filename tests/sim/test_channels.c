@@ -390,7 +390,7 @@ static uint64_t setting(const char *name, uint64_t fallback)
 
 int main(void)
 {
-    uint64_t seed = setting("SIM_SEED", 1), lives = setting("SIM_RUNS", 6000);
+    uint64_t seed = setting("SIM_SEED", 1), lives = setting("SIM_RUNS", 3000);
     struct totals t = {0};
 
     for (; t.lives < lives; seed++)

@@ -513,8 +513,8 @@ static void test_a_crowd_does_not_push_the_pair_out(void **state)
     check(&f, B, f.client[B], &ours);
     assert_forwarded(check(&f, B, f.client[B], &ours), f.port[A], f.client[A]);
     for (unsigned i = 0; i < 200; i++)
-        for (unsigned k = 0; k < 9; k++, port += k == 9) // who have shown more than the client
-            check(&f, A, at("7.7.6.6", port), &theirs);
+        for (unsigned k = 0; k < 9; k++) // who have shown more than the client
+            check(&f, A, at("7.7.6.6", (uint16_t)(port + i)), &theirs);
     assert_forwarded(answer(&f, A, f.client[A]), f.port[B], f.client[B]);
     assert_forwarded(check(&f, A, f.client[A], &ours), f.port[B], f.client[B]);
     assert_forwarded(answer(&f, B, f.client[B]), f.port[A], f.client[A]);
