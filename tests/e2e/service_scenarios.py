@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: ISC
-"""The XMPP servers name the relay to their users (XEP-0215), by their own modules and by delegation,
-as docs/OPERATING.md configures them; and calls that have nothing but that.
+"""The XMPP servers name the relay to their users (XEP-0215), by modules of their own and by
+delegation, as docs/OPERATING.md configures them; and calls that have nothing but that.
 """
 
 import base64
-import hashlib
 import hmac
 import re
 import time
+from xml.etree import ElementTree
 
 from lab import services
 from lab.call import require
+from lab.client import ClientError
 from lab.documents import TURN_HOST, TURN_SECRET
 from lab.lab import NAT_A, NAT_B, SERVER4
 from lab.network import wait_for
-from lab.servers import Ejabberd, Prosody
+from lab.servers import DOMAIN, RELAY, Ejabberd, Prosody
 from lab.service import PORT, TLS_PORT, RelayedCall, ServiceLab
 
 SCENARIOS = {}
+JINGLEINFO = "{google:jingleinfo}"
 STUN, TURN = (f"{kind}:{TURN_HOST}:{PORT}" for kind in ("stun", "turn"))
 TURN_UDP, TURN_TCP = f"{TURN}?transport=udp", f"{TURN}?transport=tcp"
 EVERYTHING = {STUN, TURN_UDP, TURN_TCP, f"turns:{TURN_HOST}:{TLS_PORT}?transport=tcp"}
@@ -76,15 +78,15 @@ def _as_clients_read(lab, asker):
 def _by_our_secret(login):
     """A login of a server's own module is made with the shared secret."""
     name, password = login
-    proper = base64.b64encode(hmac.digest(TURN_SECRET.encode(), name.encode(), hashlib.sha1)).decode()
-    require(password == proper, f"password {password} of {name}, not {proper}")
+    proper = hmac.digest(TURN_SECRET.encode(), name.encode(), "sha1")
+    require(base64.b64decode(password) == proper, f"password {password} of {name}")
 
 
 # --- calls with nothing else ---
 
 def _relay_to_relay(lab):
-    """Chromium calls libwebrtc, both with iceTransportPolicy "relay": packets go from one allocation
-    of ours to the other, and the component sees nothing of the call. Returns figures and whose
+    """Chromium calls libwebrtc, both with iceTransportPolicy "relay": packets go from one of our
+    allocations to the other, and the component sees nothing of the call. Returns figures and whose
     allocations they were."""
     before = {entry["client"] for entry in lab.allocations()}  # that somebody forgot
     call = RelayedCall(lab, "chromium", "wrtc", ["audio"]).connect()
@@ -111,14 +113,14 @@ def _relay_to_relay(lab):
 
 
 def _whole(lab):
-    """What every scenario does; returns figures, the login that the domain gave, and the allocations
-    of the call."""
+    """What every scenario does; returns figures, the login that the domain gave, and the call's
+    allocations."""
     asker = lab.asker()
     lab.announced(asker)
     login = _as_clients_read(lab, asker)
     relayed = lab.try_login(*login)
-    asker.close()
     figures, known = _relay_to_relay(lab)
+    asker.close()
     transports = sorted({entry["transport"] for entry in known})
     return {**figures, "transports": transports, "by_uclient": relayed}, login, known
 
@@ -127,20 +129,44 @@ def _identities(known):
     return {entry["identity"] for entry in known}
 
 
-@scenario(server=Prosody, service="prosody-turn")
+@scenario(server=Prosody, service="prosody-turn", shares=True)
 def prosody_names_turn(lab):
-    """Prosody's own modules: complete entries, and prosodyctl has nothing to complain of. The logins
-    name nobody, so the users are told apart by their addresses."""
+    """Prosody's own modules: complete entries, and prosodyctl finds nothing wrong. The logins name
+    nobody, so the users are told apart by their addresses."""
     figures, login, known = _whole(lab)
     _by_our_secret(login)
     require(_identities(known) == {NAT_A, NAT_B}, f"Alice and Bob are {_identities(known)}")
+    lab.try_secret()
     said, status = lab.server.control("check", "turn", "-v")
     require(status == 0 and "Success!" in said and "warnings" not in said, f"prosodyctl: {said}")
     require(re.search(rf"Relayed address 1: {re.escape(SERVER4)}:\d+", said), f"prosodyctl: {said}")
     return figures
 
 
-@scenario(server=Ejabberd, service="ejabberd-turn")
+@scenario(server=Prosody, service="prosody-turn", shares=True,
+          more="turn_external_tls_port = 5350\n")
+def prosody_leaves_turns_without_login(lab):
+    """Why the document writes the entry for turns out: with the module's own option clients get one
+    that they cannot use, or worse."""
+    asker = lab.asker()
+    found = lab.services(asker)
+    asker.close()
+    bare = {e["port"] for e in found if e["type"] == "turns" and "username" not in e}
+    require(bare == {"5350"}, f"turns without login: {found}")
+    require(set(services.conversations(found)) == EVERYTHING, "Conversations takes it")
+    client = lab.client("wrtc", "alice")
+    try:
+        client.ask("connect", user="alice", domain=DOMAIN, server=SERVER4, resource="x", relay=True)
+        client.ask("call", to=f"bob@{DOMAIN}/x", kinds=["audio"])
+        why = None
+    except ClientError as error:
+        why = str(error).splitlines()[0]
+    client.close()
+    require(why, "libwebrtc takes a turns server without login")
+    return {"libwebrtc": why}
+
+
+@scenario(server=Ejabberd, service="ejabberd-turn", shares=True)
 def ejabberd_names_turn(lab):
     """ejabberd's own module; its logins tell users apart without naming them."""
     figures, login, known = _whole(lab)
@@ -149,16 +175,36 @@ def ejabberd_names_turn(lab):
     return figures
 
 
+def _jingleinfo(asker):
+    """What libjingle and Gabble ask their own account: (STUN hosts, relay hosts, token)."""
+    answer = asker.ask("query", payload="<query xmlns='google:jingleinfo'/>")
+    require(answer["type"] == "result", f"jingleinfo: {answer}")
+    query = ElementTree.fromstring(answer["xml"])[0]
+    stun, relay = (query.find(f"{JINGLEINFO}{part}") for part in ("stun", "relay"))
+    return ([server.attrib for server in stun], [server.attrib for server in relay
+                                                 if server.tag == f"{JINGLEINFO}server"],
+            relay.findtext(f"{JINGLEINFO}token"))
+
+
 def _delegated(lab):
     """The daemon answers for the domain, and its logins bear the user's bare JID."""
     figures, login, known = _whole(lab)
-    require(login[0].split(":", 1)[1] == "alice@example.test", f"Alice's login is {login[0]}")
-    require(_identities(known) == {"alice@example.test", "bob@example.test"},
-            f"the allocations belong to {_identities(known)}")
+    alice, bob = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+    require(login[0].split(":", 1)[1] == alice, f"Alice's login is {login[0]}")
+    require(_identities(known) == {alice, bob}, f"the allocations belong to {_identities(known)}")
+    asker = lab.asker()
+    for version, of in ((1, DOMAIN), (2, RELAY)):
+        found = services.conversations(lab.services(asker, version=version, of=of))
+        _complete(found, f"Version {version} of {of}", EVERYTHING)
+    stun, relay, token = _jingleinfo(asker)
+    asker.close()
+    require(stun == [{"host": TURN_HOST, "udp": str(PORT)}], f"jingleinfo: STUN at {stun}")
+    require([server["host"] for server in relay] == [TURN_HOST], f"jingleinfo: relays {relay}")
+    require(alice in base64.b64decode(token).decode(), f"jingleinfo: token {token}")
     return figures
 
 
-@scenario(server=Prosody, service="prosody-delegation")
+@scenario(server=Prosody, service="prosody-delegation", one_port=True)
 def prosody_delegates(lab):
     return _delegated(lab)
 

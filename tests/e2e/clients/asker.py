@@ -27,6 +27,10 @@ class Asker(JingleUser):
             self.pushed.append({"from": iq["from"].full, "iq": str(iq)})
             iq.reply(clear=True).send()
 
+    async def presence(self, to):
+        """Says to somebody that we are here: no pushes come without (XEP-0215 section 3.2)."""
+        self.xmpp.send_presence(pto=to)
+
     async def pushes(self):
         return self.pushed
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: ISC
 """Answers of XEP-0215, read the way that clients read them.
 
-Each reader takes the list of services and gives {URI: (username, password)} of those that its client
-would use; for STUN both are None. The rules are those of the clients' sources, and only as strict or
-careless as they are.
+Each reader takes the list of services and gives {URI: (username, password)} of those that its
+client would use; for STUN both are None. The rules are those of the clients' sources, and only as
+strict or careless as they are.
 """
 
 import datetime
@@ -15,7 +15,7 @@ STUN, TURN = ("stun", "stuns"), ("turn", "turns")
 
 
 def parse(xml, name="services", namespace=EXTDISCO):
-    """The services of an answer, each as its attributes; nothing where they are called otherwise."""
+    """The services of an answer, each as its attributes; none where they are called otherwise."""
     found = ET.fromstring(xml).find(f".//{{{namespace}}}{name}")
     return [dict(service.attrib) for service in found or ()]
 
@@ -65,7 +65,7 @@ def dino(services, addresses):
 
 
 def monal(services, credentials):
-    """Every entry is asked for once more as <credentials/>, and the first entry that comes is laid over
+    """Every entry is asked for once more as <credentials/>, and the first that comes is laid over
     it; a TURN entry that has no login then keeps calls waiting. IPv4 literals get brackets, which
     libwebrtc does not take."""
     used = {}
