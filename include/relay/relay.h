@@ -30,8 +30,8 @@
 enum side { SIDE_INITIATOR = 0, SIDE_RESPONDER = 1, SIDE_COUNT = 2 };
 
 enum path_mode {
-    PATH_ICE, // sources prove themselves by connectivity checks (RFC 8445 section 7.3)
-    PATH_RAW, // XEP-0177: the signalled address, or the first consistent RTP source
+    PATH_ICE,     // sources prove themselves by connectivity checks (RFC 8445 section 7.3)
+    PATH_RAW,     // XEP-0177: the signalled address, or the first consistent RTP source
     PATH_CHANNEL, // XEP-0278: nothing is signalled; two sources that fit each other (channel.c)
 };
 

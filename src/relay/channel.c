@@ -207,7 +207,7 @@ static enum verdict forward_check(const struct recv *r, const uint8_t *txid)
     struct transaction t = {.sent = r->now,
                             .from = *r->from,
                             .to = to->addr,
-                            .side = r->side,
+                            .side = (uint8_t)r->side,
                             .from_family = r->port->family,
                             .to_family = to->family};
     enum verdict verdict = leg_forward(r, &to->addr, to->family);
