@@ -76,9 +76,9 @@ class Client:
 
     def challenge(self, method=M.ALLOCATE, attributes=None):
         """Asks without credentials and keeps what the 401 says."""
-        if attributes is None:
+        if attributes is None and method == M.ALLOCATE:
             attributes = [(A.REQUESTED_TRANSPORT, stun.u8(stun.UDP))]
-        response = self.plain(method, attributes)
+        response = self.plain(method, attributes or [])
         require(response.code == 401, f"{show(response)} instead of 401 to a request without credentials")
         self.learn(response)
         return response
@@ -201,10 +201,14 @@ class Client:
         self.link.send(stun.channel_data(number, data, pad=self.link.reliable, **options))
 
     def receive_data(self, seconds=None):
-        """What a peer sent: a Data indication or ChannelData; None when nothing comes."""
-        return self.link.wait(
-            lambda item: isinstance(item, (stun.ChannelData, Junk)) or item.method == M.DATA,
-            self.timing.answer if seconds is None else seconds)
+        """What a peer sent: a Data indication or ChannelData, on a stream also what is neither; None
+        when nothing comes. ICMP errors are not meant."""
+        def wanted(item):
+            if isinstance(item, Junk):
+                return self.link.reliable
+            return isinstance(item, stun.ChannelData) or (
+                item.method == M.DATA and not item.has(A.ICMP))
+        return self.link.wait(wanted, self.timing.answer if seconds is None else seconds)
 
     def release(self):
         """Gives the allocation back without caring whether that works."""

@@ -57,7 +57,7 @@ def _rows(runs, key, names):
 
 
 def _failure(result):
-    new = ", not in RFC 5389 or 5766" if result["new"] else ""
+    new = ", new in this RFC" if result["new"] else ""
     seen = result["seen"] if len(result["seen"]) < 220 else result["seen"][:217] + "..."
     return f"- **{result['id']}** ({result['level']}{new}): {_cell(result['sentence'])} " \
            f"*Seen: {_cell(seen)}*" + (f" Accepted: {_cell(result['why'])}" if "why" in result else "")

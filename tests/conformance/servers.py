@@ -13,9 +13,8 @@ import subprocess
 
 ADDRESS4, ADDRESS6 = "192.0.2.1", "2001:db8:1::1"
 PORT, TLS_PORT = 3478, 5349
-REALM = "conformance.example"
+REALM = "example.org"
 SECRET = "conformance-secret-of-more-than-128-bits"
-USER, PASSWORD = "conformance", "static-password-of-a-client"
 RELAY_PORTS = (49152, 49551)
 
 
@@ -74,12 +73,11 @@ relay: {{
   address6 = "{address6}";
   ports = "{ports[0]}-{ports[1]}";
   allow_peers = [ "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32" ];
-  quarantine = "1s";
 }};
 limits: {{
   allocations_per_user = 20;
-  stun_answers = 0;
-  connections_per_address = 0;
+  stun_answers = 1000000;
+  connections_per_address = 1000;
 }};
 turn: {{
   enabled = true;
@@ -89,7 +87,6 @@ turn: {{
   certificate = "{certificate}";
   key = "{key}";
   secret_files = [ "{directory}/turn-secret" ];
-  users_file = "{directory}/users";
   mobility = true;
   tcp_allocations = true;
   old_stun = true;
@@ -108,7 +105,6 @@ class Daemon(Server):
     def start(self):
         write(f"{self.directory}/component-secret", "no XMPP server is here\n", 0o600)
         write(f"{self.directory}/turn-secret", SECRET + "\n", 0o600)
-        write(f"{self.directory}/users", f"{USER}:{PASSWORD}\n", 0o600)
         config = write(f"{self.directory}/jingle-relayd.conf", DAEMON.format(
             directory=self.directory, realm=REALM, address4=ADDRESS4, address6=ADDRESS6,
             ports=RELAY_PORTS, port=PORT, tls=TLS_PORT, certificate=self.certificate, key=self.key))

@@ -4,7 +4,9 @@
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import os
+import shutil
 import threading
 import time
 import traceback
@@ -56,11 +58,11 @@ def group(name, title):
 
 
 def select(words, slow):
-    """Cases by id, by the beginning of an id, or by group; without words all that are not slow
-    (and these, too, if asked for)."""
+    """Cases by id, by the beginning of an id, or by group ("slow": all that are slow); without words
+    all that are not slow (and these, too, if asked for)."""
     chosen = [case for case in CASES.values()
               if (not words and (slow or not case.slow))
-              or any(case.group == word or case.id == word or case.id.startswith(word + "-")
+              or any(case.group == word or (case.slow and word == "slow") or case.id == word or case.id.startswith(word + "-")
                      for word in words)]
     if words and not chosen:
         raise SystemExit(f"run: no case or group is named {' '.join(words)}")
@@ -81,6 +83,7 @@ class Target:
     tls_port: int = None
     unroutable: str = None  # an IPv4 address without a route at the server
     secret: str = None
+    rest_host: str = None  # ejabberd's usernames: hashes of user and host
     user: str = None
     password: str = None
     realm: str = None
@@ -90,6 +93,9 @@ class Target:
 
     def credentials(self, identity, lifetime=3600):
         if self.secret:
+            if self.rest_host:
+                identity = "".join(hashlib.sha1(part.encode()).hexdigest()[:8]
+                                   for part in (identity, self.rest_host))
             return stun.rest_credentials(self.secret, identity, int(time.time()) + lifetime)
         return self.user, self.password
 
@@ -124,13 +130,16 @@ class Bench:
         family = family or min(self.target.servers)
         host, port = self.server(family)
         source = self.target.sources.get(family)
+        if kind in ("tls", "dtls"):
+            port = self.target.tls_port
+            self.applicable(port, "no TLS port of the server was given")
         if kind == "udp":
             link = links.UdpLink((host, port), source, self.trace)
-        elif kind == "tcp":
-            link = self._stream(links.TcpLink, (host, port), source)
+        elif kind == "dtls":
+            self.applicable(shutil.which("openssl"), "needs the program openssl")
+            link = links.DtlsLink((host, port), source, self.trace)
         else:
-            self.applicable(self.target.tls_port, "no TLS port of the server was given")
-            link = self._stream(links.TlsLink, (host, self.target.tls_port), source)
+            link = self._stream(links.TcpLink if kind == "tcp" else links.TlsLink, (host, port), source)
         self.stack.callback(link.close)
         return link
 

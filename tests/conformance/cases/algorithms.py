@@ -191,6 +191,17 @@ def truncated_sha256(bench):
     require(response is None or response.code in (400, 401), f"{show(response)} instead of a refusal")
 
 
+@case("8489-9-5", "MUST", "What follows MESSAGE-INTEGRITY-SHA256, where there is no MESSAGE-INTEGRITY, "
+      "is ignored: LIFETIME 0 there does not delete the allocation.", new=True)
+def after_sha256(bench):
+    client = with_algorithms(bench)
+    require(allocate(client, **best(client)).ok, "Allocate failed")
+    response = client.request(M.REFRESH, **best(client, after=[(A.LIFETIME, stun.u32(0))]))
+    require(response.ok, f"{show(response)} to Refresh")
+    response = client.request(M.REFRESH, **best(client))
+    require(response.ok, f"{show(response)} to the next Refresh: LIFETIME 0 was obeyed")
+
+
 def offers_anonymity(bench):
     client = challenged(bench)
     bench.applicable(client.features[1], "the server does not offer username anonymity")

@@ -165,6 +165,15 @@ def nonce_is_reused(bench):
         require(response.ok, f"{show(response)} with the same NONCE")
 
 
+@case("8489-9.2.4-19", "RULE", "The integrity is checked before the nonce: wrong in both, a request is "
+      "refused with 401, not 438.", new=True)
+def integrity_before_nonce(bench):
+    client = bench.client()
+    client.challenge()
+    forged = client.nonce[:-4] + bytes(reversed(client.nonce[-4:])) + b"0"
+    refused(client.request(M.ALLOCATE, [TRANSPORT], nonce=forged, integrity=("bad-sha1",)), 401)
+
+
 @case("8656-7.2-1", "MUST", "Allocate requests are authenticated.")
 def allocate_needs_credentials(bench):
     response = bench.client().plain(M.ALLOCATE, [TRANSPORT])

@@ -137,35 +137,35 @@ def slow_reader(bench):
 
 
 def denied(bench, host, family=4):
-    """An address that a client wants for a peer: refused, or silently not relayed to."""
+    """An address that a client wants for a peer."""
     client = bench.allocation() if family == 4 else bench.allocation6()
     response = client.with_peers(M.CREATE_PERMISSION, [(host, 3478)])
     require(response.klass == stun.ERROR, f"a permission for {host}")
     return f"{response.code} for {host}"
 
 
-@case("care-peer-1", "CARE", "Loopback is no peer (RFC 8656 section 21.1.4).")
+@case("care-peer-1", "CARE", "A permission for loopback is refused (RFC 8656 section 21.1.4).")
 def loopback(bench):
     return denied(bench, "127.0.0.1")
 
 
-@case("care-peer-2", "CARE", "Nor is IPv6 loopback, nor IPv4 loopback as a mapped address.")
+@case("care-peer-2", "CARE", "So is one for IPv6 loopback, and for IPv4 loopback as a mapped address.")
 def loopback6(bench):
     return denied(bench, "::1", 6) + ", " + denied(bench, "::ffff:127.0.0.1", 6)
 
 
-@case("care-peer-3", "CARE", "Nor are 0.0.0.0, broadcast and multicast.")
+@case("care-peer-3", "CARE", "So are 0.0.0.0, broadcast and multicast.")
 def nobody(bench):
     return ", ".join(denied(bench, host) for host in ("0.0.0.0", "255.255.255.255", "224.0.0.1"))
 
 
-@case("care-peer-4", "CARE", "Nor are link-local addresses, where clouds keep their metadata.")
+@case("care-peer-4", "CARE", "So are link-local addresses, where clouds keep their metadata.")
 def link_local(bench):
     return denied(bench, "169.254.169.254")
 
 
-@case("care-peer-5", "CARE", "Nor is the server itself at its own port (TURN loop, RFC 8656 section "
-      "21.1.7).")
+@case("care-peer-5", "CARE", "The server itself at its own port cannot be reached (TURN loop, RFC 8656 "
+      "section 21.1.7).")
 def itself(bench):
     host, port = bench.server()
     client = bench.allocation()
@@ -178,7 +178,7 @@ def itself(bench):
     require(item is None, "its own listener answered a relayed request")
 
 
-@case("care-peer-6", "CARE", "Nor are private ranges, unless the operator allows them.")
+@case("care-peer-6", "CARE", "Private ranges are refused unless the operator allows them.")
 def private(bench):
     return ", ".join(denied(bench, host) for host in ("10.0.0.1", "172.16.0.1", "192.168.0.1"))
 

@@ -12,6 +12,7 @@ from stun import A, M
 case = suite.group("data", "Send and Data indications")
 
 DONT_FRAGMENT = (A.DONT_FRAGMENT, b"")
+LARGE = 1800  # more than an Ethernet frame holds
 
 
 def ready(bench, **options):
@@ -119,9 +120,9 @@ def dont_fragment_is_over(bench):
     client, peer = ready(bench)
     client.send(peer.address, b"small", DONT_FRAGMENT)
     peer.receive(bench.timing.quiet)
-    data = os.urandom(4000)
+    data = os.urandom(LARGE)
     client.send(peer.address, data)
-    bench.arrives(peer, data, "4,000 bytes without DONT-FRAGMENT")
+    bench.arrives(peer, data, f"{LARGE} bytes without DONT-FRAGMENT")
 
 
 @case("8656-14-1", "SHOULD", "Without DONT-FRAGMENT, DF is that of the client's datagram, or not set.")
@@ -169,14 +170,24 @@ def df_over_tcp(bench):
     require(seen[True] in (True, None), "with DONT-FRAGMENT: DF is not set")
 
 
-@case("8656-14-3", "RULE", "4,000 bytes pass both ways: the normal fragmentation rules apply.")
-def large(bench):
+def large_ways(bench, size):
     client, peer = ready(bench)
-    data = os.urandom(4000)
+    data = os.urandom(size)
     client.send(peer.address, data)
-    bench.arrives(peer, data, "4,000 bytes to the peer")
+    bench.arrives(peer, data, f"{size} bytes to the peer")
     peer.send(data, client.relayed[0])
-    bench.comes_back(client, data, "4,000 bytes from the peer")
+    bench.comes_back(client, data, f"{size} bytes from the peer")
+
+
+@case("8656-14-3", "RULE", "What is longer than an Ethernet frame (1,800 bytes) passes both ways: the "
+      "normal fragmentation rules apply.")
+def large(bench):
+    large_ways(bench, LARGE)
+
+
+@case("8656-14-4", "CARE", "8,000 bytes pass both ways, too.")
+def very_large(bench):
+    large_ways(bench, 8000)
 
 
 @case("8656-11.3-1", "MUST", "What a peer sends becomes a Data indication with XOR-PEER-ADDRESS, its "

@@ -144,8 +144,12 @@ def ended(bench):
 def retransmitted(bench):
     old, value = mobile(bench)
     new = bench.client(credentials=(old.user, old.password))
-    new.challenge(M.REFRESH)
+    new.challenge()
     data = new.form(M.REFRESH, [ticket(value)])
+    response = new.transact(data)
+    if response is not None and response.code == 438:
+        new.learn(response)
+        data = new.form(M.REFRESH, [ticket(value)])
     for _ in range(2):
         response = new.transact(data)
         require(response is not None and response.ok, show(response))
@@ -155,7 +159,7 @@ def retransmitted(bench):
 @case("8016-5-1", "MUST", "Tickets have strong entropy: two of them have nothing in common.")
 def entropy(bench):
     tickets = [mobile(bench)[1] for _ in range(3)]
-    require(len(set(tickets)) == 3 and all(len(value) >= 16 for value in tickets),
+    require(len(set(tickets)) == 3 and all(len(value) >= 8 for value in tickets),
             f"{[value.hex() for value in tickets]}")
     same = sum(a == b == c for a, b, c in zip(*tickets))
     require(same <= len(tickets[0]) // 2, f"{same} of {len(tickets[0])} bytes are always the same")

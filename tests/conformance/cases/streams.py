@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: ISC
-"""TCP and TLS between client and server (RFC 8489 section 6.2, RFC 8656 section 12.5)."""
+"""TCP, TLS and DTLS between client and server (RFC 8489 section 6.2, RFC 8656 section 12.5)."""
 
+import os
 import ssl
 import time
 
 import link as links
 import stun
 import suite
-from client import Failed, require
+from client import Failed, require, show
 from stun import M
 
 from .channels import bound, frame
 from .data import ready
 
-case = suite.group("streams", "TCP and TLS")
+case = suite.group("streams", "TCP, TLS, DTLS")
 
 
 def binding(link, seconds=3):
@@ -71,6 +72,43 @@ def over_tcp(bench):
 @case("8656-5-21", "SHOULD", "And over TLS.")
 def over_tls(bench):
     whole_life(bench, "tls")
+
+
+@case("8656-5-22", "SHOULD", "Allocate, indications and Refresh work over DTLS.", new=True)
+def over_dtls(bench):
+    client, peer = ready(bench, kind="dtls")
+    bench.exchange(client, peer)
+    client.bind(0x4000, peer.address)
+    client.channel(0x4000, b"odd")
+    bench.arrives(peer, b"odd")
+    require(client.refresh(0).ok, "the allocation cannot be deleted")
+    client.relayed = []
+
+
+def over_dtls_only(bench):
+    link = bench.link("dtls")
+    try:
+        answer = binding(link)
+    except links.Closed:
+        answer = None
+    bench.applicable(answer is not None, "the server does not speak DTLS")
+    return link
+
+
+@case("8489-11-1", "MUST", "A request without magic cookie over DTLS: 500.", new=True)
+def old_request_over_dtls(bench):
+    link, identity = over_dtls_only(bench), os.urandom(16)
+    data = stun.build(M.BINDING, stun.REQUEST, (), identity[4:], cookie=identity[:4])
+    link.send(data)
+    answer = link.wait(lambda item: getattr(item, "txid", None) == identity[4:], bench.timing.answer)
+    require(answer is not None and answer.code == 500, f"{show(answer)} instead of 500")
+
+
+@case("8489-11-2", "MUST", "An indication without magic cookie over DTLS is ignored.", new=True)
+def old_indication_over_dtls(bench):
+    link, identity = over_dtls_only(bench), os.urandom(16)
+    link.send(stun.build(M.BINDING, stun.INDICATION, (), identity[4:], cookie=identity[:4]))
+    bench.unheard(link, "an indication without magic cookie")
 
 
 @case("8656-12.5-10", "MUST", "Over TLS, ChannelData of the server is padded to four bytes.")
