@@ -5,6 +5,7 @@
 // tests may ask of every kind of client (../lab/client.py).
 'use strict';
 const XMPP = require('../node/node_modules/stanza');
+const stats = require('./stats.cjs');
 
 module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }) {
   let client, session, kindsToAnswer, ended = null;
@@ -72,36 +73,9 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     return { sid: session.sid };
   }
 
-  // The packets of each kind, both ways, and the candidate pairs in use.
-  async function stats() {
-    const pc = session && session.pc;
-    const result = { state: pc ? pc.connectionState : 'new', ended, in: {}, out: {}, pairs: [] };
-    if (!pc || pc.connectionState === 'closed') return result;
-    const rows = new Map();
-    (await pc.getStats()).forEach(row => rows.set(row.id, row));
-    const chosen = new Set([...rows.values()].map(row => row.selectedCandidatePairId));
-    for (const row of rows.values()) {
-      const kind = row.kind || row.mediaType;
-      if (row.type === 'inbound-rtp') {
-        const sum = result.in[kind] || { packets: 0, bytes: 0, lost: 0 };
-        sum.packets += row.packetsReceived || 0;
-        sum.bytes += row.bytesReceived || 0;
-        sum.lost += row.packetsLost || 0;
-        result.in[kind] = sum;
-      } else if (row.type === 'outbound-rtp') {
-        result.out[kind] = { packets: row.packetsSent };
-      } else if (row.type === 'candidate-pair' && chosen.has(row.id)) {
-        const remote = rows.get(row.remoteCandidateId) || {};
-        result.pairs.push({
-          local: (rows.get(row.localCandidateId) || {}).candidateType, remote: remote.candidateType,
-          address: `${remote.address || remote.ip}:${remote.port}` });
-      }
-    }
-    return result;
-  }
-
   return {
-    connect, call, stats,
+    connect, call,
+    stats: async () => ({ ...await stats(session && session.pc), ended }),
     answer: ({ kinds }) => { kindsToAnswer = kinds; },
     stanzas: () => stanzas,
     restart: () => session.restartIce(),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: ISC
 // Client "chromium": a headless Chromium with its own fake camera and microphone, whose page runs
-// agent.cjs. The page comes from a server on loopback (a secure context, so that media may be
+// agent.cjs; called with "peer", client "peer-chromium", whose page runs peer.cjs. The page comes from a server on loopback (a secure context, so that media may be
 // captured); the browser is driven through its DevTools pipe.
 'use strict';
 const fs = require('fs');
 const http = require('http');
 const os = require('os');
 const path = require('path');
-const { spawn } = require('child_process');
+const { execFileSync, spawn } = require('child_process');
 
 function servePage() {
   const script = require('./bundle.cjs')(path.join(__dirname, 'page.cjs'));
@@ -28,6 +28,14 @@ function launch(home) {
     '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
     '--remote-debugging-pipe', `--user-data-dir=${home}`, 'about:blank',
   ], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: home } });
+}
+
+// A certificate authority that the environment names is one of the browser's own.
+function trust(home, authority) {
+  const database = path.join(home, '.pki/nssdb');
+  fs.mkdirSync(database, { recursive: true });
+  execFileSync('certutil', ['-d', `sql:${database}`, '-N', '--empty-password']);
+  execFileSync('certutil', ['-d', `sql:${database}`, '-A', '-t', 'C,,', '-n', 'lab', '-i', authority]);
 }
 
 // The DevTools protocol: JSON messages that end with a zero byte.
@@ -51,9 +59,10 @@ function devtools(browser) {
 
 async function open() {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'chromium-'));
+  if (process.env.SSL_CERT_FILE) trust(home, process.env.SSL_CERT_FILE);
   const browser = launch(home);
   const send = devtools(browser);
-  const url = `http://127.0.0.1:${await servePage()}/`;
+  const url = `http://127.0.0.1:${await servePage()}/#${process.argv[2] || ''}`;
   const { targetId } = await send('Target.createTarget', { url });
   const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
   async function evaluate(expression) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
-// What the browser page of client "chromium" runs; made one script by bundle.cjs.
+// What the browser page of clients "chromium" and "peer-chromium" runs; made one script by bundle.cjs.
 'use strict';
 
-window.agent = require('./agent.cjs')({
+const create = location.hash === '#peer' ? require('./peer.cjs') : require('./agent.cjs');
+
+window.agent = create({
   getMedia: kinds => navigator.mediaDevices.getUserMedia({
     audio: kinds.includes('audio'),
     video: kinds.includes('video') && { width: 640, height: 480 },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// Client "wrtc": libwebrtc in node (@roamhq/wrtc) with a tone and a moving picture.
+// Clients "wrtc" and, called with "peer", "peer-wrtc": libwebrtc in node (@roamhq/wrtc) with a tone
+// and a moving picture.
 'use strict';
 const { createRequire } = require('module');
 const path = require('path');
@@ -40,5 +41,6 @@ async function getMedia(kinds) {
   return stream;
 }
 
-const agent = require('./agent.cjs')({ PeerConnection: wrtc.RTCPeerConnection, getMedia });
+const create = process.argv[2] === 'peer' ? require('./peer.cjs') : require('./agent.cjs');
+const agent = create({ PeerConnection: wrtc.RTCPeerConnection, getMedia });
 require('./rpc.cjs')((name, options) => agent[name](options));

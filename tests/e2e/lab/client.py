@@ -22,6 +22,11 @@ COMMANDS = {
     "aiortc": [sys.executable, f"{CLIENTS}/webrtc.py", "aiortc"],
     "libnice": [sys.executable, f"{CLIENTS}/webrtc.py", "gstreamer"],
     "plain": [sys.executable, f"{CLIENTS}/plain.py"],
+    "peer-chromium": ["node", f"{CLIENTS}/chromium.cjs", "peer"],
+    "peer-wrtc": ["node", f"{CLIENTS}/wrtc.cjs", "peer"],
+    "peer-gstreamer": [sys.executable, f"{CLIENTS}/peer_gstreamer.py"],
+    "ice-aioice": [sys.executable, f"{CLIENTS}/ice.py", "aioice"],
+    "ice-libnice": [sys.executable, f"{CLIENTS}/ice.py", "libnice"],
     "aioice-turn": [sys.executable, f"{CLIENTS}/turnuser.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }

@@ -122,6 +122,10 @@ class TurnLab(Place):
         return self.authority.issue(f"{self.directory}/turn", [HOST],
                                     [SERVER4, SERVER6, PROXY4, PROXY6])
 
+    def log(self):
+        with open(f"{self.directory}/jingle-relayd.log", encoding="utf-8") as log:
+            return log.read()
+
     def allocations(self):
         """The daemon's own list."""
         return self.daemon.json("/api/allocations")["allocations"]
