@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct streams;
 struct stream_conn;
@@ -88,3 +89,24 @@ void stream_trusted(struct stream_conn *conn);
 // going to be gone) or -ENOMEM.
 int stream_send(struct stream_conn *conn, const uint8_t *data, size_t len);
 void stream_close(struct stream_conn *conn);
+
+// Nothing is read until stream_resume() or stream_raw(), from inside message() as well: what comes
+// next may be no message. The deadlines of a connection stay.
+void stream_pause(struct stream_conn *conn);
+void stream_resume(struct stream_conn *conn); // harmless if it is not paused
+
+// A connection without messages: bytes, in both directions, without deadlines.
+struct stream_raw {
+    void *ctx;
+    void (*ready)(void *ctx); // what stream_raw_want() waited for may have come
+    void (*gone)(void *ctx);  // instead of the handler's; never from inside another call
+};
+// From now on the connection is like that; what was sent before goes out first, and what has been
+// read already is read again. It counts against the limits as before. Returns 0 or -EPIPE.
+int stream_raw(struct stream_conn *conn, const struct stream_raw *raw);
+// Return the number of bytes, 0 at the end, -EAGAIN or -errno.
+ssize_t stream_raw_read(struct stream_conn *conn, void *data, size_t size);
+ssize_t stream_raw_write(struct stream_conn *conn, const void *data, size_t len);
+void stream_raw_want(struct stream_conn *conn, bool read, bool write);
+void stream_raw_finish(struct stream_conn *conn); // nothing more will be written
+void stream_raw_close(struct stream_conn *conn);  // gone() will not be called

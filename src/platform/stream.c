@@ -40,6 +40,8 @@ static usec_t earlier(usec_t a, usec_t b)
 static usec_t deadline_of(const struct stream_conn *conn)
 {
     const struct streams_config *config = &conn->streams->config;
+    if (conn->state == STREAM_RAW)
+        return USEC_NEVER;
     usec_t deadline =
         conn->trusted ? conn->heard + config->idle_time : conn->accepted + config->trust_time;
     return conn->frame_since ? earlier(deadline, conn->frame_since + config->frame_time) : deadline;
@@ -101,7 +103,7 @@ static void release(struct stream_conn *conn)
     free_event(conn->writable);
     if (conn->ssl) {
         ERR_clear_error();
-        if (conn->state == STREAM_OPEN)
+        if (conn->state >= STREAM_OPEN)
             (void)SSL_shutdown(conn->ssl); // a wish; without effect after an error
         SSL_free(conn->ssl);
         conn->ssl = NULL;
@@ -121,7 +123,7 @@ void stream_end(struct stream_conn *conn, enum counter cause)
     if (conn->dead)
         return;
     counter_add(streams->counters, cause, 1);
-    if (conn->state == STREAM_OPEN)
+    if (conn->state >= STREAM_OPEN)
         counter_add(streams->counters, conn->tls ? COUNTER_CONN_TLS : COUNTER_CONN_TCP,
                     UINT64_MAX); // less one
     TAILQ_REMOVE(list_of(conn), conn, entry);
@@ -138,7 +140,9 @@ static void reap(struct streams *streams, usec_t now)
     struct stream_conn *conn;
     while ((conn = TAILQ_FIRST(&streams->dead))) {
         TAILQ_REMOVE(&streams->dead, conn, entry);
-        if (conn->known)
+        if (conn->state == STREAM_RAW && conn->raw.gone)
+            conn->raw.gone(conn->raw.ctx);
+        else if (conn->state != STREAM_RAW && conn->known)
             streams->handler.gone(streams->handler.ctx, conn, now);
         free(conn);
     }
@@ -154,7 +158,7 @@ static void on_conn(evutil_socket_t fd, short what, void *arg)
     struct streams *streams = conn->streams;
     usec_t now = usec_now();
     reap(streams, now);
-    if (what & EV_WRITE && conn->state == STREAM_OPEN)
+    if (what & EV_WRITE && conn->state >= STREAM_OPEN)
         stream_flush(conn, now);
     if (!conn->dead)
         stream_advance(conn, now);

@@ -24,8 +24,7 @@ static enum counter cause_of(ssize_t r)
                   : (r == -EPROTO ? COUNTER_CONN_CLOSED_TLS : COUNTER_CONN_CLOSED_ERROR);
 }
 
-// Returns the bytes read, 0 (end), -EAGAIN or -errno.
-static ssize_t get(struct stream_conn *conn, uint8_t *data, size_t size, int flags)
+ssize_t stream_get(struct stream_conn *conn, uint8_t *data, size_t size, int flags)
 {
     if (!conn->ssl) {
         ssize_t n = recv(conn->fd, data, size, flags | MSG_DONTWAIT);
@@ -49,7 +48,7 @@ static bool take_proxy_header(struct stream_conn *conn)
         return false;
     }
     while ((r = proxy_header_parse(conn->stash, conn->stash_len, &header, &want)) == -EAGAIN) {
-        ssize_t n = get(conn, conn->stash + conn->stash_len, want, 0);
+        ssize_t n = stream_get(conn, conn->stash + conn->stash_len, want, 0);
         if (n <= 0 && n != -EAGAIN)
             stream_end(conn, cause_of(n));
         if (n <= 0)
@@ -85,7 +84,7 @@ static bool take_first_byte(struct stream_conn *conn)
 {
     const struct streams_config *config = &conn->streams->config;
     uint8_t byte;
-    ssize_t n = get(conn, &byte, 1, MSG_PEEK);
+    ssize_t n = stream_get(conn, &byte, 1, MSG_PEEK);
     if (n <= 0) {
         if (n != -EAGAIN)
             stream_end(conn, cause_of(n));
@@ -151,7 +150,8 @@ static void keep(struct stream_conn *conn, const uint8_t *data, size_t len, bool
         memcpy(stash, data, len);
     conn->stash = stash;
     conn->stash_len = len;
-    if (len == 0) {
+    conn->stashed = conn->paused || conn->state == STREAM_RAW;
+    if (len == 0 || conn->stashed) {
         conn->frame_since = 0;
     } else if (another || conn->frame_since == 0) {
         conn->frame_since = now;
@@ -175,18 +175,29 @@ static void take_messages(struct stream_conn *conn, uint8_t *data, size_t len, u
         if (conn->dead)
             return;
         at += (size_t)n;
+        if (conn->paused || conn->state == STREAM_RAW)
+            break;
     }
     keep(conn, data + at, len - at, at > 0, now);
+}
+
+static size_t take_stash(struct stream_conn *conn, uint8_t *data)
+{
+    if (conn->stash_len > 0)
+        memcpy(data, conn->stash, conn->stash_len);
+    return conn->stash_len;
 }
 
 static void take_input(struct stream_conn *conn, usec_t now)
 {
     uint8_t *data = conn->streams->scratch + STREAM_HEADROOM;
+    if (conn->stashed && !conn->paused)
+        take_messages(conn, data, take_stash(conn, data), now);
     for (int i = 0; i < READS_PER_WAKEUP; i++) {
-        size_t have = conn->stash_len;
-        if (have > 0)
-            memcpy(data, conn->stash, have);
-        ssize_t n = get(conn, data + have, STREAM_READ_SIZE, 0);
+        if (conn->dead || conn->paused || conn->state != STREAM_OPEN)
+            return;
+        size_t have = take_stash(conn, data);
+        ssize_t n = stream_get(conn, data + have, STREAM_READ_SIZE, 0);
         if (n == -EAGAIN)
             return;
         if (n <= 0) {
@@ -195,11 +206,11 @@ static void take_input(struct stream_conn *conn, usec_t now)
         }
         conn->heard = now;
         take_messages(conn, data, have + (size_t)n, now);
-        if (conn->dead || (!conn->ssl && n < STREAM_READ_SIZE))
+        if (!conn->dead && !conn->ssl && n < STREAM_READ_SIZE)
             return;
     }
     // What TLS holds back does not show at the socket.
-    if (conn->ssl && SSL_has_pending(conn->ssl))
+    if (!conn->dead && !conn->paused && conn->ssl && SSL_has_pending(conn->ssl))
         event_active(conn->readable, EV_READ, 0);
 }
 
@@ -219,6 +230,13 @@ void stream_advance(struct stream_conn *conn, usec_t now)
             break;
         case STREAM_OPEN:
             take_input(conn, now);
+            more = false;
+            break;
+        case STREAM_RAW:
+            if (TAILQ_EMPTY(&conn->queue))
+                conn->raw.ready(conn->raw.ctx);
+            else
+                event_del(conn->readable); // until what was sent before has gone out
             more = false;
             break;
         }

@@ -20,6 +20,7 @@ enum stream_state {
     STREAM_FIRST_BYTE, // TLS or not
     STREAM_HANDSHAKE,
     STREAM_OPEN,
+    STREAM_RAW,
 };
 
 enum {
@@ -50,6 +51,9 @@ struct stream_conn {
     enum stream_state state;
     bool tls, trusted, dead;
     bool known; // to the handler
+    bool paused;
+    bool stashed; // what is in 'stash' waits for no more bytes, but for being looked at
+    struct stream_raw raw;
     void *user; // the handler's
     struct addr remote, local;
     struct timer timer;
@@ -89,6 +93,10 @@ void stream_end(struct stream_conn *conn, enum counter cause);
 void stream_arm(struct stream_conn *conn);
 // Called by the loop when there is something to read, or when TLS wants it.
 void stream_advance(struct stream_conn *conn, usec_t now);
+// Reading as recv() would: bytes, 0 (end), -EAGAIN or -errno. 'flags' are for sockets alone.
+ssize_t stream_get(struct stream_conn *conn, uint8_t *data, size_t size, int flags);
+// Writing likewise. 'more' will follow at once.
+ssize_t stream_put(struct stream_conn *conn, const uint8_t *data, size_t len, bool more);
 // Writes what waits.
 void stream_flush(struct stream_conn *conn, usec_t now);
 void stream_queue_clear(struct stream_conn *conn);

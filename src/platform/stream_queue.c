@@ -34,8 +34,7 @@ int stream_ssl_error(struct stream_conn *conn, int result)
     }
 }
 
-// Returns the bytes written, -EAGAIN or -errno. 'more' will follow at once.
-static ssize_t put(struct stream_conn *conn, const uint8_t *data, size_t len, bool more)
+ssize_t stream_put(struct stream_conn *conn, const uint8_t *data, size_t len, bool more)
 {
     if (!conn->ssl) {
         int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
@@ -108,8 +107,8 @@ void stream_flush(struct stream_conn *conn, usec_t now)
     struct stream_waiting *waiting;
     expire(conn, now);
     while ((waiting = TAILQ_FIRST(&conn->queue))) {
-        ssize_t n = put(conn, waiting->data + waiting->sent, waiting->len - waiting->sent,
-                        TAILQ_NEXT(waiting, entry) != NULL);
+        ssize_t n = stream_put(conn, waiting->data + waiting->sent, waiting->len - waiting->sent,
+                               TAILQ_NEXT(waiting, entry) != NULL);
         if (n < 0 && n != -EAGAIN) {
             stream_end(conn, COUNTER_CONN_CLOSED_ERROR);
             return;
@@ -155,7 +154,7 @@ int stream_send(struct stream_conn *conn, const uint8_t *data, size_t len)
     if (conn->dead || conn->state != STREAM_OPEN)
         return -EPIPE;
     bool idle = TAILQ_EMPTY(&conn->queue), padded = len % 4 == 0;
-    ssize_t n = idle && padded ? put(conn, data, len, false) : -EAGAIN;
+    ssize_t n = idle && padded ? stream_put(conn, data, len, false) : -EAGAIN;
     if (n == (ssize_t)len)
         return 0;
     if (n < 0 && n != -EAGAIN) {

@@ -51,6 +51,8 @@ static void on_message(void *ctx, struct stream_conn *conn, struct stream_messag
         memset(message->data - STREAM_HEADROOM, 'S', STREAM_HEADROOM);
         memset(message->data + message->len, 'S', STREAM_TAILROOM);
     }
+    if (f->hook)
+        f->hook(f, conn);
     if (f->close_in_message) {
         stream_close(conn);
         stream_close(conn);

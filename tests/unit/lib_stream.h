@@ -40,7 +40,9 @@ struct fixture {
     bool scribble; // writes all over the room around each message
     bool echo;
     bool close_in_message;
-    int after_close; // what sending says then
+    int after_close;                                           // what sending says then
+    void (*hook)(struct fixture *f, struct stream_conn *conn); // at every message; NULL: none
+    void *user;                                                // the hook's
 };
 
 int stream_setup(void **state);

@@ -11,6 +11,8 @@
 #include "lib_certificate.h"
 #include "lib_stream.h"
 
+#include "platform/pipe.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -407,6 +409,103 @@ static void limits_are_the_clients(void **state)
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define PROXY_TEST(name) cmocka_unit_test_setup_teardown(name, setup, proxy_teardown)
 
+// ---- pipes (RFC 6062) behind TLS
+
+static struct pipe *pipe_made;
+static struct pipe_totals pipe_moved;
+static unsigned pipes_ended;
+static int pipe_inside;
+
+static void on_pipe_ended(void *ctx, struct pipe *pipe, const struct pipe_totals *totals)
+{
+    pipe_moved = *totals;
+    pipes_ended++;
+    pipe_made = NULL;
+    pipe_free(pipe);
+}
+
+static void become_pipe(struct fixture *f, struct stream_conn *conn)
+{
+    const struct pipe_config config = {.base = f->base,
+                                       .counters = &f->counters,
+                                       .linger = 10 * USEC_PER_SEC,
+                                       .ended = on_pipe_ended};
+    assert_int_equal(stream_send(conn, success, sizeof success), 0);
+    assert_int_equal(pipe_new(&config, conn, pipe_inside, &pipe_made), 0);
+}
+
+static uint8_t pipe_byte(size_t i)
+{
+    return (uint8_t)(i * 2654435761u >> 11);
+}
+
+// A megabyte each way, through records that are full, split and late; both read slowly.
+static void a_megabyte(struct fixture *f, SSL *ssl, int peer)
+{
+    enum { LENGTH = 1 << 20, STEP = 20000 };
+    static uint8_t data[LENGTH], got[STEP];
+    size_t ssl_sent = 0, ssl_got = 0, peer_sent = 0, peer_got = 0;
+    usec_t deadline = usec_now() + 30 * USEC_PER_SEC;
+    for (size_t i = 0; i < LENGTH; i++)
+        data[i] = pipe_byte(i);
+    SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    while ((ssl_got < LENGTH || peer_got < LENGTH) && usec_now() < deadline) {
+        size_t left = LENGTH - ssl_sent;
+        int n = left ? SSL_write(ssl, data + ssl_sent, (int)(left < STEP ? left : STEP)) : 0;
+        ssl_sent += n > 0 ? (size_t)n : 0;
+        ssize_t m = send(peer, data + peer_sent, LENGTH - peer_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        peer_sent += m > 0 ? (size_t)m : 0;
+        turn_loop(f);
+        n = SSL_read(ssl, got, sizeof got);
+        if (n > 0)
+            assert_memory_equal(got, data + ssl_got, (size_t)n);
+        ssl_got += n > 0 ? (size_t)n : 0;
+        m = recv(peer, got, sizeof got, MSG_DONTWAIT);
+        if (m > 0)
+            assert_memory_equal(got, data + peer_got, (size_t)m);
+        peer_got += m > 0 ? (size_t)m : 0;
+    }
+    assert_int_equal(ssl_got, LENGTH);
+    assert_int_equal(peer_got, LENGTH);
+    ERR_clear_error();
+}
+
+static void a_pipe(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t both[sizeof binding + 5], got[sizeof success + 5];
+    int fd = client_connect(f), pair[2];
+    SSL *ssl = tls_client(f, fd);
+    pipes_ended = 0;
+    f->hook = become_pipe;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    pipe_inside = pair[0];
+    client_put(pair[1], "early", 5);
+    assert_int_equal(complete(f, ssl, SSL_connect), 1);
+    // In one record, so that it is inside TLS when the pipe begins.
+    memcpy(both, binding, sizeof binding);
+    memcpy(both + sizeof binding, "hurry", 5);
+    assert_int_equal(SSL_write(ssl, both, sizeof both), sizeof both);
+    tls_get(f, ssl, got, sizeof got);
+    assert_memory_equal(got, success, sizeof success);
+    assert_memory_equal(got + sizeof success, "early", 5);
+    client_expect(f, pair[1], "hurry", 5);
+    a_megabyte(f, ssl, pair[1]);
+    assert_int_equal(count_of(f, COUNTER_CONN_TLS), 1);
+    // The peer ends; the client hears of it as TLS says it, and ends too.
+    close(pair[1]);
+    usec_t deadline = usec_now() + 10 * USEC_PER_SEC;
+    int n;
+    while ((n = SSL_read(ssl, got, 1)) < 0 && usec_now() < deadline)
+        turn_loop(f);
+    assert_int_equal(SSL_get_error(ssl, n), SSL_ERROR_ZERO_RETURN);
+    tls_close(ssl, fd);
+    pump(f, &pipes_ended, 1);
+    assert_int_equal(pipe_moved.to_peer, 5 + (1 << 20));
+    assert_int_equal(pipe_moved.to_client, 5 + (1 << 20));
+    assert_int_equal(count_of(f, COUNTER_CONN_TLS), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +514,7 @@ int main(void)
         TEST(an_unfinished_handshake_has_little_time),
         TEST(only_one_of_both),
         TEST(a_slow_tls_reader_loses_whole_messages),
+        TEST(a_pipe),
         TEST(reads_what_tls_holds_back),
         TEST(a_new_certificate_for_new_connections),
         PROXY_TEST(takes_addresses_from_the_header),

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: ISC
+// Relayed TCP ports; see platform/tcp_port.h. Listener and outgoing sockets share the address by
+// SO_REUSEPORT; the kernel gives what comes in to the one that listens.
+#include "platform/tcp_port.h"
+
+#include "platform/udp.h"
+#include "sockaddr.h"
+
+#include <errno.h>
+#include <event2/listener.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 16,
+    RESUME_SECONDS = 1, // after accept() failed: no descriptors, say
+    // A dead peer shows: idle for this long, then so many probes, so far apart.
+    KEEPALIVE_SECONDS = 60,
+    KEEPALIVE_INTERVAL = 15,
+    KEEPALIVE_PROBES = 4,
+};
+
+struct tcp_port {
+    struct event_base *base;
+    const struct tcp_port_handler *handler;
+    void *owner;
+    struct addr local;
+    struct evconnlistener *listener;
+    struct event *resume;
+};
+
+struct tcp_attempt {
+    const struct tcp_port_handler *handler;
+    void *owner;
+    int fd;
+    struct event *writable;
+};
+
+static void set_options(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } option[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+    };
+    // They improve a connection that would work without.
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
+        (void)setsockopt(fd, option[i].level, option[i].name, &option[i].value, sizeof(int));
+}
+
+// Returns a descriptor or -errno.
+static int open_bound(const struct addr *local)
+{
+    union sockaddr_any sa;
+    socklen_t sa_len = sockaddr_from_addr(local, &sa);
+    int on = 1;
+    if (sa_len == 0)
+        return -EINVAL;
+    int fd = socket(sa.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    // SO_REUSEADDR: connections of this port's last user may be in TIME_WAIT.
+    if ((local->family == FAMILY_V6 &&
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
+        bind(fd, &sa.sa, sa_len) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+// ---- coming in
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa,
+                      int sa_len, void *arg)
+{
+    (void)listener;
+    (void)sa_len;
+    const struct tcp_port *port = arg;
+    struct addr peer = addr_from_sockaddr((const union sockaddr_any *)(const void *)sa);
+    set_options(fd);
+    port->handler->accepted(port->handler->ctx, port->owner, fd, &peer, usec_now());
+}
+
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    static const struct timeval pause = {.tv_sec = RESUME_SECONDS};
+    struct tcp_port *port = arg;
+    evconnlistener_disable(listener);
+    evtimer_add(port->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct tcp_port *port = arg;
+    evconnlistener_enable(port->listener);
+}
+
+int tcp_port_open(struct event_base *base, const struct addr *local,
+                  const struct tcp_port_handler *handler, void *owner, struct tcp_port **ret_port)
+{
+    struct tcp_port *port = calloc(1, sizeof *port);
+    if (!port)
+        return -ENOMEM;
+    *port = (struct tcp_port){.base = base, .handler = handler, .owner = owner, .local = *local};
+    int fd = open_bound(local);
+    if (fd < 0) {
+        tcp_port_close(port);
+        return fd;
+    }
+    port->resume = evtimer_new(base, on_resume, port);
+    if (port->resume)
+        port->listener = evconnlistener_new(
+            base, on_accept, port, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+    if (!port->listener) {
+        close(fd);
+        tcp_port_close(port);
+        return -ENOMEM;
+    }
+    evconnlistener_set_error_cb(port->listener, on_accept_error);
+    *ret_port = port;
+    return 0;
+}
+
+void tcp_port_close(struct tcp_port *port)
+{
+    if (!port)
+        return;
+    if (port->listener)
+        evconnlistener_free(port->listener);
+    if (port->resume)
+        event_free(port->resume);
+    free(port);
+}
+
+// ---- going out
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct tcp_attempt attempt = *(struct tcp_attempt *)arg;
+    int error = 0;
+    socklen_t len = sizeof error;
+    event_free(attempt.writable);
+    free(arg);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    if (error)
+        close(fd);
+    else
+        set_options(fd);
+    attempt.handler->connected(attempt.handler->ctx, attempt.owner, error ? -error : fd,
+                               usec_now());
+}
+
+int tcp_port_connect(struct tcp_port *port, const struct addr *to, void *owner,
+                     struct tcp_attempt **ret_attempt)
+{
+    union sockaddr_any sa;
+    socklen_t sa_len = sockaddr_from_addr(to, &sa);
+    struct tcp_attempt *attempt = calloc(1, sizeof *attempt);
+    if (!attempt)
+        return -ENOMEM;
+    int fd = open_bound(&port->local);
+    int r = fd < 0 ? fd : 0;
+    if (r == 0 && connect(fd, &sa.sa, sa_len) < 0 && errno != EINPROGRESS)
+        r = -errno;
+    if (r == 0) {
+        *attempt = (struct tcp_attempt){.handler = port->handler, .owner = owner, .fd = fd};
+        attempt->writable = event_new(port->base, fd, EV_WRITE, on_writable, attempt);
+        r = attempt->writable && event_add(attempt->writable, NULL) == 0 ? 0 : -ENOMEM;
+    }
+    if (r < 0) {
+        if (attempt->writable)
+            event_free(attempt->writable);
+        free(attempt);
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    *ret_attempt = attempt;
+    return 0;
+}
+
+void tcp_attempt_cancel(struct tcp_attempt *attempt)
+{
+    if (!attempt)
+        return;
+    event_free(attempt->writable);
+    close(attempt->fd);
+    free(attempt);
+}
