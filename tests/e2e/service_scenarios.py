@@ -55,7 +55,8 @@ def _complete(used, client, wanted):
 
 
 def _as_clients_read(lab, asker):
-    """The answer of the server's domain, as each client would take it; returns a login."""
+    """The answer of the server's domain, as each client would take it; returns the
+    logins of its TURN entries."""
     found = lab.services(asker)
     for entry in found:
         require({"type", "host", "port", "transport"} <= set(entry), f"incomplete: {entry}")
@@ -72,14 +73,15 @@ def _as_clients_read(lab, asker):
             require(left > 300, f"Dino asks again at once: {entry}")
     only = lab.services(asker, kind="turn")
     require({entry["type"] for entry in only} == {"turn"}, f"asked for turn only: {only}")
-    return services.conversations(found)[TURN_UDP]
+    used = services.conversations(found)
+    return {uri: login for uri, login in used.items() if uri.startswith("turn")}
 
 
-def _by_our_secret(login):
-    """A login of a server's own module is made with the shared secret."""
-    name, password = login
-    proper = hmac.digest(TURN_SECRET.encode(), name.encode(), "sha1")
-    require(base64.b64decode(password) == proper, f"password {password} of {name}")
+def _by_our_secret(logins):
+    """The logins of a server's own module are made with the shared secret."""
+    for uri, (name, password) in logins.items():
+        proper = hmac.digest(TURN_SECRET.encode(), name.encode(), "sha1")
+        require(base64.b64decode(password) == proper, f"{uri}: password {password} of {name}")
 
 
 # --- calls with nothing else ---
@@ -113,16 +115,16 @@ def _relay_to_relay(lab):
 
 
 def _whole(lab):
-    """What every scenario does; returns figures, the login that the domain gave, and the call's
-    allocations."""
+    """What every scenario does; returns figures, the logins that the domain gave, and the
+    call's allocations."""
     asker = lab.asker()
     lab.announced(asker)
-    login = _as_clients_read(lab, asker)
-    relayed = lab.try_login(*login)
+    logins = _as_clients_read(lab, asker)
+    relayed = lab.try_login(*logins[TURN_UDP])
     figures, known = _relay_to_relay(lab)
     asker.close()
     transports = sorted({entry["transport"] for entry in known})
-    return {**figures, "transports": transports, "by_uclient": relayed}, login, known
+    return {**figures, "transports": transports, "by_uclient": relayed}, logins, known
 
 
 def _identities(known):
@@ -133,8 +135,8 @@ def _identities(known):
 def prosody_names_turn(lab):
     """Prosody's own modules: complete entries, and prosodyctl finds nothing wrong. The logins name
     nobody, so the users are told apart by their addresses."""
-    figures, login, known = _whole(lab)
-    _by_our_secret(login)
+    figures, logins, known = _whole(lab)
+    _by_our_secret(logins)
     require(_identities(known) == {NAT_A, NAT_B}, f"Alice and Bob are {_identities(known)}")
     lab.try_secret()
     said, status = lab.server.control("check", "turn", "-v")
@@ -169,8 +171,8 @@ def prosody_leaves_turns_without_login(lab):
 @scenario(server=Ejabberd, service="ejabberd-turn", shares=True)
 def ejabberd_names_turn(lab):
     """ejabberd's own module; its logins tell users apart without naming them."""
-    figures, login, known = _whole(lab)
-    _by_our_secret(login)
+    figures, logins, known = _whole(lab)
+    _by_our_secret(logins)
     require(len(_identities(known)) == 2, f"Alice and Bob are {_identities(known)}")
     return figures
 
@@ -188,9 +190,10 @@ def _jingleinfo(asker):
 
 def _delegated(lab):
     """The daemon answers for the domain, and its logins bear the user's bare JID."""
-    figures, login, known = _whole(lab)
+    figures, logins, known = _whole(lab)
     alice, bob = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
-    require(login[0].split(":", 1)[1] == alice, f"Alice's login is {login[0]}")
+    owners = {name.split(":", 1)[1] for name, _ in logins.values()}
+    require(owners == {alice}, f"Alice's logins are of {owners}")
     require(_identities(known) == {alice, bob}, f"the allocations belong to {_identities(known)}")
     asker = lab.asker()
     for version, of in ((1, DOMAIN), (2, RELAY)):
