@@ -42,7 +42,7 @@ int channel_prepare(struct path *path)
     return 0;
 }
 
-static void latch(struct path *path, enum latch how, const int winner[SIDE_COUNT], usec_t now)
+static void latch(struct path *path, enum latch how, const int8_t winner[SIDE_COUNT], usec_t now)
 {
     struct channel *c = path->channel;
 
@@ -52,8 +52,8 @@ static void latch(struct path *path, enum latch how, const int winner[SIDE_COUNT
         c->names[s] = t->names;
         (void)leg_take(path, s, &t->addr, t->family, now); // its place was reserved
         c->trials[s] = 0;
-        c->pair[s] = -1;
     }
+    c->pair[0] = c->pair[1] = -1;
     c->contest = 0;
     transactions_free(&path->transactions);
 }
@@ -175,6 +175,29 @@ static bool has_checked(const struct path *path, const struct trial *t, usec_t n
            t->checks >= (path->rtp_path != 0 ? 1 : TRIAL_CHECKS);
 }
 
+// Between which two names checks of component 2 pass, component 1 decides: those that it has
+// latched to ('sure'), or else those that it tries.
+static bool rtp_goes_by(const struct path *path, enum side side, const struct trial *t, bool sure)
+{
+    const struct path *rtp = path_find(path->relay, path->rtp_path);
+    const struct channel *c = rtp ? rtp->channel : NULL;
+
+    if (path->rtp_path == 0)
+        return true;
+    if (c && c->latch == LATCH_CHECKS)
+        return c->names[side] == t->names;
+    return c && !sure && c->pair[side] >= 0 && c->trial[side][c->pair[side]].names == t->names;
+}
+
+// Both have answered, and nobody can be meant but these two.
+static bool is_proved(const struct path *path)
+{
+    const struct channel *c = path->channel;
+
+    return c->pair[0] >= 0 && c->answered[0] && c->answered[1] &&
+           rtp_goes_by(path, SIDE_INITIATOR, &c->trial[SIDE_INITIATOR][c->pair[0]], true);
+}
+
 // A pair is tried for a while; then others may be, in turn.
 static void pair_up(const struct recv *r, int here)
 {
@@ -182,7 +205,8 @@ static void pair_up(const struct recv *r, int here)
     enum side other = side_other(r->side);
     const struct trial *t = &c->trial[r->side][here];
 
-    if (!has_checked(r->path, t, r->now) || (c->pair[other] >= 0 && r->now - c->paired < PAIR_LIFE))
+    if (!has_checked(r->path, t, r->now) || !rtp_goes_by(r->path, r->side, t, false) ||
+        (c->pair[other] >= 0 && r->now - c->paired < PAIR_LIFE))
         return;
     for (int i = 1; i <= c->trials[other]; i++) {
         int there = (c->pair[other] + i) % c->trials[other];
@@ -218,21 +242,12 @@ static enum verdict forward_check(const struct recv *r, const uint8_t *txid)
     return verdict;
 }
 
-// Between which two names checks of component 2 pass is settled by component 1.
-static bool same_as_rtp(const struct recv *r, const struct names *names)
-{
-    const struct path *rtp = path_find(r->path->relay, r->path->rtp_path);
-
-    return r->path->rtp_path == 0 || (rtp && rtp->channel->latch == LATCH_CHECKS &&
-                                      rtp->channel->names[r->side] == names->here);
-}
-
 static enum verdict request(const struct recv *r, const struct stun_msg *msg)
 {
     struct channel *c = r->path->channel;
     struct names names;
 
-    if (!names_of(r->path->relay, msg, &names) || !same_as_rtp(r, &names))
+    if (!names_of(r->path->relay, msg, &names))
         return leg_drop(r, COUNTER_DROP_BAD_USERNAME);
     int here = trial_of(r);
     if (here < 0)
@@ -240,6 +255,8 @@ static enum verdict request(const struct recv *r, const struct stun_msg *msg)
     if (c->pair[r->side] == here && c->trial[r->side][here].names != names.here)
         unpair(c); // an ICE restart; its partner will follow
     note_check(&c->trial[r->side][here], &names, r->now);
+    if (c->pair[r->side] == here && !rtp_goes_by(r->path, r->side, &c->trial[r->side][here], false))
+        unpair(c);
     pair_up(r, here);
     return c->pair[r->side] == here ? forward_check(r, msg->txid)
                                     : leg_drop(r, COUNTER_DROP_INCONSISTENT);
@@ -249,13 +266,13 @@ static enum verdict response(const struct recv *r, const struct stun_msg *msg)
 {
     struct channel *c = r->path->channel;
     enum side other = side_other(r->side);
-    const int pair[SIDE_COUNT] = {c->pair[0], c->pair[1]};
+    int here = trial_find(c, r->side, r->from, r->port->family);
 
-    if (trial_find(c, r->side, r->from, r->port->family) != pair[r->side] || pair[r->side] < 0)
+    if (here < 0 || here != c->pair[r->side])
         return leg_drop(r, COUNTER_DROP_UNPROVED);
     const struct transaction *asked = transactions_find(&r->path->transactions, msg->txid, other,
                                                         r->from, r->port->family, r->now);
-    const struct trial *to = &c->trial[other][pair[other]];
+    const struct trial *to = &c->trial[other][c->pair[other]];
     if (!asked || !addr_equal(&asked->from, &to->addr) || asked->from_family != to->family)
         return leg_drop(r, COUNTER_DROP_UNMATCHED);
     enum verdict verdict = leg_forward(r, &to->addr, to->family);
@@ -264,8 +281,8 @@ static enum verdict response(const struct recv *r, const struct stun_msg *msg)
     if (!asked->resent)
         r->leg->rtt = r->now - asked->sent;
     c->answered[r->side] = true;
-    if (c->answered[other])
-        latch(r->path, LATCH_CHECKS, pair, r->now);
+    if (is_proved(r->path))
+        latch(r->path, LATCH_CHECKS, c->pair, r->now);
     return verdict;
 }
 
@@ -308,12 +325,12 @@ static bool sends_rtp(const struct trial *t, usec_t now)
 
 // Who leads clearly, and has from the beginning; -1: nobody. A client that comes into a contest of
 // strangers would else win its leg alone.
-static int leader(const struct channel *c, enum side side, usec_t now)
+static int8_t leader(const struct channel *c, enum side side, usec_t now)
 {
     unsigned second = 0;
-    int first = -1;
+    int8_t first = -1;
 
-    for (int i = 0; i < c->trials[side]; i++) {
+    for (int8_t i = 0; i < c->trials[side]; i++) {
         const struct trial *t = &c->trial[side][i];
         if (!sends_rtp(t, now))
             continue;
@@ -347,7 +364,7 @@ static bool same_site(const struct addr *a, const struct addr *b)
 static void contest(struct path *path, usec_t now)
 {
     struct channel *c = path->channel;
-    int winner[SIDE_COUNT];
+    int8_t winner[SIDE_COUNT];
 
     if (c->contest == 0 || now > c->contest + TRIAL_PAUSE) {
         c->contest = 0;
@@ -415,6 +432,8 @@ enum verdict channel_recv(const struct recv *r)
 {
     const struct channel *c = r->path->channel;
 
+    if (is_proved(r->path)) // of component 2, when component 1 has been latched since
+        latch(r->path, LATCH_CHECKS, c->pair, r->now);
     if (c->latch == LATCH_CHECKS ||
         (c->latch == LATCH_RTP && (r->kind != PACKET_STUN || !deserted(r->path, r->now))))
         return leg_media(r);

@@ -830,10 +830,19 @@ static void test_checks_of_component_two(void **state)
     a2.port = 1112;
     b2.port = 3399;
     // Before component 1 nobody knows which names are right.
-    assert_dropped(&f, check_at(&f, f.port2[A], A, a2, &ours), COUNTER_DROP_BAD_USERNAME);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_dropped(&f, check_at(&f, f.port2[A], A, f.mallory, &theirs),
+                       COUNTER_DROP_INCONSISTENT);
+        assert_dropped(&f, check_at(&f, f.port2[B], B, f.mallory2, &theirs),
+                       COUNTER_DROP_INCONSISTENT);
+    }
     latch_by_checks(&f);
-    assert_dropped(&f, check_at(&f, f.port2[A], A, f.mallory, &theirs), COUNTER_DROP_BAD_USERNAME);
-    assert_dropped(&f, check_at(&f, f.port2[B], A, f.mallory, &ours), COUNTER_DROP_BAD_USERNAME);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_dropped(&f, check_at(&f, f.port2[A], A, f.mallory, &theirs),
+                       COUNTER_DROP_INCONSISTENT);
+        assert_dropped(&f, check_at(&f, f.port2[B], B, f.mallory2, &theirs),
+                       COUNTER_DROP_INCONSISTENT);
+    }
     assert_dropped(&f, rtcp(&f, A, a2), COUNTER_DROP_UNPROVED); // not by its host
     assert_dropped(&f, check_at(&f, f.port2[A], A, a2, &ours), COUNTER_DROP_INCONSISTENT);
     assert_forwarded(check_at(&f, f.port2[B], B, b2, &ours), f.port2[A], a2);
@@ -842,6 +851,72 @@ static void test_checks_of_component_two(void **state)
     assert_forwarded(answer_at(&f, f.port2[B], b2), f.port2[A], a2);
     assert_forwarded(rtcp(&f, A, a2), f.port2[B], b2);
     assert_forwarded(rtcp(&f, B, b2), f.port2[A], a2);
+    world_free(f.w);
+}
+
+// Agents check both components at the same time, and repeat themselves seldom.
+static void test_components_side_by_side(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    struct addr a2 = f.client[A], b2 = f.client[B];
+
+    a2.port = 1112;
+    b2.port = 3399;
+    for (unsigned i = 0; i < 2; i++) {
+        check(&f, A, f.client[A], &ours);
+        check_at(&f, f.port2[A], A, a2, &ours);
+        check(&f, B, f.client[B], &ours);
+        if (i == 0)
+            check_at(&f, f.port2[B], B, b2, &ours);
+    }
+    // Component 1 has a pair but no latch yet.
+    assert_forwarded(check_at(&f, f.port2[B], B, b2, &ours), f.port2[A], a2);
+    assert_forwarded(answer_at(&f, f.port2[A], a2), f.port2[B], b2);
+    assert_forwarded(check_at(&f, f.port2[A], A, a2, &ours), f.port2[B], b2);
+    assert_forwarded(answer_at(&f, f.port2[B], b2), f.port2[A], a2);
+    assert_not_latched(&f);
+    assert_dropped(&f, rtcp(&f, A, a2), COUNTER_DROP_UNPROVED);
+    assert_forwarded(check(&f, A, f.client[A], &ours), f.port[B], f.client[B]);
+    assert_forwarded(answer(&f, B, f.client[B]), f.port[A], f.client[A]);
+    assert_forwarded(check(&f, B, f.client[B], &ours), f.port[A], f.client[A]);
+    assert_forwarded(answer(&f, A, f.client[A]), f.port[B], f.client[B]);
+    assert_forwarded(rtcp(&f, A, a2), f.port2[B], b2); // it has followed
+    assert_forwarded(rtcp(&f, B, b2), f.port2[A], a2);
+    world_free(f.w);
+}
+
+// A pair that component 1 has given up is given up by component 2.
+static void test_component_two_gives_up_with_component_one(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    struct addr a2 = f.client[A], b2 = f.client[B], m = f.mallory, m2 = f.mallory2;
+
+    a2.port = 1112;
+    b2.port = 3399;
+    m.port = m2.port = 9;
+    for (unsigned i = 0; i < 2; i++) {
+        check(&f, A, f.mallory, &theirs);
+        check(&f, B, f.mallory2, &theirs);
+    }
+    check_at(&f, f.port2[A], A, m, &theirs);
+    assert_forwarded(check_at(&f, f.port2[B], B, m2, &theirs), f.port2[A], m);
+    assert_forwarded(answer_at(&f, f.port2[A], m), f.port2[B], m2);
+    assert_forwarded(check_at(&f, f.port2[A], A, m, &theirs), f.port2[B], m2);
+    assert_forwarded(answer_at(&f, f.port2[B], m2), f.port2[A], m); // on component 2 alone
+    world_wait(f.w, 500 * MSEC);
+    for (unsigned i = 0; i < 2; i++) {
+        check(&f, A, f.client[A], &ours);
+        check(&f, B, f.client[B], &ours);
+    }
+    assert_forwarded(answer(&f, A, f.client[A]), f.port[B], f.client[B]);
+    assert_forwarded(check(&f, A, f.client[A], &ours), f.port[B], f.client[B]);
+    assert_forwarded(answer(&f, B, f.client[B]), f.port[A], f.client[A]);
+    assert_dropped(&f, check_at(&f, f.port2[A], A, m, &theirs), COUNTER_DROP_INCONSISTENT);
+    assert_dropped(&f, rtcp(&f, A, m), COUNTER_DROP_UNPROVED);
+    check_at(&f, f.port2[A], A, a2, &ours);
+    assert_forwarded(check_at(&f, f.port2[B], B, b2, &ours), f.port2[A], a2);
     world_free(f.w);
 }
 
@@ -938,6 +1013,8 @@ int main(void)
         cmocka_unit_test(test_a_deserted_latch_is_not_taken_by_rtp),
         cmocka_unit_test(test_rtcp_follows_rtp),
         cmocka_unit_test(test_checks_of_component_two),
+        cmocka_unit_test(test_components_side_by_side),
+        cmocka_unit_test(test_component_two_gives_up_with_component_one),
         cmocka_unit_test(test_checks_keep_a_channel_alive),
         cmocka_unit_test(test_the_limit_of_bandwidth),
         cmocka_unit_test(test_orders_of_other_modes_are_ignored),
