@@ -18,12 +18,13 @@
 #define ALLOCATION_MAX        (USEC_PER_SEC * 3600) // the same
 #define PERMISSIONS_MAX       128                   // of one allocation
 #define CHANNELS_MAX          128
+#define CONNECTIONS_MAX       16                  // to peers, of one TCP allocation
 #define TRUST_TIME            (USEC_PER_SEC * 10) // to the first authentic request
 #define FRAME_TIME            (USEC_PER_SEC * 10)
 #define IDLE_TIME             (USEC_PER_SEC * 3600) // no shorter than the longest allocation
 #define QUEUE_TIME            (USEC_PER_MSEC * 500)
 #define QUEUE_BYTES           (256 * 1024)
-#define CERTIFICATE_SECONDS   5 // between two looks at the files
+#define CERTIFICATE_SECONDS   5  // between two looks at the files
 #define GENERATED_SECRET_SIZE 32 // bytes, before they are written as text
 
 static unsigned share_of(unsigned total, unsigned workers)
@@ -153,6 +154,7 @@ static struct turn_config turn_part(const struct config *c, unsigned workers)
         .max_lifetime = ALLOCATION_MAX,
         .permissions_max = PERMISSIONS_MAX,
         .channels_max = CHANNELS_MAX,
+        .connections_max = CONNECTIONS_MAX,
         .allocations_max = c->limits.allocations ? c->limits.allocations : UINT32_MAX,
         .bytes_per_second = (c->limits.bandwidth_per_call + 7) / 8,
         .answers_per_second = share_of(c->limits.stun_answers, workers),
@@ -161,6 +163,7 @@ static struct turn_config turn_part(const struct config *c, unsigned workers)
         .modern = true,
         .old_stun = c->turn.old_stun,
         .mobility = c->turn.mobility,
+        .tcp_allocations = c->turn.tcp_allocations,
     };
 
     fill_random(part.nonce_key, sizeof part.nonce_key);

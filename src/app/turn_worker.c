@@ -6,6 +6,7 @@
 #include "turn_worker.h"
 
 #include "base/log.h"
+#include "turn_tcp.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BIND_TRIES  16
 #define CLOCK_EVERY USEC_PER_SEC
@@ -55,6 +57,7 @@ struct turn_worker {
     struct udp_reader listener_reader, relayed_reader;
     struct listener listener[TURN_LISTENERS_MAX];
     struct turn *turn;
+    struct turn_tcp *tcp; // NULL: no TCP allocations
     struct streams *streams;
     struct dtls *dtls;
     struct conn *conn;
@@ -148,21 +151,29 @@ static void conn_remove(struct turn_worker *w, const void *link)
 
 void turn_letter_free(struct turn_letter *letter)
 {
+    if (letter->kind == TURN_LETTER_PEER_JOIN && letter->fd >= 0)
+        close(letter->fd);
     free(letter->data);
     *letter = (struct turn_letter){0};
+}
+
+int turn_letter_set_data(struct turn_letter *letter, const uint8_t *data, size_t len)
+{
+    letter->data = malloc(LETTER_HEAD + len + LETTER_TAIL);
+    if (!letter->data)
+        return -ENOMEM;
+    memcpy(letter->data + LETTER_HEAD, data, len);
+    letter->len = len;
+    return 0;
 }
 
 static void post(struct turn_worker *w, unsigned to, enum turn_letter_kind kind,
                  const struct turn_client *client, const uint8_t *data, size_t len)
 {
-    struct turn_letter letter = {.kind = kind, .client = *client, .len = len};
+    struct turn_letter letter = {.kind = kind, .client = *client};
 
-    if (data) {
-        letter.data = malloc(LETTER_HEAD + len + LETTER_TAIL);
-        if (!letter.data)
-            return; // as if it had been lost on the way
-        memcpy(letter.data + LETTER_HEAD, data, len);
-    }
+    if (data && turn_letter_set_data(&letter, data, len) < 0)
+        return; // as if it had been lost on the way
     w->config.post(w->config.ctx, to, &letter);
 }
 
@@ -177,6 +188,14 @@ static int send_to_conn(struct turn_worker *w, const struct turn_client *client,
         return -EPIPE;
     return conn->transport == TURN_DTLS ? dtls_send(conn->conn, data, len)
                                         : stream_send(conn->conn, data, len);
+}
+
+// NULL: it is gone, or no stream.
+static struct stream_conn *stream_of_link(const struct turn_worker *w, const void *link)
+{
+    const struct conn *conn = conn_of_link(w, link);
+
+    return conn && conn->transport != TURN_DTLS ? conn->conn : NULL;
 }
 
 static int io_send_client(void *ctx, const struct turn_client *client, const uint8_t *data,
@@ -333,6 +352,8 @@ static struct udp_socket *client_message(struct turn_worker *w, const struct tur
         count(w, COUNTER_TURN_DROP_SEND_ERROR);
         return NULL;
     case TURN_TO_WORKER:
+        if (forward.pause)
+            stream_pause(stream_of_link(w, client->link));
         post(w, forward.worker, TURN_LETTER_MESSAGE, client, packet->data, packet->len);
         return NULL;
     case TURN_TO_CLIENT:
@@ -491,10 +512,17 @@ void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t 
         break;
     case TURN_LETTER_ANSWER:
         (void)send_to_conn(w, &letter->client, packet.data, packet.len);
+        if (stream_of_link(w, letter->client.link))
+            stream_resume(stream_of_link(w, letter->client.link));
         break;
     case TURN_LETTER_GONE:
         (void)turn_client_gone(w->turn, &letter->client, now);
         break;
+    case TURN_LETTER_PEER_JOIN:
+    case TURN_LETTER_PEER_PART:
+    case TURN_LETTER_PEER_ENDED:
+        turn_tcp_take(w->tcp, letter, now);
+        return;
     }
     turn_letter_free(letter);
 }
@@ -589,9 +617,63 @@ static int listen_on(struct turn_worker *w, unsigned number)
     return r;
 }
 
+// ---- TCP allocations
+
+static unsigned worker_of_link(void *ctx, const void *link)
+{
+    (void)ctx;
+    return link_parts(link).worker;
+}
+
+static struct stream_conn *take_stream(void *ctx, const void *link)
+{
+    struct turn_worker *w = ctx;
+    struct stream_conn *stream = stream_of_link(w, link);
+
+    if (stream)
+        conn_remove(w, link);
+    return stream;
+}
+
+static void post_letter(void *ctx, unsigned worker, struct turn_letter *letter)
+{
+    struct turn_worker *w = ctx;
+
+    w->config.post(w->config.ctx, worker, letter);
+}
+
+static void changed(void *ctx, usec_t now)
+{
+    struct turn_worker *w = ctx;
+
+    w->config.changed(w->config.ctx, now);
+}
+
+static int start_tcp(struct turn_worker *w, struct turn_tcp_io *ret_io)
+{
+    const struct turn_tcp_config config = {
+        .worker = w->config.number,
+        .base = w->config.base,
+        .relay = w->config.relay,
+        .peers = w->server->peers,
+        .counters = w->config.counters,
+        .bytes_per_second = w->turn_config.bytes_per_second,
+        .ctx = w,
+        .worker_of = worker_of_link,
+        .take_stream = take_stream,
+        .post = post_letter,
+        .changed = changed,
+    };
+    int r = turn_tcp_new(&config, &w->tcp);
+
+    if (r == 0)
+        *ret_io = turn_tcp_io(w->tcp);
+    return r;
+}
+
 static int start(struct turn_worker *w)
 {
-    const struct turn_io io = {
+    struct turn_io io = {
         .ctx = w,
         .open = io_open,
         .set_owner = io_set_owner,
@@ -605,8 +687,12 @@ static int start(struct turn_worker *w)
     const struct stream_handler streams = {w, on_stream_message, on_stream_gone};
     const struct dtls_handler dtls = {w, on_dtls_send, on_dtls_message, on_dtls_gone};
     const struct turn_server *server = w->server;
-    int r = turn_new(&w->turn_config, &io, w->config.counters, &w->turn);
+    int r = w->turn_config.tcp_allocations ? start_tcp(w, &io.tcp) : 0;
 
+    if (r == 0)
+        r = turn_new(&w->turn_config, &io, w->config.counters, &w->turn);
+    if (r == 0 && w->tcp)
+        turn_tcp_start(w->tcp, w->turn);
     if (r == 0)
         r = streams_new(w->config.base, &server->streams, &streams, w->config.counters,
                         &w->streams);
@@ -650,6 +736,7 @@ void turn_worker_free(struct turn_worker *w)
     streams_free(w->streams);
     dtls_free(w->dtls);
     turn_free(w->turn);
+    turn_tcp_free(w->tcp);
     for (unsigned i = 0; i < w->server->listeners; i++)
         udp_close(w->listener[i].socket);
     free(w->conn);

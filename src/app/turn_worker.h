@@ -15,6 +15,10 @@ enum turn_letter_kind {
     TURN_LETTER_MESSAGE, // of a client, to the worker that has its allocation
     TURN_LETTER_ANSWER,  // to a client, to the worker that has its connection
     TURN_LETTER_GONE,    // the client's connection has ended
+    // Of TCP allocations (turn_tcp.h):
+    TURN_LETTER_PEER_JOIN,  // the peer's 'fd' is to become one with the client's connection
+    TURN_LETTER_PEER_PART,  // and no more
+    TURN_LETTER_PEER_ENDED, // back to the worker that has the allocation
 };
 
 struct turn_letter {
@@ -22,6 +26,9 @@ struct turn_letter {
     struct turn_client client;
     uint8_t *data; // owned by the letter; with room before and behind, NULL: none
     size_t len;
+    uint32_t number; // of the peer's connection
+    int fd;          // owned by the letter; only with TURN_LETTER_PEER_JOIN
+    uint64_t bytes_in, bytes_out;
 };
 
 struct turn_worker_config {
@@ -44,6 +51,8 @@ void turn_worker_free(struct turn_worker *worker); // before its udp and relay; 
 
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
 void turn_letter_free(struct turn_letter *letter); // one that was not taken
+// Copies the data. Returns 0 or -ENOMEM.
+int turn_letter_set_data(struct turn_letter *letter, const uint8_t *data, size_t len);
 // Returns when to call again, or USEC_NEVER.
 usec_t turn_worker_tick(struct turn_worker *worker, usec_t now);
 void turn_worker_list(const struct turn_worker *worker,
