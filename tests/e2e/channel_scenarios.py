@@ -88,8 +88,8 @@ class ChannelCall(Call):
         require("carried" in {c["verdict"] for c in channels},
                 f"the relay's verdicts: {[c['verdict'] for c in channels]}")
         for channel in channels:
-            require(channel["initiator"]["jid"] in [c.jid for c in self.both if "channel" in c.kind],
-                    f"asked for by {channel['initiator']}")
+            requesters = [c.jid for c in self.both if "channel" in c.kind]
+            require(channel["initiator"]["jid"] in requesters, f"by {channel['initiator']}")
             require({p["mode"] for p in channel["paths"]} == {"channel"}, "modes of its paths")
         return channels
 
@@ -156,14 +156,14 @@ def channel_ice(lab):
 
 @scenario()
 def channel_webrtc(lab):
-    """ICE, DTLS and SRTP over channels: libnice, which knows nothing, to aiortc, which asks for them as
-    the called party."""
+    """ICE, DTLS and SRTP over channels: libnice, which knows nothing, to aiortc, which asks for them
+    as the called party."""
     call, figures = _carry(lab, "libnice", "channel-aiortc", BOTH)
     return {**figures, "closed_s": call.ends()}
 
 
 def _under_spray(lab, **options):
-    """A call while strangers spray, before it, during it and after: it goes to its clients, they get
+    """A call while strangers spray, before it and during it: it goes to its clients, they get
     nothing, and once it is there it does not notice."""
     call = ChannelCall(lab, "channel", "plain", AUDIO).connect()
     call.alice.ask("channel")  # one that nobody will use

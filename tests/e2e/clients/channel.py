@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
-"""Clients "channel" and "channel-aiortc": they ask a Jingle relay node for ports (XEP-0278) and use them
-as Jitsi does: the requester sends everything to 'localport', the other party is offered 'remoteport',
-and RTCP has the next port of each.
+"""Clients "channel" and "channel-aiortc": they ask a Jingle relay node for ports (XEP-0278) and use
+them as Jitsi does: the requester sends everything to 'localport', the other party is offered
+'remoteport', and RTCP has the next port of each.
 
 Usage: channel.py plain|aiortc. "channel" is the client "plain" with two more transports,
 channel-raw and channel-ice; the other gives aiortc's ICE a relayed candidate.
