@@ -156,7 +156,7 @@ def channel_ice(lab):
 
 @scenario()
 def channel_webrtc(lab):
-    """ICE, DTLS and SRTP over channels: libnice, which knows nothing, to aiortc, which asks for them
+    """ICE, DTLS and SRTP over channels: libnice, which knows nothing of them, to aiortc, which asks
     as the called party."""
     call, figures = _carry(lab, "libnice", "channel-aiortc", BOTH)
     return {**figures, "closed_s": call.ends()}
