@@ -3,7 +3,6 @@
 #include "turn_server.h"
 
 #include "base/log.h"
-#include "platform/probe.h"
 #include "platform/tls.h"
 
 #include <errno.h>
@@ -92,18 +91,6 @@ const char *turn_server_secret(const struct turn_server *server)
 
 // ---- listeners
 
-// The workers share their listeners, and must not share them with another program.
-static int probe_listener(const struct addr *addr)
-{
-    char text[ADDR_TEXT_MAX];
-    int udp = probe_udp(addr), tcp = probe_tcp(addr), r = udp < 0 ? udp : tcp;
-
-    if (r < 0)
-        log_err("turn.ports: %s cannot be listened on over %s: %s", addr_format(addr, text),
-                udp < 0 ? "UDP" : "TCP", strerror(-r));
-    return r;
-}
-
 static int add_listeners(struct turn_server *server, const struct config *config,
                          const struct config_port_list *ports)
 {
@@ -116,9 +103,6 @@ static int add_listeners(struct turn_server *server, const struct config *config
             if (server->listeners == TURN_LISTENERS_MAX)
                 return -ENOSPC;
             addr.port = ports->item[i];
-            int r = probe_listener(&addr);
-            if (r < 0)
-                return r;
             server->listener[server->listeners++] = addr;
         }
     }

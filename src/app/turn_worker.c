@@ -6,6 +6,7 @@
 #include "turn_worker.h"
 
 #include "base/log.h"
+#include "platform/probe.h"
 #include "turn_tcp.h"
 
 #include <assert.h>
@@ -594,6 +595,24 @@ void turn_worker_list(const struct turn_worker *w,
     turn_list(w->turn, each, ctx, now);
 }
 
+// The workers share their listeners, and must not share them with another program: the first one
+// looks.
+static int listen_udp(struct turn_worker *w, const struct addr *addr, struct listener *listener)
+{
+    int r = w->config.number == 0 ? probe_udp(addr) : 0;
+
+    return r < 0
+               ? r
+               : udp_listen(w->config.udp, addr, &w->listener_reader, listener, &listener->socket);
+}
+
+static int listen_tcp(struct turn_worker *w, const struct addr *addr)
+{
+    int r = w->config.number == 0 ? probe_tcp(addr) : 0;
+
+    return r < 0 ? r : streams_listen(w->streams, addr);
+}
+
 static int listen_on(struct turn_worker *w, unsigned number)
 {
     const struct addr *addr = &w->server->listener[number];
@@ -603,10 +622,10 @@ static int listen_on(struct turn_worker *w, unsigned number)
     int r;
 
     *listener = (struct listener){.worker = w, .number = number};
-    r = udp_listen(w->config.udp, addr, &w->listener_reader, listener, &listener->socket);
+    r = listen_udp(w, addr, listener);
     if (r == 0) {
         transport = "TCP";
-        r = streams_listen(w->streams, addr);
+        r = listen_tcp(w, addr);
     }
     if (r < 0)
         log_err("turn: %s cannot be listened on (%s): %s", addr_format(addr, text), transport,
