@@ -156,6 +156,7 @@ struct turn_forward {
     struct addr to;
     struct turn_client client;
     unsigned worker;
+    uint32_t serial; // with TURN_TO_WORKER: of this message, for turn_client_back()
     // With TURN_TO_WORKER: the client's connection may be about to become one with a peer's, so
     // nothing more may be taken from it for a message before its answer has come.
     bool pause;
@@ -189,6 +190,9 @@ unsigned turn_peer_worker(uint32_t number);
 // A connection is gone: its allocation ends, unless it is mobile. Returns the worker that must be
 // told as well, or this one's own number.
 unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, usec_t now);
+// The worker that this client was handed over to has nothing of it: what it sends is for this one
+// again, unless more than this message has been handed over meanwhile. Returns whether it is.
+bool turn_client_back(struct turn *turn, const struct turn_client *client, uint32_t serial);
 // Whether the client has an allocation here or, handed over, on another worker: a connection that
 // has none for long is not worth keeping.
 bool turn_client_known(const struct turn *turn, const struct turn_client *client);

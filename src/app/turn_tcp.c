@@ -147,6 +147,7 @@ void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now)
     case TURN_LETTER_MESSAGE:
     case TURN_LETTER_ANSWER:
     case TURN_LETTER_GONE:
+    case TURN_LETTER_BACK:
         break;
     }
     turn_letter_free(letter);

@@ -65,6 +65,9 @@ struct turn_worker {
     uint32_t conns, first_free; // first_free == conns: none
     usec_t clock_set;
     usec_t now; // of the call that is running
+    // The message of another worker that is being taken; NULL: what runs is this one's own, or has
+    // been sent back.
+    const struct turn_letter *letter;
 };
 
 // ---- links
@@ -101,7 +104,8 @@ static struct udp_socket *listener_of_link(const struct turn_worker *w, const vo
 static struct conn *conn_of_link(const struct turn_worker *w, const void *link)
 {
     struct link_parts parts = link_parts(link);
-    struct conn *conn = parts.place < w->conns ? &w->conn[parts.place] : NULL;
+    bool own = parts.worker == w->config.number && parts.place < w->conns;
+    struct conn *conn = own ? &w->conn[parts.place] : NULL;
 
     return conn && conn->conn && conn->serial == parts.serial ? conn : NULL;
 }
@@ -168,11 +172,13 @@ int turn_letter_set_data(struct turn_letter *letter, const uint8_t *data, size_t
     return 0;
 }
 
-static void post(struct turn_worker *w, unsigned to, enum turn_letter_kind kind,
-                 const struct turn_client *client, const uint8_t *data, size_t len)
+// 'what' says what kind of letter it is, about which client, and the message's serial.
+static void post(struct turn_worker *w, unsigned to, const struct turn_letter *what,
+                 const uint8_t *data, size_t len)
 {
-    struct turn_letter letter = {.kind = kind, .client = *client};
+    struct turn_letter letter = *what;
 
+    letter.from = w->config.number;
     if (data && turn_letter_set_data(&letter, data, len) < 0)
         return; // as if it had been lost on the way
     w->config.post(w->config.ctx, to, &letter);
@@ -210,7 +216,7 @@ static int io_send_client(void *ctx, const struct turn_client *client, const uin
     home = link_parts(client->link).worker;
     if (home == w->config.number)
         return send_to_conn(w, client, data, len);
-    post(w, home, TURN_LETTER_ANSWER, client, data, len);
+    post(w, home, &(struct turn_letter){.kind = TURN_LETTER_ANSWER, .client = *client}, data, len);
     return 0;
 }
 
@@ -338,6 +344,28 @@ static void count(struct turn_worker *w, enum counter id)
     counter_add(w->config.counters, id, 1);
 }
 
+// A message goes from one worker to another once. If that other one would hand it on too, it takes
+// the client for no guest, and sends it back: two workers that each take it for a guest of the
+// other's would never be done with it.
+static void hand_over(struct turn_worker *w, const struct turn_forward *forward,
+                      const struct turn_client *client, const struct turn_packet *packet)
+{
+    struct turn_letter what = {
+        .kind = TURN_LETTER_MESSAGE, .serial = forward->serial, .client = *client};
+    unsigned to = forward->worker;
+
+    if (w->letter) {
+        (void)turn_client_back(w->turn, client, forward->serial);
+        what.kind = TURN_LETTER_BACK;
+        what.serial = w->letter->serial;
+        to = w->letter->from;
+        w->letter = NULL;
+    } else if (forward->pause) {
+        stream_pause(stream_of_link(w, client->link));
+    }
+    post(w, to, &what, packet->data, packet->len);
+}
+
 // What the core decided about a client's message, but for where a burst could take it along.
 // Returns the socket that 'packet' leaves from, or NULL when there is nothing to send.
 static struct udp_socket *client_message(struct turn_worker *w, const struct turn_client *client,
@@ -353,9 +381,7 @@ static struct udp_socket *client_message(struct turn_worker *w, const struct tur
         count(w, COUNTER_TURN_DROP_SEND_ERROR);
         return NULL;
     case TURN_TO_WORKER:
-        if (forward.pause)
-            stream_pause(stream_of_link(w, client->link));
-        post(w, forward.worker, TURN_LETTER_MESSAGE, client, packet->data, packet->len);
+        hand_over(w, &forward, client, packet);
         return NULL;
     case TURN_TO_CLIENT:
     case TURN_CONSUME:
@@ -472,7 +498,7 @@ static void conn_gone(struct turn_worker *w, struct turn_client *client, void *l
     w->now = now;
     other = turn_client_gone(w->turn, client, now);
     if (other != w->config.number)
-        post(w, other, TURN_LETTER_GONE, client, NULL, 0);
+        post(w, other, &(struct turn_letter){.kind = TURN_LETTER_GONE, .client = *client}, NULL, 0);
     conn_remove(w, link);
 }
 
@@ -501,6 +527,20 @@ static void on_dtls_send(void *ctx, void *link, const struct addr *to, const uin
     (void)udp_send(listener_of_link(ctx, link), to, data, len, 0);
 }
 
+// A guest that got nothing here is none: else it would keep a place on that worker for an hour.
+static void take_message(struct turn_worker *w, const struct turn_letter *letter,
+                         struct turn_packet *packet)
+{
+    const struct turn_letter back = {
+        .kind = TURN_LETTER_BACK, .serial = letter->serial, .client = letter->client};
+
+    w->letter = letter;
+    client_message_send(w, &letter->client, packet);
+    if (w->letter && !turn_client_known(w->turn, &letter->client))
+        post(w, letter->from, &back, NULL, 0);
+    w->letter = NULL;
+}
+
 void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t now)
 {
     struct turn_packet packet = {.data = letter->data ? letter->data + LETTER_HEAD : NULL,
@@ -509,7 +549,11 @@ void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t 
     w->now = now;
     switch (letter->kind) {
     case TURN_LETTER_MESSAGE:
-        client_message_send(w, &letter->client, &packet);
+        take_message(w, letter, &packet);
+        break;
+    case TURN_LETTER_BACK:
+        if (turn_client_back(w->turn, &letter->client, letter->serial) && packet.data)
+            client_message_send(w, &letter->client, &packet);
         break;
     case TURN_LETTER_ANSWER:
         (void)send_to_conn(w, &letter->client, packet.data, packet.len);

@@ -15,6 +15,9 @@ enum turn_letter_kind {
     TURN_LETTER_MESSAGE, // of a client, to the worker that has its allocation
     TURN_LETTER_ANSWER,  // to a client, to the worker that has its connection
     TURN_LETTER_GONE,    // the client's connection has ended
+    // To the worker that has sent a message: its client has nothing here after all. With the
+    // message, if it was not answered and is that worker's to answer.
+    TURN_LETTER_BACK,
     // Of TCP allocations (turn_tcp.h):
     TURN_LETTER_PEER_JOIN,  // the peer's 'fd' is to become one with the client's connection
     TURN_LETTER_PEER_PART,  // and no more
@@ -23,6 +26,8 @@ enum turn_letter_kind {
 
 struct turn_letter {
     enum turn_letter_kind kind;
+    unsigned from;   // the worker that has sent it
+    uint32_t serial; // of the message, as the core there counts
     struct turn_client client;
     uint8_t *data; // owned by the letter; with room before and behind, NULL: none
     size_t len;

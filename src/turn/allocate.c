@@ -219,7 +219,7 @@ static int open_charged(struct request *r, struct allocation *a, const struct wa
 static int create(struct request *r, const struct wanted *want, struct allocation **ret_a)
 {
     struct turn *turn = r->turn;
-    if (turn->allocations + turn->guests >= turn->config->allocations_max)
+    if (turn->allocations >= turn->config->allocations_max)
         return 508;
     struct allocation *a = allocation_new(turn, r->client, r->username, r->identity, r->now);
     if (!a)

@@ -3,7 +3,10 @@
 // a mobile client that comes back from another address (RFC 8016), or one that brings the token of
 // a reserved port, belongs to the worker that has the ports. Who has authenticated and shows such a
 // ticket or token becomes a guest here: what it sends is handed over, until it has been silent for
-// longer than any allocation lives without a Refresh.
+// longer than any allocation lives without a Refresh, or that worker has nothing of it.
+//
+// Guests are bounded apart from allocations: whoever moves often, and leaves a guest behind each
+// time, keeps nobody from allocating.
 #include "internal.h"
 
 #include <stdlib.h>
@@ -17,6 +20,11 @@ static void timer_fired(struct timer *timer, void *ctx, usec_t now)
 unsigned guest_worker(const struct binding *binding)
 {
     return ((const struct guest *)(const void *)binding)->worker;
+}
+
+uint32_t guest_serial(const struct binding *binding)
+{
+    return ((const struct guest *)(const void *)binding)->serial;
 }
 
 static struct guest *guest_new(struct turn *turn, const struct turn_client *client, unsigned worker,
@@ -40,18 +48,25 @@ static struct guest *guest_new(struct turn *turn, const struct turn_client *clie
 int guest_hand_over(struct request *r, unsigned worker)
 {
     struct turn *turn = r->turn;
-    if (turn->allocations + turn->guests >= turn->config->allocations_max ||
-        !guest_new(turn, r->client, worker, r->now))
+    if (turn->guests >= turn->config->allocations_max)
         return 508;
-    r->forward->worker = worker;
+    struct guest *guest = guest_new(turn, r->client, worker, r->now);
+    if (!guest)
+        return 508;
+    guest_seen(turn, &guest->at, r->forward, r->now);
     return HANDED_OVER;
 }
 
-void guest_seen(struct turn *turn, struct binding *binding, usec_t now)
+void guest_seen(struct turn *turn, struct binding *binding, struct turn_forward *ret_forward,
+                usec_t now)
 {
     struct guest *guest = container_of(binding, struct guest, at);
     // Armed, so that it cannot fail.
     (void)timer_arm(&turn->timers, &guest->timer, now + turn->config->max_lifetime);
+    guest->serial = ++turn->handed_over;
+    ret_forward->worker = guest->worker;
+    ret_forward->serial = guest->serial;
+    ret_forward->pause = false;
 }
 
 void guest_free(struct turn *turn, struct binding *binding)

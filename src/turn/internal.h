@@ -213,6 +213,7 @@ struct guest {
     struct binding at;
     struct timer timer;
     unsigned worker;
+    uint32_t serial; // of its last message
 };
 
 struct user_key {
@@ -235,6 +236,7 @@ struct turn {
     struct limiter limiter;
     int64_t wall_minus_now;
     uint64_t data_serial; // of Data indications
+    uint32_t handed_over; // messages
     unsigned allocations, charges, guests;
 };
 
@@ -404,9 +406,12 @@ void mobility_arrive(struct turn *turn, struct allocation *a);
 // --- guest.c -----------------------------------------------------------------------------------
 
 int guest_hand_over(struct request *request, unsigned worker); // HANDED_OVER or 508
-void guest_seen(struct turn *turn, struct binding *binding, usec_t now);
+// A message of a guest, which goes where 'ret_forward' says.
+void guest_seen(struct turn *turn, struct binding *binding, struct turn_forward *ret_forward,
+                usec_t now);
 void guest_free(struct turn *turn, struct binding *binding);
 unsigned guest_worker(const struct binding *binding);
+uint32_t guest_serial(const struct binding *binding); // of its last message
 
 // --- turn.c ------------------------------------------------------------------------------------
 

@@ -236,6 +236,7 @@ int handle_connection_bind(struct request *r)
     unsigned worker = turn_peer_worker(number);
     if (worker != turn->config->worker && worker < turn->config->workers) {
         r->forward->worker = worker;
+        r->forward->serial = 0;
         r->forward->pause = true;
         return HANDED_OVER;
     }

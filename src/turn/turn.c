@@ -155,9 +155,7 @@ enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *c
     if (packet->len == 0)
         return drop(turn, COUNTER_TURN_DROP_MALFORMED);
     if (binding && binding->kind == BIND_GUEST) {
-        guest_seen(turn, binding, now);
-        ret_forward->pause = false;
-        ret_forward->worker = guest_worker(binding);
+        guest_seen(turn, binding, ret_forward, now);
         return TURN_TO_WORKER;
     }
     // RFC 8656 section 12, table 3, with the channels of RFC 5766.
@@ -172,6 +170,15 @@ enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *c
 bool turn_client_known(const struct turn *turn, const struct turn_client *client)
 {
     return binding_find(turn, client) != NULL;
+}
+
+bool turn_client_back(struct turn *turn, const struct turn_client *client, uint32_t serial)
+{
+    struct binding *binding = binding_find(turn, client);
+    if (!binding || binding->kind != BIND_GUEST || guest_serial(binding) != serial)
+        return false;
+    guest_free(turn, binding);
+    return true;
 }
 
 unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, usec_t now)

@@ -456,7 +456,32 @@ static void guests_count_and_need_no_grace(void **state)
     assert_int_equal(refresh_with(world, &moved, &one), -2);
     assert_int_equal(handed_over(&moved), 0);
     struct tw_client third = tw_client(world, "198.51.100.4", 1);
-    assert_int_equal(tw_allocate(world, &third), 508);
+    third.user = alice.user;
+    third.password = alice.password;
+    assert_int_equal(refresh_with(world, &third, &one), 508);
+    // They take no place from allocations.
+    struct tw_client fourth = tw_client(world, "198.51.100.5", 1);
+    assert_int_equal(tw_allocate(world, &fourth), 0);
+}
+
+// The other worker may have nothing of a guest. What it says of an older message is no longer true.
+static void a_guest_is_sent_back(void **state)
+{
+    struct turn_forward *forward = &world->forward;
+    assert_int_equal(allocate_mobile(second, &alice), 0);
+    struct ticket one = ticket_of(second);
+    assert_int_equal(refresh_with(world, &moved, &one), -2);
+    uint32_t first = forward->serial;
+    assert_int_equal(tw_permit(world, &moved, "192.0.2.1"), -2);
+    assert_int_not_equal(forward->serial, first);
+    assert_false(turn_client_back(world->turn, &moved.at, first));
+    assert_true(turn_client_known(world->turn, &moved.at));
+    assert_true(turn_client_back(world->turn, &moved.at, forward->serial));
+    assert_false(turn_client_known(world->turn, &moved.at));
+    assert_false(turn_client_back(world->turn, &moved.at, forward->serial));
+    assert_int_equal(tw_allocate(world, &moved), 0);
+    assert_false(turn_client_back(world->turn, &moved.at, 0));
+    assert_true(turn_client_known(world->turn, &moved.at)); // no guest
 }
 
 // Who only listens does not send data; asking for a permission or a channel says as much.
@@ -513,6 +538,7 @@ int main(void)
         CASE(a_mobile_client_at_another_worker),
         CASE(a_token_at_another_worker),
         CASE(guests_count_and_need_no_grace),
+        CASE(a_guest_is_sent_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -357,6 +357,83 @@ static void a_connection_ends_on_another_worker(void **state)
     }
 }
 
+static void put_allocate_both(struct writer *w, void *arg)
+{
+    put_allocate_mobile(w, arg);
+    stun_put_bytes(w, STUN_EVEN_PORT, "\x80", 1);
+}
+
+// A ticket of each worker, of allocations that are no more. A token begins with its worker.
+static void collect_old_tickets(struct fixture *f, struct ticket ret_ticket[WORKERS])
+{
+    bool have[WORKERS] = {false};
+
+    for (unsigned i = 0; i < 100 && !(have[0] && have[1]); i++) {
+        struct client client = client_open(&f->address, false);
+        assert_int_equal(client_ask(&client, STUN_ALLOCATE, put_allocate_both, NULL), 0);
+        unsigned worker = (unsigned)(stun_u64(&client.reply, STUN_RESERVATION_TOKEN) >> 56);
+        assert_true(worker < WORKERS);
+        ret_ticket[worker] = ticket_of(&client);
+        have[worker] = true;
+        assert_int_equal(client_ask(&client, STUN_REFRESH, put_end, NULL), 0);
+        client_close(&client);
+    }
+    assert_true(have[0] && have[1]);
+}
+
+// Whoever is refused by the other worker is a client like any other again. Tickets of both in turn
+// must not send the two after each other for ever.
+static void old_tickets_lead_nowhere(void **state)
+{
+    struct fixture *f = *state;
+    struct ticket ticket[WORKERS];
+
+    collect_old_tickets(f, ticket);
+    for (unsigned i = 0; i < 12; i++) {
+        struct client client = client_open(&f->address, i % 2);
+        for (unsigned k = 0; k < 4; k++)
+            assert_int_equal(client_ask(&client, STUN_REFRESH, put_ticket, &ticket[k % 2]), 437);
+        assert_int_equal(client_ask(&client, STUN_ALLOCATE, put_allocate, NULL), 0);
+        assert_int_equal(client_ask(&client, STUN_CHANNEL_BIND, put_channel, &f->peer_address), 0);
+        echo(f, &client, "new");
+        assert_int_equal(client_ask(&client, STUN_REFRESH, put_end, NULL), 0);
+        client_close(&client);
+    }
+    assert_int_equal(count(f), 0);
+}
+
+static uint64_t refreshes(const struct fixture *f)
+{
+    return counter_get(workers_counters(f->workers, 0), COUNTER_TURN_REFRESH) +
+           counter_get(workers_counters(f->workers, 1), COUNTER_TURN_REFRESH);
+}
+
+// The same without waiting for answers: each worker hands over what the other would hand back.
+static void old_tickets_in_a_burst_come_to_rest(void **state)
+{
+    struct fixture *f = *state;
+    struct ticket ticket[WORKERS];
+    uint8_t request[WORKERS][512];
+    size_t len[WORKERS];
+
+    collect_old_tickets(f, ticket);
+    for (unsigned i = 0; i < 8; i++) {
+        struct client client = client_open(&f->address, false);
+        for (unsigned k = 0; k < WORKERS; k++) {
+            assert_int_equal(client_ask(&client, STUN_REFRESH, put_ticket, &ticket[k]), 437);
+            len[k] = 20u + (unsigned)(client.out[2] << 8 | client.out[3]);
+            memcpy(request[k], client.out, len[k]);
+        }
+        for (unsigned k = 0; k < 200; k++)
+            (void)send(client.fd, request[k % WORKERS], len[k % WORKERS], 0);
+        client_close(&client);
+    }
+    usleep(200000);
+    uint64_t before = refreshes(f);
+    usleep(50000);
+    assert_int_equal(refreshes(f), before);
+}
+
 // Two allocations reach each other, though one of them names the relay's own address as its peer.
 static void two_allocations_meet(void **state)
 {
@@ -389,6 +466,8 @@ int main(void)
         CASE(a_mobile_client_may_be_away),
         CASE(a_reserved_port_is_fetched_by_anybody),
         CASE(a_connection_ends_on_another_worker),
+        CASE(old_tickets_lead_nowhere),
+        CASE(old_tickets_in_a_burst_come_to_rest),
         CASE(two_allocations_meet),
     };
     evthread_use_pthreads();
