@@ -16,11 +16,12 @@
 
 #define SECOND USEC_PER_SEC
 
-enum fault { FAULT_MEMORY, FAULT_OPEN, FAULT_SEND };
+enum fault { FAULT_MEMORY, FAULT_OPEN, FAULT_SEND, FAULT_CONNECT };
 
 struct life {
     struct tw *w, *second; // two workers
     struct tw_client alice, bob, carol, moved;
+    struct tw_client control, data; // RFC 6062
     struct addr peer;
     uint64_t token;
     uint8_t ticket[64];
@@ -112,12 +113,71 @@ static void second_half(struct life *l)
     assert_int_equal(tw_counter(l->w, COUNTER_TURN_ALLOCATIONS), 1); // carol's
 }
 
+// A connection that is under way; it may have been lost, or there was no memory for it.
+static struct tw_conn *connect_peer(struct life *l)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        int code = tw_connect(l->w, &l->control, &l->peer);
+        if (code == -1 && l->w->conns_used > 0)
+            return l->w->last_conn;
+        assert_true(code == -1 || code == 508 || code == 447);
+    }
+    fail_msg("no connection");
+    return NULL;
+}
+
+// A peer that calls again if it is refused. The client may not hear of it.
+static struct tw_conn *accept_peer(struct life *l, const struct addr *relayed)
+{
+    struct tw_conn *conn = tw_accept(l->w, relayed, &l->peer);
+    if (!conn)
+        conn = tw_accept(l->w, relayed, &l->peer);
+    assert_non_null(conn);
+    return conn;
+}
+
+// By way of the second worker.
+static void join_peer(struct life *l, struct tw_conn *conn)
+{
+    int code = tw_connection_bind(l->second, &l->data, conn->number);
+    if (code != -2)
+        code = tw_connection_bind(l->second, &l->data, conn->number);
+    assert_int_equal(code, -2);
+    tw_again(l->w, &l->data);
+    if (!conn->joined)
+        tw_again(l->w, &l->data);
+    assert_true(conn->joined);
+}
+
+static void tcp_life(struct life *l)
+{
+    TRY(l->w, &l->control, tw_allocate_tcp(l->w, &l->control));
+    struct addr relayed = tw_relayed(l->w, 0);
+    TRY(l->w, &l->control, tw_permit(l->w, &l->control, "192.0.2.1"));
+    struct tw_conn *conn = connect_peer(l);
+    int code = tw_connected(l->w, &l->control, conn, 0);
+    assert_true(code == 0 || code == -1);
+    join_peer(l, conn);
+    l->peer.port++;
+    l->data.at.remote.port++;
+    l->data.nonce[0] = '\0';
+    join_peer(l, accept_peer(l, &relayed));
+    l->peer.port++;
+    accept_peer(l, &relayed); // whom nobody wants
+    tw_ended(l->w, conn, 1, 1);
+    assert_int_equal(l->w->conns_used, 2);
+    turn_client_gone(l->w->turn, &l->control.at, l->w->now);
+    tw_tick(l->w);
+    assert_int_equal(l->w->conns_used, 0);
+}
+
 static bool start(struct tw **ret_w, unsigned worker)
 {
     struct tw *w = tw_new();
     *ret_w = w;
     w->may_fail = true;
     w->config.workers = 2;
+    w->config.tcp_allocations = true;
     w->config.worker = worker;
     int rc = tw_try(w);
     assert_true(rc == 0 || rc == -ENOMEM);
@@ -136,14 +196,20 @@ static bool live(enum fault fault, unsigned k)
     l.bob = tw_client(l.w, "198.51.100.2", 1);
     l.carol = tw_client(l.w, "198.51.100.3", 1);
     l.moved = tw_client(l.w, "198.51.100.4", 1);
+    l.control = tw_client(l.w, "198.51.100.5", 1);
+    l.data = tw_client(l.w, "198.51.100.5", 2);
+    l.control.at.transport = l.data.at.transport = TURN_TCP;
+    l.w->fail_connect = fault == FAULT_CONNECT ? k : 0;
     l.w->fail_open = fault == FAULT_OPEN ? k : 0;
     l.w->fail_send = fault == FAULT_SEND ? k : 0;
     if (ok) {
         first_half(&l);
+        tcp_life(&l);
         second_half(&l);
         failed = (fault == FAULT_MEMORY && alloc_failed()) ||
                  (fault == FAULT_OPEN && l.w->opens >= k) ||
-                 (fault == FAULT_SEND && l.w->sends >= k);
+                 (fault == FAULT_SEND && l.w->sends >= k) ||
+                 (fault == FAULT_CONNECT && l.w->connects >= k);
     }
     tw_free(l.second);
     tw_free(l.w);
@@ -166,7 +232,12 @@ static void every_allocation(void **state)
 
 static void every_port(void **state)
 {
-    sweep(FAULT_OPEN, 3);
+    sweep(FAULT_OPEN, 4);
+}
+
+static void every_connection(void **state)
+{
+    sweep(FAULT_CONNECT, 1);
 }
 
 static void every_answer(void **state)
@@ -179,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation),
         cmocka_unit_test(every_port),
+        cmocka_unit_test(every_connection),
         cmocka_unit_test(every_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
