@@ -267,6 +267,8 @@ static int start_peers(struct daemon *d)
         r = peers_deny_this_host(d->peers);
     if (r == 0 && c->stats.listen.family != FAMILY_NONE)
         r = peers_deny(d->peers, &c->stats.listen);
+    if (r < 0)
+        log_err("the addresses of this machine cannot be kept from TURN clients: %s", strerror(-r));
     return r;
 }
 

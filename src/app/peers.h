@@ -36,7 +36,8 @@ void peers_port_closed(struct peers *peers, const struct addr *bound);
 // Port 0: any port of that host?
 bool peers_allowed(const struct peers *peers, const struct addr *peer);
 // Where to send what is meant for 'to': a port of this relay is reached at the address that it is
-// bound to, which need not be the one that clients are told. False: that port is closed.
+// bound to, which need not be the one that clients are told. False: that port is closed, or the
+// host has been refused since.
 bool peers_route(const struct peers *peers, struct addr *to);
 // The other way round: the address by which clients know the sender.
 struct addr peers_sender(const struct peers *peers, const struct addr *from);
