@@ -2,8 +2,10 @@
 // From keys to the settings of the parts; see config_use.h.
 #include "config_use.h"
 
-#define SETUP_TIMEOUT (10 * USEC_PER_SEC) // a worker answers within milliseconds
-#define IDLE_FACTOR   5 // a call that was never carried keeps its ports so many media timeouts
+#define SETUP_TIMEOUT   (10 * USEC_PER_SEC) // a worker answers within milliseconds
+#define OWN_DESCRIPTORS 256                 // of the daemon and its libraries, with room to spare
+#define PER_WORKER      4
+#define IDLE_FACTOR     5 // a call that was never carried keeps its ports so many media timeouts
 
 // The relay reports silence after the first half of limits.media_timeout; the call waits for the
 // second.
@@ -88,4 +90,17 @@ struct signal_config config_for_signal(const struct config *c, const char *secre
         .path_silence = silence(c),
         .services = services_of(c, secret, services),
     };
+}
+
+// Every relay port is one in each family, and so is every listener on each worker, and every
+// connection of a TURN client; with TCP allocations that of its peer too.
+unsigned config_descriptors(const struct config *c, unsigned workers)
+{
+    unsigned ports = 2u * ((unsigned)c->relay.ports.max - c->relay.ports.min + 1);
+    unsigned listeners = 2 * 2 * (unsigned)(c->turn.ports.count + c->turn.tls_ports.count);
+    unsigned connections = (c->turn.tcp_allocations ? 2 : 1) * c->limits.connections;
+
+    if (!c->turn.enabled)
+        return OWN_DESCRIPTORS + workers * PER_WORKER + ports;
+    return OWN_DESCRIPTORS + workers * (PER_WORKER + listeners) + ports + connections;
 }

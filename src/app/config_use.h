@@ -19,3 +19,5 @@ struct relay_config config_for_relay(const struct config *config);
 // known by now.
 struct signal_config config_for_signal(const struct config *config, const char *secret,
                                        struct config_services *services);
+// How many descriptors may be open at a time.
+unsigned config_descriptors(const struct config *config, unsigned workers);

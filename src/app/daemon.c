@@ -214,10 +214,16 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 // ---- start and stop
 
-// Every relay port is a descriptor.
+static unsigned worker_count(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return config_workers(config, cores > 0 ? (unsigned)cores : 1);
+}
+
 static void raise_descriptor_limit(const struct config *config)
 {
-    rlim_t wanted = 2u * (rlim_t)(config->relay.ports.max - config->relay.ports.min + 1) + 256;
+    rlim_t wanted = config_descriptors(config, worker_count(config));
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
@@ -226,7 +232,8 @@ static void raise_descriptor_limit(const struct config *config)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < wanted)
         log_warning(
-            "at most %ju descriptors are allowed, relay.ports may need %ju: raise LimitNOFILE",
+            "at most %ju descriptors are allowed, relay.ports and limits.connections may need %ju: "
+            "raise LimitNOFILE",
             (uintmax_t)limit.rlim_max, (uintmax_t)wanted);
 }
 
@@ -276,9 +283,8 @@ static int start_workers(struct daemon *d)
 {
     const struct relay_config relay = config_for_relay(d->config);
     const struct workers_handler handler = {d, on_relay_event, on_turn_listing};
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct workers_config config = {
-        .count = config_workers(d->config, cores > 0 ? (unsigned)cores : 1),
+        .count = worker_count(d->config),
         .relay = &relay,
         .peers = d->peers,
     };

@@ -391,6 +391,28 @@ static void credentials_are_made_with_the_first_secret(void **state)
     config_free(&config);
 }
 
+// Connections of TURN clients have none left when the ports took them all.
+static void descriptors_are_for_connections_too(void **state)
+{
+    struct config config;
+
+    load("turn", "enabled", "false", &config);
+    unsigned ports = config_descriptors(&config, 1);
+    assert_in_range(ports, 2 * 1000 + 64, 2 * 1000 + 512);
+    config_free(&config);
+    load("limits", "connections", "30000", &config);
+    unsigned all = config_descriptors(&config, 1);
+    assert_in_range(all, ports + 30000, ports + 30512);
+    assert_in_range(config_descriptors(&config, 33), all + 32 * (3 + 8), all + 32 * 16);
+    config_free(&config);
+    load("turn", "tcp_allocations", "true", &config);
+    all = config_descriptors(&config, 1);
+    config_free(&config);
+    load(NULL, NULL, NULL, &config);
+    assert_int_equal(all, config_descriptors(&config, 1) + 2000);
+    config_free(&config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +421,7 @@ int main(void)
         cmocka_unit_test(values_arrive_in_their_units),
         cmocka_unit_test(clients_are_told_the_whole_server),
         cmocka_unit_test(credentials_are_made_with_the_first_secret),
+        cmocka_unit_test(descriptors_are_for_connections_too),
     };
     unsetenv("CREDENTIALS_DIRECTORY");
     return cmocka_run_group_tests(tests, make_files, remove_files);
