@@ -160,6 +160,7 @@
     X(TURN_DROP_BANDWIDTH, COUNTER, "turn_drops_total", "reason=\"bandwidth\"", "")                \
     X(TURN_DROP_AWAY, COUNTER, "turn_drops_total", "reason=\"client_away\"", "")                   \
     X(TURN_DROP_TOO_LONG, COUNTER, "turn_drops_total", "reason=\"too_long\"", "")                  \
+    X(TURN_DROP_BUSY, COUNTER, "turn_drops_total", "reason=\"worker_busy\"", "")                   \
     X(TURN_DROP_SEND_ERROR, COUNTER, "turn_drops_total", "reason=\"send_error\"", "")              \
     X(CREDENTIALS_COMPONENT, COUNTER, "credentials_given_total", "door=\"component\"",             \
       "TURN credentials given to clients that asked, or were due for new ones, by door")           \

@@ -17,3 +17,5 @@ void mailbox_free(struct mailbox *mailbox);
 void mailbox_flush(struct mailbox *mailbox);
 // Returns 0 or -ENOMEM.
 int mailbox_post(struct mailbox *mailbox, const void *item);
+// The same for what may be lost: -ENOBUFS when so many wait already.
+int mailbox_post_unless_full(struct mailbox *mailbox, const void *item, size_t full);

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define LETTERS_MAX 2048 // of one worker's, that wait
+
 struct worker {
     struct workers *workers;
     pthread_t thread;
@@ -205,15 +207,20 @@ static void io_random(void *ctx, void *buf, size_t len)
         abort();
 }
 
+// Messages may be lost like datagrams, and are when the other worker does not keep up.
 static void post_letter(void *ctx, unsigned number, struct turn_letter *letter)
 {
     struct worker *worker = ctx;
     struct workers *workers = worker->workers;
+    struct mailbox *to = number < workers->count ? workers->worker[number].orders : NULL;
     const struct message message = {.kind = MESSAGE_LETTER, .u.letter = *letter};
+    bool loseable = letter->kind == TURN_LETTER_MESSAGE || letter->kind == TURN_LETTER_ANSWER;
+    int r = to ? mailbox_post_unless_full(to, &message, loseable ? LETTERS_MAX : SIZE_MAX) : -EPIPE;
 
-    if (number >= workers->count || !workers->worker[number].orders ||
-        mailbox_post(workers->worker[number].orders, &message) < 0)
+    if (r < 0) {
+        counter_add(&worker->counters, COUNTER_TURN_DROP_BUSY, 1);
         turn_letter_free(letter);
+    }
 }
 
 static void on_turn_changed(void *ctx, usec_t now)

@@ -136,9 +136,16 @@ void mailbox_flush(struct mailbox *mailbox)
 
 int mailbox_post(struct mailbox *mailbox, const void *item)
 {
+    return mailbox_post_unless_full(mailbox, item, SIZE_MAX);
+}
+
+int mailbox_post_unless_full(struct mailbox *mailbox, const void *item, size_t full)
+{
     pthread_mutex_lock(&mailbox->lock);
     struct batch *batch = &mailbox->posted;
-    int error = batch->count == batch->room ? batch_grow(batch, mailbox->item_size) : 0;
+    int error = batch->count >= full ? -ENOBUFS : 0;
+    if (!error && batch->count == batch->room)
+        error = batch_grow(batch, mailbox->item_size);
     bool first = !error && batch->count == 0;
     if (!error)
         memcpy(batch->data + batch->count++ * mailbox->item_size, item, mailbox->item_size);

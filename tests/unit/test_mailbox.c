@@ -186,6 +186,24 @@ static void goes_on_after_a_flood(void **state)
     close_reader(&reader);
 }
 
+// A reader that does not come costs a bounded number of the items that may be lost.
+static void may_be_full(void **state)
+{
+    struct reader reader;
+    open_reader(&reader, 6);
+    for (uint32_t i = 0; i < 6; i++) {
+        struct item item = make_item(1, i);
+        assert_int_equal(mailbox_post_unless_full(reader.mailbox, &item, 4), i < 4 ? 0 : -ENOBUFS);
+        if (i >= 4)
+            assert_int_equal(mailbox_post(reader.mailbox, &item), 0);
+    }
+    event_base_loop(reader.base, EVLOOP_ONCE);
+    assert_int_equal(reader.taken, 6);
+    struct item item = make_item(1, 6);
+    assert_int_equal(mailbox_post_unless_full(reader.mailbox, &item, 4), 0);
+    close_reader(&reader);
+}
+
 static void refuses_items_of_no_size(void **state)
 {
     struct event_base *base = event_base_new();
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(take_may_post),
         cmocka_unit_test(goes_with_items_inside),
         cmocka_unit_test(goes_on_after_a_flood),
+        cmocka_unit_test(may_be_full),
         cmocka_unit_test(refuses_items_of_no_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
