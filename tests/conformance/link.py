@@ -6,11 +6,15 @@ notes what passed, so that a failure can show its bytes.
 """
 
 import collections
+import errno
+import itertools
 import os
+import random
 import select
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import stun
@@ -20,6 +24,26 @@ SNAPSHOT = 65536
 
 class Closed(Exception):
     """The server closed the connection."""
+
+
+PORTS = itertools.cycle(range(20000, 48000))
+PORTS_LOCK = threading.Lock()
+for _ in range(random.randrange(28000)):
+    next(PORTS)
+
+
+def _bind_fresh(sock, host):
+    """To a port that no case before has had: what a server may still remember of an earlier client
+    must not be taken for its answer to this one."""
+    while True:
+        with PORTS_LOCK:
+            port = next(PORTS)
+        try:
+            sock.bind((host, port))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
 
 
 class Junk:
@@ -103,7 +127,7 @@ class UdpLink(Link):
     """Not connected, so that an answer from a wrong address is seen, not lost."""
     kind = "udp"
 
-    def __init__(self, server, source, trace, port=0):
+    def __init__(self, server, source, trace):
         sock = socket.socket(family_of(server[0]), socket.SOCK_DGRAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         super().__init__(sock, trace)
@@ -111,7 +135,7 @@ class UdpLink(Link):
             with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
                 probe.connect(server)
                 source = probe.getsockname()[0]
-        sock.bind((source, port))
+        _bind_fresh(sock, source)
         self.server = server
         self.answered_from = None
 

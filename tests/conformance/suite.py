@@ -58,12 +58,16 @@ def group(name, title):
 
 
 def select(words, slow):
-    """Cases by id, by the beginning of an id, or by group ("slow": all that are slow); without words
-    all that are not slow (and these, too, if asked for)."""
+    """Cases by id, or by the beginning of an id or a group, or all. Those that are slow only by id, by
+    the word "slow", or if asked for."""
+    def wanted(case, word):
+        if case.slow and not slow:
+            return word in (case.id, "slow")
+        return word in (case.id, case.group) or case.id.startswith(word + "-")
+
     chosen = [case for case in CASES.values()
-              if (not words and (slow or not case.slow))
-              or any(case.group == word or (case.slow and word == "slow") or case.id == word or case.id.startswith(word + "-")
-                     for word in words)]
+              if any(wanted(case, word) for word in words)
+              or (not words and (slow or not case.slow))]
     if words and not chosen:
         raise SystemExit(f"run: no case or group is named {' '.join(words)}")
     return chosen

@@ -16,6 +16,11 @@ BOTH = (A.ADDITIONAL_ADDRESS_FAMILY, stun.u8(stun.IPV6))
 DEFAULT_LIFETIME = 600
 
 
+def about(seen, least, most=None):
+    """A lifetime within these bounds; the answer may tell what is left of it, a moment later."""
+    return seen is not None and least - 2 <= seen <= (least if most is None else most)
+
+
 def is_v6(address):
     return ":" in address[0]
 
@@ -237,27 +242,27 @@ def success_response(bench):
 @case("8656-6-2", "RULE", "Without LIFETIME an allocation lasts 600 seconds.")
 def default_lifetime(bench):
     seen = lifetime(bench, None)
-    require(seen == DEFAULT_LIFETIME, f"LIFETIME {seen}")
+    require(about(seen, DEFAULT_LIFETIME), f"LIFETIME {seen}")
 
 
 @case("8656-7.2-17", "RULE", "A LIFETIME below the default gives the default.")
 def short_lifetime(bench):
     seen = lifetime(bench, 60), lifetime(bench, 0)
-    require(seen == (DEFAULT_LIFETIME, DEFAULT_LIFETIME), f"asked for 60 and 0, LIFETIME {seen}")
+    require(all(about(each, DEFAULT_LIFETIME) for each in seen), f"asked for 60 and 0, LIFETIME {seen}")
 
 
 @case("8656-7.2-18", "RULE", "A LIFETIME above the default gives that, or the server's maximum, but not "
       "less than the default.")
 def long_lifetime(bench):
     seen = lifetime(bench, 900)
-    require(DEFAULT_LIFETIME <= seen <= 900, f"asked for 900, LIFETIME {seen}")
+    require(about(seen, DEFAULT_LIFETIME, 900), f"asked for 900, LIFETIME {seen}")
     return f"LIFETIME {seen}"
 
 
 @case("8656-7.2-19", "SHOULD", "The maximum lifetime is no more than 3,600 seconds.")
 def maximum_lifetime(bench):
     seen = lifetime(bench, 0xFFFFFFFF)
-    require(DEFAULT_LIFETIME <= seen <= 3600, f"asked for for ever, LIFETIME {seen}")
+    require(about(seen, DEFAULT_LIFETIME, 3600), f"asked for for ever, LIFETIME {seen}")
     return f"LIFETIME {seen}"
 
 

@@ -85,8 +85,6 @@ def channel_data_does_not(bench):
         client.channel(0x4000, b"%d" % at)
         bench.arrives(peer, b"%d" % at)
     expired(bench, client, peer, start)
-    client.channel(0x4000, b"too late")
-    bench.nothing_at(peer, "ChannelData without a permission")
 
 
 @case("8656-12.6-21", "MUST", "ChannelData does not refresh a channel: it lasts 600 seconds.", slow=True)
