@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // A TURN server under a script: the input is a sequence of (what happens, who, length, bytes).
 // Bytes come from clients as they are, or as the attributes of a request that the harness signs
-// with good credentials, so that chance need not find an HMAC; from peers; and time passes. After
+// with good credentials, so that chance need not find an HMAC; from peers; connections of peers
+// come, succeed, fail and end; and time passes. After
 // every step the server's invariants must hold, its ports and charges must add up, and what it lets
 // pass must lie in the buffer that it was given.
 #include "codec/stun.h"
@@ -15,13 +16,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLIENTS 4
 #define PORTS   16
+#define CONNS   16
 
 struct fuzz {
     struct turn *turn;
     struct counters counters;
     usec_t now;
     void *owner[PORTS];
-    bool open[PORTS];
+    bool open[PORTS], tcp[PORTS];
+    struct conn {
+        bool open, joined;
+        uint32_t number;
+    } conn[CONNS];
+    uint32_t last_number;
     unsigned charges, serial;
     size_t answer_len; // of the last answer
     uint8_t answer[2048];
@@ -48,6 +55,7 @@ static void take(struct fuzz *f, unsigned i, enum family family, void *owner,
                  struct turn_port *ret_port)
 {
     f->open[i] = true;
+    f->tcp[i] = false;
     f->owner[i] = owner;
     *ret_port = (struct turn_port){.handle = &f->open[i], .relayed = port_addr(i, family)};
 }
@@ -127,6 +135,61 @@ static void io_release(void *ctx, const char *identity)
     f->charges--;
 }
 
+// ---- connections of peers (RFC 6062)
+
+static int io_listen(void *ctx, enum family family, void *owner, struct turn_port *ret_port)
+{
+    struct fuzz *f = ctx;
+    struct turn_port port[2];
+    int rc = io_open(ctx, family, PORT_ANY, owner, port);
+    if (rc < 0)
+        return rc;
+    f->tcp[(bool *)port[0].handle - f->open] = true;
+    *ret_port = port[0];
+    return 0;
+}
+
+static struct conn *conn_new(struct fuzz *f)
+{
+    for (unsigned i = 0; i < CONNS; i++) {
+        if (!f->conn[i].open) {
+            f->conn[i] = (struct conn){.open = true};
+            return &f->conn[i];
+        }
+    }
+    return NULL;
+}
+
+static int io_connect(void *ctx, void *handle, const struct addr *peer, uint32_t number,
+                      void **ret_conn)
+{
+    struct fuzz *f = ctx;
+    must(*(bool *)handle && f->tcp[(bool *)handle - f->open] && peer->port != 0);
+    struct conn *conn = conn_new(f);
+    if (!conn)
+        return -99; // EADDRNOTAVAIL
+    conn->number = f->last_number = number;
+    *ret_conn = conn;
+    return 0;
+}
+
+static void io_join(void *ctx, void *handle, const struct turn_client *client,
+                    const uint8_t *answer, size_t len)
+{
+    struct conn *conn = handle;
+    must(conn->open && !conn->joined && client->transport == TURN_TCP);
+    conn->joined = true;
+    must(io_send_client(ctx, client, answer, len) == 0);
+}
+
+static void io_drop(void *ctx, void *handle)
+{
+    (void)ctx;
+    struct conn *conn = handle;
+    must(conn->open);
+    conn->open = false;
+}
+
 static const struct turn_user user = {"u", "p"};
 static const struct turn_secret secret = {"secret"};
 static const struct turn_config config = {
@@ -141,6 +204,7 @@ static const struct turn_config config = {
     .max_lifetime = 3600 * USEC_PER_SEC,
     .permissions_max = 5,
     .channels_max = 5,
+    .connections_max = 5,
     .allocations_max = 10,
     .bytes_per_second = 100000,
     .answers_per_second = 1000,
@@ -150,6 +214,7 @@ static const struct turn_config config = {
     .modern = true,
     .old_stun = true,
     .mobility = true,
+    .tcp_allocations = true,
 };
 
 static const struct turn_io io = {
@@ -161,17 +226,24 @@ static const struct turn_io io = {
     .peer_allowed = io_peer_allowed,
     .charge = io_charge,
     .release = io_release,
+    .tcp = {.listen = io_listen,
+            .close = io_close,
+            .connect = io_connect,
+            .join = io_join,
+            .drop = io_drop},
 };
 
 // ---- what happens ----
 
 static struct turn_client client_of(struct fuzz *f, unsigned who)
 {
-    static const enum turn_transport transports[] = {TURN_UDP, TURN_TCP, TURN_DTLS, TURN_UDP};
+    static const enum turn_transport transports[] = {TURN_UDP, TURN_TCP, TURN_DTLS, TURN_UDP,
+                                                     TURN_TCP};
+    unsigned n = who & 0x80 ? CLIENTS : who % CLIENTS;
     return (struct turn_client){
         .link = f,
-        .transport = transports[who % CLIENTS],
-        .remote = addr_v4((const uint8_t[]){198, 51, 100, 1}, (uint16_t)(1000 + who % CLIENTS)),
+        .transport = transports[n],
+        .remote = addr_v4((const uint8_t[]){198, 51, 100, 1}, (uint16_t)(1000 + n)),
         .local = addr_v4((const uint8_t[]){203, 0, 113, 1}, 3478),
     };
 }
@@ -212,7 +284,7 @@ static void from_peer(struct fuzz *f, unsigned who, const uint8_t *data, size_t 
 {
     struct turn_forward forward;
     unsigned port = who % PORTS;
-    if (!f->open[port])
+    if (!f->open[port] || f->tcp[port])
         return;
     struct addr from =
         addr_v4((const uint8_t[]){192, 0, 2, (uint8_t)(who >> 4 & 3)}, (uint16_t)(1 + (who >> 6)));
@@ -227,6 +299,27 @@ static void from_peer(struct fuzz *f, unsigned who, const uint8_t *data, size_t 
     }
     turn_peer_icmp(f->turn, f->owner[port], &from, (uint8_t)(who & 15), 4, 1280, f->now);
     free(exact);
+}
+
+// A peer calls, or a connection that there is succeeds, fails or ends. Numbers that are known no
+// more are told too.
+static void of_connections(struct fuzz *f, unsigned who)
+{
+    struct addr from =
+        addr_v4((const uint8_t[]){192, 0, 2, (uint8_t)(who >> 4 & 3)}, (uint16_t)(1 + (who >> 6)));
+    struct conn *conn = &f->conn[who % CONNS];
+    unsigned port = who % PORTS;
+    if (f->open[port] && f->tcp[port] && (conn = conn_new(f))) {
+        conn->number =
+            turn_peer_accepted(f->turn, f->owner[port], &f->open[port], conn, &from, f->now);
+        conn->open = conn->number != 0;
+        f->last_number = conn->number ? conn->number : f->last_number;
+    } else if (conn && (who & 0x20)) {
+        turn_peer_ended(f->turn, conn->number, 1, 2, f->now);
+        must(!conn->open);
+    } else if (conn) {
+        turn_peer_connected(f->turn, conn->number, who & 0x40 ? -111 : 0, f->now);
+    }
 }
 
 static struct writer begin(struct fuzz *f, uint16_t method)
@@ -258,18 +351,20 @@ static bool put_nonce(struct fuzz *f, struct writer *w, unsigned who)
 static void signed_request(struct fuzz *f, unsigned who, unsigned method, const uint8_t *data,
                            size_t len)
 {
-    static const uint16_t methods[] = {STUN_ALLOCATE, STUN_REFRESH, STUN_CREATE_PERMISSION,
-                                       STUN_CHANNEL_BIND};
+    static const uint16_t methods[] = {STUN_ALLOCATE,     STUN_REFRESH, STUN_CREATE_PERMISSION,
+                                       STUN_CHANNEL_BIND, STUN_CONNECT, STUN_CONNECTION_BIND};
     static const uint8_t md5[] = {0x44, 0xad, 0xd2, 0x2b, 0x6f, 0x31, 0x79, 0xb7,
                                   0x51, 0xea, 0xfd, 0x68, 0xee, 0x37, 0x0f, 0x7d};
     struct stun_msg last;
-    struct writer w = begin(f, methods[method % 4]);
+    struct writer w = begin(f, methods[method % 6]);
     bool has_last = stun_decode(f->answer, f->answer_len, &last) == 0;
     if (has_last && (who & 0x10) && stun_has(&last, STUN_MOBILITY_TICKET))
         stun_put_bytes(&w, STUN_MOBILITY_TICKET, last.attr[STUN_MOBILITY_TICKET].data,
                        last.attr[STUN_MOBILITY_TICKET].len);
     if (has_last && (who & 0x20) && stun_has(&last, STUN_RESERVATION_TOKEN))
         stun_put_u64(&w, STUN_RESERVATION_TOKEN, stun_u64(&last, STUN_RESERVATION_TOKEN));
+    if ((who & 0x20) && methods[method % 6] == STUN_CONNECTION_BIND)
+        stun_put_u32(&w, STUN_CONNECTION_ID, f->last_number);
     write_bytes(&w, data, len & ~(size_t)3);
     stun_put_bytes(&w, STUN_USERNAME, "u", 1);
     stun_put_bytes(&w, STUN_REALM, "r", 1);
@@ -313,10 +408,13 @@ static void happen(struct fuzz *f, uint8_t what, uint8_t who, const uint8_t *dat
     case 2:
     case 3:
     case 4:
-        signed_request(f, who, what % 8u - 1, data, len);
+        signed_request(f, who, what % 8u - 1 + (what % 8u > 2 && (what & 0x40) ? 2 : 0), data, len);
         break;
     case 5:
-        from_peer(f, who, data, len);
+        if (what & 0x40)
+            of_connections(f, who);
+        else
+            from_peer(f, who, data, len);
         break;
     case 6:
         f->now += (usec_t)who * who * USEC_PER_SEC / 16;
@@ -331,7 +429,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct fuzz f;
     f = (struct fuzz){.now = 1000 * USEC_PER_SEC};
     struct turn_io own = io;
-    own.ctx = &f;
+    own.ctx = own.tcp.ctx = &f;
     must(turn_new(&config, &own, &f.counters, &f.turn) == 0);
     turn_set_clock(f.turn, 1700000000 * (int64_t)USEC_PER_SEC);
     struct reader r = reader_over(data, size);
@@ -350,5 +448,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(f.charges == 0);
     for (unsigned i = 0; i < PORTS; i++)
         must(!f.open[i]);
+    for (unsigned i = 0; i < CONNS; i++)
+        must(!f.conn[i].open);
     return 0;
 }
