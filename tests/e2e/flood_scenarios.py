@@ -68,7 +68,8 @@ KINDS = (
     ("Binding of RFC 3489", lambda: b"\0\1\0\0" + os.urandom(16), 1.6, 2.2),
     ("Binding with CHANGE-REQUEST", lambda: request(M.BINDING, (3, b"\0\0\0\6")), 1.3, 1.3),
     ("Binding with credentials", lambda: request(M.BINDING, *FORGED), 1, 1),
-    ("Allocate, no attributes", lambda: request(M.ALLOCATE), 0, 0),
+    ("Allocate, no attributes", lambda: request(M.ALLOCATE), 3.6, 3.6),
+    ("Allocate, no transport", lambda: request(M.ALLOCATE, (A.SOFTWARE, b"none")), 0, 0),
     ("Allocate", lambda: request(M.ALLOCATE, UDP), 3, 3),
     ("Allocate with FINGERPRINT", lambda: request(M.ALLOCATE, UDP, fingerprint="right"), 2.6, 2.6),
     ("Allocate, wrong credentials", lambda: request(M.ALLOCATE, UDP, *FORGED), 1, 1),
@@ -120,6 +121,8 @@ def memory(lab):
         ("Binding", socket.AF_INET, lambda: request(M.BINDING), PLAIN),
         ("Binding, IPv6", socket.AF_INET6, lambda: request(M.BINDING), PLAIN),
         ("Allocate, no attributes", socket.AF_INET, lambda: request(M.ALLOCATE), PLAIN),
+        ("Allocate, no transport", socket.AF_INET,
+         lambda: request(M.ALLOCATE, (A.SOFTWARE, b"none")), PLAIN),
         ("Allocate", socket.AF_INET, lambda: request(M.ALLOCATE, UDP), PLAIN),
         ("Allocate, wrong credentials", socket.AF_INET, lambda: request(M.ALLOCATE, UDP, *FORGED),
          PLAIN),
@@ -148,7 +151,7 @@ def spoofed_sources(lab):
         require(figures["grown_kib"] < GROWTH_KIB, f"{name}: {figures}")
     for name in ("Binding", "Binding, IPv6", "Allocate", "DTLS ClientHello"):
         require(result[name]["answers"] > SPOOFED * 0.99, f"not answered: {name}: {result[name]}")
-    require(result["Allocate, no attributes"]["answers"] == 0, "an amplifier answered")
+    require(result["Allocate, no transport"]["answers"] == 0, "an amplifier answered")
     metrics = lab.daemon.metrics()
     require(metrics["turn_allocations"] == 0, "a stranger has an allocation")
     require(metrics['connections{transport="dtls"}'] == 0, "a spoofed source has a DTLS session")

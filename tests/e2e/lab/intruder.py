@@ -19,8 +19,22 @@ sys.path.insert(0, f"{os.path.dirname(os.path.abspath(__file__))}/../../conforma
 import link  # noqa: E402
 from client import Client  # noqa: E402
 
+
+
+class UdpLink(link.UdpLink):
+    """From a port of one's choice."""
+
+    def __init__(self, server, source, trace, port=0):
+        super().__init__(server, source, trace)
+        if port:
+            self.sock.close()
+            self.sock = socket.socket(link.family_of(server[0]), socket.SOCK_DGRAM)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            self.sock.bind((source or "", port))
+
+
 TIMING = types.SimpleNamespace(answer=2, again=0.5)
-LINKS = {"udp": (link.UdpLink, PLAIN), "tcp": (link.TcpLink, PLAIN), "tls": (link.TlsLink, TLS)}
+LINKS = {"udp": (UdpLink, PLAIN), "tcp": (link.TcpLink, PLAIN), "tls": (link.TlsLink, TLS)}
 
 
 def login(lab, user="alice", host="alice", transport="udp", family=4, address=None, port=0,
