@@ -286,10 +286,10 @@ def random_ports(bench):
 @case("8656-7.2-22", "SHOULD", "There is a limit for each username: beyond it 486, and another user "
       "still gets an allocation.")
 def quota(bench):
-    bench.other_user("probe")  # or not applicable
+    one = bench.other_user(bench.name)  # the same name, whatever the second
     refused = None
     for number in range(40):
-        client = bench.client(identity=bench.name)
+        client = bench.client(credentials=one)
         response = client.request(M.ALLOCATE, [TRANSPORT])
         if not response.ok:
             refused = response
@@ -305,10 +305,10 @@ def quota(bench):
 @case("8656-7.2-23", "RULE", "The quota counts allocations that are active: one that was deleted makes "
       "room at once (section 5).")
 def quota_is_given_back(bench):
-    bench.other_user("probe")
+    one = bench.other_user(bench.name)
     clients = []
     for _ in range(40):
-        client = bench.client(identity=bench.name)
+        client = bench.client(credentials=one)
         response = client.request(M.ALLOCATE, [TRANSPORT])
         if not response.ok:
             break
@@ -317,7 +317,7 @@ def quota_is_given_back(bench):
     require(clients, f"no allocation at all: {show(response)}")
     bench.applicable(len(clients) < 40, "40 allocations by one user: no quota")
     require(clients[0].refresh(0).ok, "an allocation cannot be deleted")
-    client = bench.client(identity=bench.name)
+    client = bench.client(credentials=one)
     response = client.request(M.ALLOCATE, [TRANSPORT])
     require(response.ok, f"{show(response)} after one of {len(clients)} was deleted")
     client.keep(response)

@@ -59,6 +59,9 @@ def dont_fragment_ignored(bench, client, family):
     peer = bench.peer(0, family)
     client.permit(peer.address)
     data = os.urandom(LARGE)
+    client.send(peer.address, data)
+    bench.applicable(peer.receive(bench.timing.answer)[0] == data,
+                     f"{LARGE} bytes do not pass without DONT-FRAGMENT either")
     client.send(peer.address, data, (A.DONT_FRAGMENT, b""))
     bench.arrives(peer, data, f"{LARGE} bytes with DONT-FRAGMENT")
 
