@@ -137,11 +137,12 @@ const struct config_row config_rows[] = {
              "whose media are bundled, 24 for audio and video that are not. 0: no limit."},
     {KEY(limits, connections), .kind = &config_kind_uint, .min = 1, .max = 1000000,
      .fallback = "2000",
-     .help = "Most connections of TURN clients over TCP, TLS and DTLS at a time."},
+     .help = "Most connections of TURN clients over TCP and TLS at a time, and as many over DTLS, "
+             "in equal parts for each worker."},
     {KEY(limits, connections_per_address), .kind = &config_kind_uint, .min = 1, .max = 1000000,
      .fallback = "50",
      .help = "Most of them from one IPv4 address or one IPv6 /64, behind which there may be many "
-             "users."},
+             "users. Each worker counts by itself."},
     {KEY(limits, stun_answers), .kind = &config_kind_uint, .max = 1000000, .fallback = "100",
      .reload = true,
      .help = "Answers in a second that are longer than their request, over UDP, to all strangers "
