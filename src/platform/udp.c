@@ -30,9 +30,12 @@
 
 enum {
     BURST = 64,
-    DATAGRAM_MAX = 2048,     // longer ones are not forwarded: media and DTLS fit an Ethernet frame
-    BURSTS_PER_WAKEUP = 4,   // then the other sockets have their turn
-    RECEIVE_QUEUE = 1 << 18, // bytes; the kernel may grant less
+    DATAGRAM_MAX = 2048,   // longer ones are not forwarded: media and DTLS fit an Ethernet frame
+    BURSTS_PER_WAKEUP = 4, // then the other sockets have their turn
+    // Bytes; the kernel may grant less. A listener has what all its clients send while its thread
+    // does not run.
+    RECEIVE_QUEUE = 1 << 18,
+    LISTENER_QUEUE = 1 << 22,
     // TOS, overflow, and one to come (segment size)
     CONTROL_IN_SIZE = 3 * CMSG_SPACE(sizeof(uint32_t)),
     CONTROL_OUT_SIZE = 2 * CMSG_SPACE(sizeof(int)), // TOS, DF
@@ -433,13 +436,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 // Fragmenting beats losing, so DF is set only for a sender who asks for it.
 // All of this improves a socket that would work without it, so a refusal is no error.
-static void set_options(int fd, bool v6)
+static void set_options(int fd, bool v6, bool shared)
 {
-    static const struct {
+    const struct {
         bool v4, v6;
         int level, name, value;
     } option[] = {
-        {true, true, SOL_SOCKET, SO_RCVBUF, RECEIVE_QUEUE},
+        {true, true, SOL_SOCKET, SO_RCVBUF, shared ? LISTENER_QUEUE : RECEIVE_QUEUE},
+        // Beyond net.core.rmem_max, for those who may
+        {shared, shared, SOL_SOCKET, SO_RCVBUFFORCE, LISTENER_QUEUE},
         {true, true, SOL_SOCKET, SO_RXQ_OVFL, 1},
         {true, false, IPPROTO_IP, IP_RECVTOS, 1},
         {true, false, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT},
@@ -462,7 +467,7 @@ static int open_bound(const struct addr *local, bool shared)
     int fd = socket(sa.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    set_options(fd, v6);
+    set_options(fd, v6, shared);
     int on = 1;
     if ((v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||

@@ -267,7 +267,7 @@ enum turn_action request_serve(struct turn *turn, const struct turn_client *clie
     // RFC 8016 section 3.2.2 waits for data from the new address. Who asks for permissions or
     // channels there, and may only listen, has arrived too: coturn's client counts on it.
     bool keeps = msg->method == STUN_CREATE_PERMISSION || msg->method == STUN_CHANNEL_BIND;
-    if (code == 0 && keeps && binding->kind == BIND_ARRIVING)
+    if (code == 0 && keeps && binding && binding->kind == BIND_ARRIVING)
         mobility_arrive(turn, binding_allocation(binding));
     return TURN_CONSUME;
 }
