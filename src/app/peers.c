@@ -15,7 +15,7 @@
 
 struct peers {
     struct peers_config config;
-    _Atomic uint64_t open[2][65536 / WORD_BITS];
+    _Atomic uint64_t open[2][2][65536 / WORD_BITS]; // by protocol and family
     atomic_uint denied_count;
     struct addr denied[DENIED_MAX];
 };
@@ -102,22 +102,28 @@ static uint64_t port_bit(uint16_t port)
     return UINT64_C(1) << port % WORD_BITS;
 }
 
-void peers_port_opened(struct peers *peers, const struct addr *bound)
+static _Atomic uint64_t *port_word(struct peers *peers, enum peers_protocol protocol,
+                                   const struct addr *addr)
 {
-    atomic_fetch_or(&peers->open[family_index(bound)][bound->port / WORD_BITS],
-                    port_bit(bound->port));
+    return &peers->open[protocol][family_index(addr)][addr->port / WORD_BITS];
 }
 
-void peers_port_closed(struct peers *peers, const struct addr *bound)
+void peers_port_opened(struct peers *peers, enum peers_protocol protocol, const struct addr *bound)
 {
-    atomic_fetch_and(&peers->open[family_index(bound)][bound->port / WORD_BITS],
-                     ~port_bit(bound->port));
+    atomic_fetch_or(port_word(peers, protocol, bound), port_bit(bound->port));
 }
 
-static bool port_is_open(const struct peers *peers, const struct addr *addr)
+void peers_port_closed(struct peers *peers, enum peers_protocol protocol, const struct addr *bound)
 {
-    return atomic_load_explicit(&peers->open[family_index(addr)][addr->port / WORD_BITS],
-                                memory_order_relaxed) &
+    atomic_fetch_and(port_word(peers, protocol, bound), ~port_bit(bound->port));
+}
+
+static bool port_is_open(const struct peers *peers, enum peers_protocol protocol,
+                         const struct addr *addr)
+{
+    const _Atomic uint64_t *words = peers->open[protocol][family_index(addr)];
+
+    return atomic_load_explicit(&words[addr->port / WORD_BITS], memory_order_relaxed) &
            port_bit(addr->port);
 }
 
@@ -133,7 +139,8 @@ static bool is_relay(const struct peers *peers, const struct addr *addr)
 static bool allowed(const struct peers *peers, const struct addr *peer)
 {
     if (is_relay(peers, peer))
-        return peer->port == 0 || port_is_open(peers, peer);
+        return peer->port == 0 || port_is_open(peers, PEERS_UDP, peer) ||
+               port_is_open(peers, PEERS_TCP, peer);
     if (is_denied(peers, peer))
         return false;
     return prefix_list_match(&peers->config.allow, peer) || !addr_is_special(peer);
@@ -150,12 +157,12 @@ bool peers_allowed(const struct peers *peers, const struct addr *peer)
     return !is_relay(peers, &inner) && allowed(peers, &inner) && allowed(peers, peer);
 }
 
-bool peers_route(const struct peers *peers, struct addr *to)
+bool peers_route(const struct peers *peers, enum peers_protocol protocol, struct addr *to)
 {
     // A channel outlives what was known when it was bound, such as where the XMPP server is.
     if (!is_relay(peers, to))
         return !is_denied(peers, to);
-    if (!port_is_open(peers, to))
+    if (!port_is_open(peers, protocol, to))
         return false;
     uint16_t port = to->port;
     *to = peers->config.bind[family_index(to)];

@@ -13,6 +13,8 @@
 
 struct peers;
 
+enum peers_protocol { PEERS_UDP, PEERS_TCP };
+
 struct peers_config {
     struct addr bind[2];      // [0] IPv4, [1] IPv6; family NONE: none
     struct addr advertise[2]; // equal to 'bind' but for a 1:1 NAT
@@ -30,14 +32,15 @@ int peers_deny(struct peers *peers, const struct addr *host);
 int peers_deny_this_host(struct peers *peers);
 
 // A relay port was bound, or closed.
-void peers_port_opened(struct peers *peers, const struct addr *bound);
-void peers_port_closed(struct peers *peers, const struct addr *bound);
+void peers_port_opened(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
+void peers_port_closed(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
 
-// Port 0: any port of that host?
+// Port 0: any port of that host? A port of this relay may be open in either protocol;
+// peers_route() knows which.
 bool peers_allowed(const struct peers *peers, const struct addr *peer);
 // Where to send what is meant for 'to': a port of this relay is reached at the address that it is
 // bound to, which need not be the one that clients are told. False: that port is closed, or the
 // host has been refused since.
-bool peers_route(const struct peers *peers, struct addr *to);
+bool peers_route(const struct peers *peers, enum peers_protocol protocol, struct addr *to);
 // The other way round: the address by which clients know the sender.
 struct addr peers_sender(const struct peers *peers, const struct addr *from);

@@ -158,7 +158,7 @@ void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now)
 static void close_relayed(struct turn_tcp *tcp, struct tcp_relayed *relayed)
 {
     if (relayed->port) {
-        peers_port_closed(tcp->config.peers, &relayed->lent.bind);
+        peers_port_closed(tcp->config.peers, PEERS_TCP, &relayed->lent.bind);
         tcp_port_close(relayed->port);
     }
     relay_take_back(tcp->config.relay, &relayed->lent, usec_now());
@@ -186,7 +186,7 @@ static int listen_once(struct turn_tcp *tcp, enum family family, void *owner,
         close_relayed(tcp, relayed);
         return r;
     }
-    peers_port_opened(tcp->config.peers, &lent.bind);
+    peers_port_opened(tcp->config.peers, PEERS_TCP, &lent.bind);
     *ret_relayed = relayed;
     return 0;
 }
@@ -249,7 +249,7 @@ static int io_connect(void *ctx, void *handle, const struct addr *peer, uint32_t
     struct peer_conn *conn;
     int r;
 
-    if (!peers_route(tcp->config.peers, &to))
+    if (!peers_route(tcp->config.peers, PEERS_TCP, &to))
         return -ECONNREFUSED;
     conn = calloc(1, sizeof *conn);
     if (!conn)

@@ -225,7 +225,7 @@ static int io_send_client(void *ctx, const struct turn_client *client, const uin
 static void relayed_close(struct turn_worker *w, struct relayed *relayed)
 {
     if (relayed->socket) {
-        peers_port_closed(w->server->peers, &relayed->port.bind);
+        peers_port_closed(w->server->peers, PEERS_UDP, &relayed->port.bind);
         udp_close(relayed->socket);
     }
     relay_take_back(w->config.relay, &relayed->port, w->now);
@@ -250,7 +250,7 @@ static int relayed_open(struct turn_worker *w, const struct lent_port *port, voi
         relayed_close(w, relayed);
         return r;
     }
-    peers_port_opened(w->server->peers, &port->bind);
+    peers_port_opened(w->server->peers, PEERS_UDP, &port->bind);
     (void)udp_report_icmp(relayed->socket); // without it clients do not hear of ICMP errors
     *ret_relayed = relayed;
     return 0;
@@ -376,7 +376,7 @@ static struct udp_socket *client_message(struct turn_worker *w, const struct tur
     switch (turn_client_recv(w->turn, client, packet, &forward, w->now)) {
     case TURN_TO_PEER:
         *ret_to = forward.to;
-        if (peers_route(w->server->peers, ret_to))
+        if (peers_route(w->server->peers, PEERS_UDP, ret_to))
             return ((struct relayed *)forward.handle)->socket;
         count(w, COUNTER_TURN_DROP_SEND_ERROR);
         return NULL;

@@ -163,7 +163,7 @@ static int io_bind(void *ctx, const struct addr *local, struct port *port, void 
 
     if (r < 0)
         return r;
-    peers_port_opened(worker->workers->peers, local);
+    peers_port_opened(worker->workers->peers, PEERS_UDP, local);
     *ret_socket = socket;
     return 0;
 }
@@ -172,7 +172,7 @@ static void io_unbind(void *ctx, void *socket)
 {
     struct worker *worker = ctx;
 
-    peers_port_closed(worker->workers->peers, udp_local(socket));
+    peers_port_closed(worker->workers->peers, PEERS_UDP, udp_local(socket));
     udp_close(socket);
 }
 

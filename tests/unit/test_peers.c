@@ -120,27 +120,36 @@ static void own_ports_are_allowed_while_they_are_open(void **state)
     (void)state;
     assert_true(ask(peers, "11.0.0.1", 0)); // a permission
     assert_false(ask(peers, "11.0.0.1", 50001));
-    peers_port_opened(peers, &port);
+    peers_port_opened(peers, PEERS_UDP, &port);
     assert_true(ask(peers, "11.0.0.1", 50001));
     assert_false(ask(peers, "11.0.0.1", 50000));
     assert_false(ask(peers, "11.0.0.1", 3478));
     assert_false(ask(peers, "2a00::10", 50001)); // not in that family
     assert_false(ask(peers, "64:ff9b::b00:1", 50001));
-    peers_port_opened(peers, &v6);
+    peers_port_opened(peers, PEERS_UDP, &v6);
     assert_true(ask(peers, "2a00::10", 50001));
 
     to = at("11.0.0.1", 50001);
-    assert_true(peers_route(peers, &to));
+    assert_true(peers_route(peers, PEERS_UDP, &to));
     assert_true(addr_equal(&to, &port));
     sender = peers_sender(peers, &port);
     to = at("11.0.0.1", 50001);
     assert_true(addr_equal(&sender, &to));
 
-    peers_port_closed(peers, &port);
+    // Something else on this machine may have the same port of the other protocol.
+    to = at("11.0.0.1", 50001);
+    assert_false(peers_route(peers, PEERS_TCP, &to));
+    peers_port_closed(peers, PEERS_UDP, &port);
+    peers_port_opened(peers, PEERS_TCP, &port);
+    assert_true(ask(peers, "11.0.0.1", 50001));
+    assert_false(peers_route(peers, PEERS_UDP, &to));
+    assert_true(peers_route(peers, PEERS_TCP, &to));
+    peers_port_closed(peers, PEERS_TCP, &port);
     assert_false(ask(peers, "11.0.0.1", 50001));
-    assert_false(peers_route(peers, &to));
+    to = at("11.0.0.1", 50001);
+    assert_false(peers_route(peers, PEERS_UDP, &to));
     to = at("8.8.8.8", 53);
-    assert_true(peers_route(peers, &to));
+    assert_true(peers_route(peers, PEERS_UDP, &to));
     assert_int_equal(to.port, 53);
     peers_free(peers);
 }
@@ -157,10 +166,10 @@ static void denied_hosts_stay_denied(void **state)
     assert_int_equal(prefix_list_add(&allow, &prefix), 0);
     peers = make("11.0.0.1", "11.0.0.1", allow);
     assert_true(ask(peers, "10.0.0.5", 5222));
-    assert_true(peers_route(peers, &server));
+    assert_true(peers_route(peers, PEERS_UDP, &server));
     assert_int_equal(peers_deny(peers, &server), 0);
     assert_false(ask(peers, "10.0.0.5", 5222));
-    assert_false(peers_route(peers, &server)); // by a channel that was bound before
+    assert_false(peers_route(peers, PEERS_UDP, &server)); // by a channel that was bound before
     assert_true(ask(peers, "10.0.0.6", 5222));
     assert_true(ask(peers, "127.0.0.1", 80));
     assert_int_equal(peers_deny_this_host(peers), 0);
