@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: ISC
+"""ejabberd with our module, installed and configured as docs/OPERATING.md says."""
+
+import os
+import shutil
+import subprocess
+
+from .documents import piece
+from .servers import DOMAIN, Ejabberd
+
+CONF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../conf/ejabberd")
+MODULE = "mod_jingle_relay"
+
+
+class DivertEjabberd(Ejabberd):
+    """more: what is added to the included file beside the document's piece."""
+
+    def __init__(self, network, directory, addresses, more=""):
+        super().__init__(network, directory, addresses)
+        self.configured = piece("ejabberd-divert", directory) + more
+        self.included = f"{self.directory}/more.yml"
+        sources = f"{self.directory}/.ejabberd-modules/sources/{MODULE}"
+        os.makedirs(f"{sources}/src")
+        shutil.copy(f"{CONF}/{MODULE}.spec", sources)
+        shutil.copy(f"{CONF}/{MODULE}.erl", f"{sources}/src")
+        subprocess.run(["chown", "-R", "ejabberd:ejabberd", f"{self.directory}/.ejabberd-modules"],
+                       check=True)
+
+    def start(self):
+        super().start()
+        self.ask("module_install", MODULE)
+        self.configure(self.configured)
+
+    def configure(self, text):
+        """Puts TEXT in the place of the included file."""
+        with open(self.included, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.ask("reload_config")
+
+    def ask(self, *words):
+        """Runs ejabberdctl; returns what it says. A failure is raised."""
+        done = self.network.run("srv", *self.command, *words, check=False, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise RuntimeError(f"ejabberdctl {' '.join(words)}: {done.stdout}")
+        return done.stdout
+
+    def counts(self, domain=DOMAIN):
+        """The module's counters, {name: value}."""
+        said = self.ask("jingle_relay_stats", domain)
+        return {name: int(value) for name, value in map(str.split, said.splitlines())}
