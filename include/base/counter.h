@@ -47,6 +47,7 @@
     X(PORTS_QUARANTINED, GAUGE, "ports", "state=\"quarantined\"", "")                              \
     X(CALLS_OPENED, COUNTER, "calls_opened_total", "door=\"addressed\"", "Calls opened, by door")  \
     X(CHANNELS_OPENED, COUNTER, "calls_opened_total", "door=\"channel\"", "")                      \
+    X(DIVERTED_OPENED, COUNTER, "calls_opened_total", "door=\"diverted\"", "")                     \
     X(CALLS_REFUSED_TOTAL, COUNTER, "calls_refused_total", "limit=\"calls\"",                      \
       "Calls refused, by the limit that was met")                                                  \
     X(CALLS_REFUSED_PER_JID, COUNTER, "calls_refused_total", "limit=\"calls_per_user\"", "")       \
@@ -60,6 +61,9 @@
     X(CHANNELS_SETUP, GAUGE, "calls", "door=\"channel\",state=\"setup\"", "")                      \
     X(CHANNELS_RINGING, GAUGE, "calls", "door=\"channel\",state=\"ringing\"", "")                  \
     X(CHANNELS_ACTIVE, GAUGE, "calls", "door=\"channel\",state=\"active\"", "")                    \
+    X(DIVERTED_SETUP, GAUGE, "calls", "door=\"diverted\",state=\"setup\"", "")                     \
+    X(DIVERTED_RINGING, GAUGE, "calls", "door=\"diverted\",state=\"ringing\"", "")                 \
+    X(DIVERTED_ACTIVE, GAUGE, "calls", "door=\"diverted\",state=\"active\"", "")                   \
     X(STANZAS_IQ, COUNTER, "stanzas_received_total", "kind=\"iq\"", "Stanzas received, by kind")   \
     X(STANZAS_MESSAGE, COUNTER, "stanzas_received_total", "kind=\"message\"", "")                  \
     X(STANZAS_PRESENCE, COUNTER, "stanzas_received_total", "kind=\"presence\"", "")                \
@@ -70,6 +74,29 @@
     X(STANZAS_UNKNOWN, COUNTER, "stanza_errors_total", "cause=\"unknown_request\"", "")            \
     X(STANZAS_LATE, COUNTER, "stanza_errors_total", "cause=\"late_answer\"", "")                   \
     X(STANZAS_TIMEOUT, COUNTER, "stanza_errors_total", "cause=\"no_answer\"", "")                  \
+    X(DIVERT_SENT_ON, COUNTER, "diverted_stanzas_total", "result=\"sent_on\",reason=\"\"",         \
+      "Stanzas that servers have diverted, by what became of them and why they were not changed")  \
+    X(DIVERT_ANSWERED, COUNTER, "diverted_stanzas_total", "result=\"answered\",reason=\"\"", "")   \
+    X(DIVERT_PASSED_NOTHING_TO_ADD, COUNTER, "diverted_stanzas_total",                             \
+      "result=\"passed\",reason=\"nothing_to_add\"", "")                                           \
+    X(DIVERT_PASSED_UNKNOWN_SESSION, COUNTER, "diverted_stanzas_total",                            \
+      "result=\"passed\",reason=\"unknown_session\"", "")                                          \
+    X(DIVERT_PASSED_TRANSPORT, COUNTER, "diverted_stanzas_total",                                  \
+      "result=\"passed\",reason=\"transport\"", "")                                                \
+    X(DIVERT_PASSED_LIMIT, COUNTER, "diverted_stanzas_total",                                      \
+      "result=\"passed\",reason=\"limit\"", "")                                                    \
+    X(DIVERT_PASSED_PORTS, COUNTER, "diverted_stanzas_total",                                      \
+      "result=\"passed\",reason=\"ports\"", "")                                                    \
+    X(DIVERT_PASSED_MEMORY, COUNTER, "diverted_stanzas_total",                                     \
+      "result=\"passed\",reason=\"memory\"", "")                                                   \
+    X(DIVERT_PASSED_MALFORMED, COUNTER, "diverted_stanzas_total",                                  \
+      "result=\"passed\",reason=\"malformed\"", "")                                                \
+    X(DIVERT_PASSED_OUT_OF_ORDER, COUNTER, "diverted_stanzas_total",                               \
+      "result=\"passed\",reason=\"out_of_order\"", "")                                             \
+    X(DIVERT_PASSED_SESSION_ENDED, COUNTER, "diverted_stanzas_total",                              \
+      "result=\"passed\",reason=\"session_ended\"", "")                                            \
+    X(DIVERT_FORBIDDEN, COUNTER, "diverted_requests_refused_total", "",                            \
+      "Requests to divert from who is no served domain, or about users of another")                \
     X(CONN_TCP, GAUGE, "connections", "transport=\"tcp\"",                                         \
       "Connections of TURN clients now, by transport")                                             \
     X(CONN_TLS, GAUGE, "connections", "transport=\"tls\"", "")                                     \

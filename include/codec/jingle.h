@@ -27,6 +27,9 @@
 #define NS_ICE           "urn:xmpp:jingle:transports:ice:0"
 #define NS_RAW_UDP       "urn:xmpp:jingle:transports:raw-udp:1"
 
+#define NS_FORWARD "urn:xmpp:forward:0"
+#define NS_DIVERT  "urn:xmpp:jingle-relayd:divert:1"
+
 #define NS_JINGLENODES         "http://jabber.org/protocol/jinglenodes"
 #define NS_JINGLENODES_CHANNEL NS_JINGLENODES "#channel"
 #define NS_JINGLENODES_TURN    NS_JINGLENODES "#turncredentials"

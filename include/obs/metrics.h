@@ -11,6 +11,7 @@ struct metrics {                        // all borrowed
     const struct counters *const *slab; // summed up
     size_t slabs;
     const struct histogram *setup;        // from the offer to the first packet carried
+    const struct histogram *divert;       // from a server's request to its answer
     const struct counters *const *worker; // one per worker, shown apart for its load
     size_t workers;
     usec_t uptime;

@@ -28,7 +28,7 @@ struct content_report {
 struct call_report {
     uint64_t id;
     const char *sid;  // of a channel: its id
-    const char *door; // "addressed", "channel"
+    const char *door; // "addressed", "channel", "diverted"
     enum call_state state;
     const char *jid[SIDE_COUNT];                 // real full JIDs; "unknown": nobody has said it
     const char *proxy[SIDE_COUNT];               // what the other side sees

@@ -22,6 +22,7 @@
 enum call_door {
     DOOR_ADDRESSED, // a Jingle session through a JID that stands for another
     DOOR_CHANNEL,   // XEP-0278: ports that one client has asked for
+    DOOR_DIVERTED,  // a Jingle session whose stanzas a server hands over and sends on
     DOOR_COUNT,
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // The signalling: stanzas in, stanzas out, orders to the relay, events from it. It holds the IQ
-// router, the addressed door (JIDs that stand for other JIDs, XEP-0106) and the Jingle sessions
-// that pass through it. No sockets, no clock: a whole call runs inside a test.
+// router, the addressed door (JIDs that stand for other JIDs, XEP-0106), the diverted one (a server
+// hands over what its users send) and the Jingle sessions that pass through them. No sockets, no
+// clock: a whole call runs inside a test.
 #pragma once
 
 #include "codec/xml.h"
@@ -76,6 +77,7 @@ unsigned signal_calls(const struct signal *signal); // running
 // Running ones, and those that ended but have not been given to io.ended yet.
 unsigned signal_unfinished(const struct signal *signal);
 const struct histogram *signal_setup_times(const struct signal *signal);
+const struct histogram *signal_divert_times(const struct signal *signal);
 
 // Gives every running call to 'each', without the relay's views. 'each' may not change anything
 // here.

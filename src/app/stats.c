@@ -91,6 +91,7 @@ static void get_metrics(struct stats *stats, struct http_request *request)
         slab[i + 1] = workers_counters(sources->workers, i);
     metrics.slabs = metrics.workers + 1;
     metrics.setup = signal_setup_times(sources->signal);
+    metrics.divert = signal_divert_times(sources->signal);
     metrics.uptime = usec_now() - sources->started;
     metrics_write(&metrics, &out);
     if (out.failed)

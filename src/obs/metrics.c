@@ -75,5 +75,7 @@ void metrics_write(const struct metrics *metrics, struct buf *out)
     write_counters(metrics, out);
     write_histogram(metrics->setup, "setup_seconds",
                     "Time from the offer of a call to the first packet that was carried", out);
+    write_histogram(metrics->divert, "divert_seconds",
+                    "Time that servers waited for stanzas that they have diverted", out);
     write_workers(metrics, out);
 }

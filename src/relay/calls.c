@@ -38,6 +38,10 @@ static const struct {
                       COUNTER_CHANNELS_OPENED,
                       {COUNTER_COUNT, COUNTER_CHANNELS_SETUP, COUNTER_CHANNELS_RINGING,
                        COUNTER_CHANNELS_ACTIVE, COUNTER_COUNT}},
+    [DOOR_DIVERTED] = {"diverted",
+                       COUNTER_DIVERTED_OPENED,
+                       {COUNTER_COUNT, COUNTER_DIVERTED_SETUP, COUNTER_DIVERTED_RINGING,
+                        COUNTER_DIVERTED_ACTIVE, COUNTER_COUNT}},
 };
 
 const char *call_door_name(enum call_door door)

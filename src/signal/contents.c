@@ -171,6 +171,9 @@ static int prepare_replace(struct session *session, struct content *content, enu
 
     if (content->pending && content->pending_by == SIDE_INITIATOR && from == SIDE_RESPONDER)
         return -EALREADY;
+    if (session->diverted && content->pending && content->pending_by == from &&
+        transport_said(content->pending, from, jingle_transport(element)))
+        return 0; // the same stanza, diverted again
     fresh = transport_new(session, jingle_transport(element));
     if (!fresh)
         return -ENOMEM;

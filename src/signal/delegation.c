@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_server(const struct signal *signal, const char *from)
+bool is_server(const struct signal *signal, const char *jid)
 {
-    struct jid jid;
+    struct jid parts;
 
-    return jid_parse(from, &jid) == 0 && jid.local_len == 0 && jid.resource_len == 0 &&
-           served(signal, from);
+    return jid_parse(jid, &parts) == 0 && parts.local_len == 0 && parts.resource_len == 0 &&
+           served(signal, jid);
 }
 
 static const struct xml *envelope_of(const struct xml *stanza)

@@ -2,6 +2,10 @@
 // Stanzas through a session. They are worked off one after the other, each when the paths that it
 // needs are open, so that their order stays; what the initiator trickles waits until the responder
 // has met the session, because some clients refuse it before. Only the end waits for nothing.
+//
+// A stanza that a server has diverted takes the same way, but is given back to the server instead
+// of being sent. Its answer never comes by here, so that what has passed is taken for accepted; and
+// what is refused passes as it was: a call must not fail because of its relay.
 #include "internal.h"
 
 #include "base/log.h"
@@ -10,9 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SID_MAX      512
-#define WAITING_MAX  64                    // stanzas of one session
-#define HOLD_TIMEOUT (500 * USEC_PER_MSEC) // how long an offer waits for the disco#info
+#define SID_MAX       512
+#define WAITING_MAX   64                    // stanzas of one session
+#define HOLD_TIMEOUT  (500 * USEC_PER_MSEC) // how long an offer waits for the disco#info
+#define HOLD_DIVERTED (250 * USEC_PER_MSEC) // the same, while a server waits
 
 // ---- asking the clients
 
@@ -21,9 +26,11 @@ void session_ask(struct session *session, enum side side, enum pending_kind kind
     struct xml *iq = xml_new("iq", NS_CLIENT);
     struct pending *pending;
 
+    const char *from =
+        session->diverted ? session->signal->config.domain : session->party[other(side)].proxy;
+
     if (!iq || !xml_add(iq, "query", NS_DISCO_INFO) || xml_set(iq, "type", "get") ||
-        xml_set(iq, "from", session->party[other(side)].proxy) ||
-        xml_set(iq, "to", session->party[side].jid)) {
+        xml_set(iq, "from", from) || xml_set(iq, "to", session->party[side].jid)) {
         xml_free(iq);
         return;
     }
@@ -43,14 +50,26 @@ static void hold_expired(struct timer *timer, void *ctx, usec_t now)
     session_work(session, now);
 }
 
+// Strangers' servers may not know the component, in whose name it asks about diverted sessions.
+static bool ask_dialect(struct session *session, enum side side, usec_t now)
+{
+    if (session->diverted && !served(session->signal, session->party[side].jid))
+        return false;
+    session_ask(session, side, PENDING_DIALECT, now);
+    return true;
+}
+
 // What may be written to whom: the responder is asked before it gets the offer, which waits a
 // little for the answer.
 static void ask_dialects(struct session *session, usec_t now)
 {
-    session_ask(session, SIDE_RESPONDER, PENDING_DIALECT, now);
-    session_ask(session, SIDE_INITIATOR, PENDING_DIALECT, now);
+    usec_t patience = session->diverted ? HOLD_DIVERTED : HOLD_TIMEOUT;
+    bool asked = ask_dialect(session, SIDE_RESPONDER, now);
+
+    (void)ask_dialect(session, SIDE_INITIATOR, now);
     session->hold.fire = hold_expired;
-    session->asking = timer_arm(&session->signal->timers, &session->hold, now + HOLD_TIMEOUT) == 0;
+    session->asking =
+        asked && timer_arm(&session->signal->timers, &session->hold, now + patience) == 0;
 }
 
 static void learn_dialect(struct session *session, enum side side, const struct xml *answer,
@@ -84,32 +103,61 @@ static bool says_gone(const struct xml *answer)
 
 // ---- refusing
 
-static const struct refusal {
+static const struct {
     int error;
-    const struct condition *condition;
-    const char *text;
+    struct refusal refusal;
 } refusals[] = {
-    {-EBADMSG, &condition_bad_request,
-     "a content needs a name, credentials have at most 256 bytes, a raw candidate needs an IP "
-     "address, a port of 1..65535 and component 1 or 2"},
-    {-E2BIG, &condition_constraint, "more contents than a session may have"},
-    {-EPROTONOSUPPORT, &condition_unsupported,
-     "the relay hides addresses, and cannot carry this transport"},
-    {-EALREADY, &condition_tie_break, "the initiator has asked for a replacement at the same time"},
+    {-EBADMSG,
+     {&condition_bad_request,
+      "a content needs a name, credentials have at most 256 bytes, a raw candidate needs an IP "
+      "address, a port of 1..65535 and component 1 or 2",
+      COUNTER_DIVERT_PASSED_MALFORMED}},
+    {-E2BIG,
+     {&condition_constraint, "more contents than a session may have", COUNTER_DIVERT_PASSED_LIMIT}},
+    {-EPROTONOSUPPORT,
+     {&condition_unsupported, "the relay hides addresses, and cannot carry this transport",
+      COUNTER_DIVERT_PASSED_TRANSPORT}},
+    {-EALREADY,
+     {&condition_tie_break, "the initiator has asked for a replacement at the same time",
+      COUNTER_DIVERT_PASSED_OUT_OF_ORDER}},
 };
 
+const struct refusal refusal_unknown_session = {&condition_unknown_session, NULL,
+                                                COUNTER_DIVERT_PASSED_UNKNOWN_SESSION};
+static const struct refusal refusal_tie_break = {&condition_tie_break, NULL,
+                                                 COUNTER_DIVERT_PASSED_OUT_OF_ORDER};
+static const struct refusal refusal_out_of_order = {&condition_out_of_order, NULL,
+                                                    COUNTER_DIVERT_PASSED_OUT_OF_ORDER};
+static const struct refusal refusal_memory = {&condition_constraint, NULL,
+                                              COUNTER_DIVERT_PASSED_MEMORY};
+static const struct refusal refusal_queue = {&condition_constraint, NULL,
+                                             COUNTER_DIVERT_PASSED_LIMIT};
+
+void waiting_refuse(struct signal *signal, const struct waiting *w, const struct refusal *refusal,
+                    usec_t now)
+{
+    if (w->envelope)
+        divert_refuse(signal, w, refusal, now);
+    else
+        reply_error_text(signal, w->stanza, refusal->condition,
+                         refusal->text ? refusal->text : refusal->condition->text);
+}
+
 // Neither the client's fault nor its request's: the relay has no path for it.
-static void refuse_for_relay(struct session *session, const struct waiting *w, int error)
+static void refuse_for_relay(struct session *session, const struct waiting *w, int error,
+                             usec_t now)
 {
     bool memory = error == -ENOMEM, ports = error == -EMFILE;
     enum call_refusal refusal = memory ? CALL_REFUSED_MEMORY : CALL_REFUSED_PORTS;
     const char *text =
         memory || ports ? call_refusal_text(refusal) : "a relay port cannot be opened";
+    struct refusal told = {&condition_constraint, text,
+                           memory ? COUNTER_DIVERT_PASSED_MEMORY : COUNTER_DIVERT_PASSED_PORTS};
 
     calls_count_refusal(&session->signal->calls, refusal);
     log_warning("%s of %s refused: %s (%s)", jingle_action_name(w->action),
                 session->party[w->from].jid, text, strerror(-error));
-    reply_error_text(session->signal, w->stanza, &condition_constraint, text);
+    waiting_refuse(session->signal, w, &told, now);
 }
 
 static void refuse(struct session *session, const struct waiting *w, int error, usec_t now)
@@ -118,24 +166,28 @@ static void refuse(struct session *session, const struct waiting *w, int error, 
 
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         if (refusals[i].error == error)
-            found = &refusals[i];
+            found = &refusals[i].refusal;
     }
     if (found)
-        reply_error_text(session->signal, w->stanza, found->condition, found->text);
+        waiting_refuse(session->signal, w, found, now);
     else
-        refuse_for_relay(session, w, error);
+        refuse_for_relay(session, w, error, now);
     contents_undo(session, session->serial);
-    if (w->action == JINGLE_SESSION_INITIATE)
+    if (session->call.state == CALL_SETUP)
         session_end(session, "refused", now);
 }
 
-// XEP-0166 section 10: "The request cannot occur at this point in the state machine".
-static bool out_of_order(const struct session *session, enum side from, enum jingle_action action)
+// XEP-0166 section 10: "The request cannot occur at this point in the state machine". What has been
+// diverted before may come again.
+static bool out_of_order(const struct session *session, const struct waiting *w)
 {
-    if (action == JINGLE_SESSION_INITIATE)
-        return session->serial > 0;
-    if (action == JINGLE_SESSION_ACCEPT)
-        return from != SIDE_RESPONDER || session->call.state != CALL_RINGING;
+    enum call_state state = session->call.state;
+
+    if (w->action == JINGLE_SESSION_INITIATE)
+        return session->serial > 0 && !session->diverted;
+    if (w->action == JINGLE_SESSION_ACCEPT)
+        return w->from != SIDE_RESPONDER ||
+               (state != CALL_RINGING && !(session->diverted && state == CALL_ACTIVE));
     return false;
 }
 
@@ -152,9 +204,9 @@ static const char *terminate_reason(const struct xml *jingle)
 // What has passed moves the call.
 static void forwarded(struct session *session, const struct waiting *w, usec_t now)
 {
-    if (w->action == JINGLE_SESSION_INITIATE)
+    if (w->action == JINGLE_SESSION_INITIATE && session->call.state == CALL_SETUP)
         call_ringing(&session->signal->calls, &session->call, now);
-    else if (w->action == JINGLE_SESSION_ACCEPT)
+    else if (w->action == JINGLE_SESSION_ACCEPT && session->call.state == CALL_RINGING)
         session_accepted(session, now);
     else if (w->action == JINGLE_SESSION_TERMINATE)
         session_end(session, terminate_reason(xml_child(w->stanza, "jingle", NS_JINGLE)), now);
@@ -193,8 +245,13 @@ static bool pass_on(struct session *session, const struct waiting *w, struct xml
 {
     unsigned dialect = session->party[other(w->from)].dialect;
     struct xml *rest = overlooked(copy, dialect, w->action);
-    struct pending *pending = iq_ask(session->signal, copy, PENDING_FORWARDED, w->stanza, now);
+    struct pending *pending;
 
+    if (w->envelope) {
+        divert_send_on(session->signal, w, copy, rest, now);
+        return true;
+    }
+    pending = iq_ask(session->signal, copy, PENDING_FORWARDED, w->stanza, now);
     if (!pending) {
         xml_free(rest);
         return false;
@@ -207,6 +264,15 @@ static bool pass_on(struct session *session, const struct waiting *w, struct xml
     return true;
 }
 
+// Nothing in it is for the other side.
+static void answer_empty(struct session *session, const struct waiting *w, usec_t now)
+{
+    if (w->envelope)
+        divert_answer(session->signal, w, reply_new(w->stanza, "result"), now);
+    else
+        reply_result(session->signal, w->stanza);
+}
+
 static void forward(struct session *session, const struct waiting *w, usec_t now)
 {
     const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
@@ -217,20 +283,29 @@ static void forward(struct session *session, const struct waiting *w, usec_t now
     copy = rewrite(session, w->from, w->action, w->stanza, &empty);
     if (copy && empty) {
         xml_free(copy);
-        reply_result(session->signal, w->stanza);
+        answer_empty(session, w, now);
         return;
     }
     if (copy && pass_on(session, w, copy, now)) {
         forwarded(session, w, now);
         return;
     }
-    reply_error(session->signal, w->stanza, &condition_constraint);
+    waiting_refuse(session->signal, w, &refusal_memory, now);
     contents_undo(session, session->serial);
-    if (w->action == JINGLE_SESSION_INITIATE || w->action == JINGLE_SESSION_TERMINATE)
+    if (session->call.state == CALL_SETUP || w->action == JINGLE_SESSION_TERMINATE)
         session_end(session, "memory is exhausted", now);
 }
 
 // ---- the queue
+
+void waiting_free(struct waiting *w)
+{
+    if (!w)
+        return;
+    xml_free(w->stanza);
+    xml_free(w->envelope);
+    free(w);
+}
 
 static void prepare(struct session *session, struct waiting *w)
 {
@@ -240,17 +315,15 @@ static void prepare(struct session *session, struct waiting *w)
     w->prepared = true;
 }
 
-static struct waiting *next_waiting(struct session *session)
+static struct waiting *next_waiting(struct session *session, usec_t now)
 {
     struct waiting *w;
 
-    while ((w = STAILQ_FIRST(&session->queue)) && !w->prepared &&
-           out_of_order(session, w->from, w->action)) {
-        reply_error(session->signal, w->stanza, &condition_out_of_order);
+    while ((w = STAILQ_FIRST(&session->queue)) && !w->prepared && out_of_order(session, w)) {
+        waiting_refuse(session->signal, w, &refusal_out_of_order, now);
         STAILQ_REMOVE_HEAD(&session->queue, link);
         session->waiting--;
-        xml_free(w->stanza);
-        free(w);
+        waiting_free(w);
     }
     return w;
 }
@@ -259,7 +332,7 @@ void session_work(struct session *session, usec_t now)
 {
     struct waiting *w;
 
-    while (session->call.state != CALL_ENDED && (w = next_waiting(session))) {
+    while (session->call.state != CALL_ENDED && (w = next_waiting(session, now))) {
         if (!w->prepared && w->action != JINGLE_SESSION_INITIATE && !session->met)
             return;
         if (!w->prepared)
@@ -273,28 +346,38 @@ void session_work(struct session *session, usec_t now)
         else
             forward(session, w, now);
         session->failure = 0;
-        xml_free(w->stanza);
-        free(w);
+        waiting_free(w);
     }
 }
 
-static void enqueue(struct session *session, enum side from, enum jingle_action action,
-                    const struct xml *iq, usec_t now)
+static struct waiting *waiting_clone(const struct waiting *borrowed)
 {
-    struct waiting *w = session->waiting < WAITING_MAX ? calloc(1, sizeof *w) : NULL;
+    struct waiting *w = calloc(1, sizeof *w);
 
-    if (w)
-        w->stanza = xml_clone(iq);
-    if (!w || !w->stanza) {
-        free(w);
-        reply_error(session->signal, iq, &condition_constraint);
-        if (action == JINGLE_SESSION_INITIATE)
+    if (!w)
+        return NULL;
+    *w = *borrowed;
+    w->stanza = xml_clone(borrowed->stanza);
+    w->envelope = borrowed->envelope ? xml_clone(borrowed->envelope) : NULL;
+    if (!w->stanza || (borrowed->envelope && !w->envelope)) {
+        waiting_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+static void enqueue(struct session *session, const struct waiting *borrowed, usec_t now)
+{
+    bool room = session->waiting < WAITING_MAX;
+    struct waiting *w = room ? waiting_clone(borrowed) : NULL;
+
+    if (!w) {
+        waiting_refuse(session->signal, borrowed, room ? &refusal_memory : &refusal_queue, now);
+        if (session->call.state == CALL_SETUP && session->waiting == 0)
             session_end(session, "memory is exhausted", now);
         return;
     }
-    w->from = from;
-    w->action = action;
-    session->met |= from == SIDE_RESPONDER;
+    session->met |= w->from == SIDE_RESPONDER;
     STAILQ_INSERT_TAIL(&session->queue, w, link);
     session->waiting++;
     session_work(session, now);
@@ -302,47 +385,45 @@ static void enqueue(struct session *session, enum side from, enum jingle_action 
 
 // "As soon as an entity sends a session-terminate action, it MUST consider the session to be in the
 // ENDED state" (XEP-0166 section 6.7): it overtakes what waits.
-static void terminate(struct session *session, enum side from, const struct xml *iq, usec_t now)
+static void terminate(struct session *session, const struct waiting *w, usec_t now)
 {
-    struct waiting w = {.from = from, .action = JINGLE_SESSION_TERMINATE};
+    const char *reason = terminate_reason(xml_child(w->stanza, "jingle", NS_JINGLE));
 
-    if (session->call.state == CALL_SETUP) { // the responder knows nothing of it
-        reply_result(session->signal, iq);
-        session_end(session, terminate_reason(xml_child(iq, "jingle", NS_JINGLE)), now);
-        return;
+    if (session->diverted) {
+        session_turn_back(session, reason, now); // what the server holds must leave before the end
+        forward(session, w, now);
+    } else if (session->call.state == CALL_SETUP) { // the responder knows nothing of it
+        reply_result(session->signal, w->stanza);
+        session_end(session, reason, now);
+    } else {
+        forward(session, w, now);
     }
-    w.stanza = xml_clone(iq);
-    if (w.stanza) {
-        forward(session, &w, now);
-        xml_free(w.stanza);
-        return;
-    }
-    reply_error(session->signal, iq, &condition_constraint);
-    session_end(session, "memory is exhausted", now);
 }
 
 // ---- requests
 
-static void initiate(struct signal *signal, const struct xml *iq, const char *sid,
-                     const char *responder, usec_t now)
+static void initiate(struct signal *signal, const struct waiting *w, const char *responder,
+                     usec_t now)
 {
-    const char *from = xml_attr(iq, "from");
-    enum call_refusal refusal;
+    const char *from = xml_attr(w->stanza, "from");
+    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    struct session_opening opening = {w->envelope ? DOOR_DIVERTED : DOOR_ADDRESSED,
+                                      xml_attr(jingle, "sid"), w->stanza, responder};
     struct session *session;
+    enum call_refusal refusal = session_open(signal, &opening, now, &session);
 
-    if (!served(signal, from)) {
-        reply_error_text(signal, iq, &condition_forbidden,
-                         "calls may be opened by users of the served domains only");
-        return;
-    }
-    refusal = session_open(signal, sid, iq, responder, now, &session);
     if (refusal != CALL_ADMITTED) {
+        const struct refusal told = {&condition_constraint, call_refusal_text(refusal),
+                                     refusal == CALL_REFUSED_MEMORY ? COUNTER_DIVERT_PASSED_MEMORY
+                                                                    : COUNTER_DIVERT_PASSED_LIMIT};
+
         log_warning("call of %s refused: %s", from, call_refusal_text(refusal));
-        reply_error_text(signal, iq, &condition_constraint, call_refusal_text(refusal));
+        waiting_refuse(signal, w, &told, now);
         return;
     }
+    session->met = session->diverted; // the server keeps the order
     ask_dialects(session, now);
-    enqueue(session, SIDE_INITIATOR, JINGLE_SESSION_INITIATE, iq, now);
+    enqueue(session, w, now);
 }
 
 // What is wrong with a request whatever its session; NULL if nothing.
@@ -364,31 +445,30 @@ static const char *malformed(const struct signal *signal, const struct xml *jing
 }
 
 // A request for a session that exists.
-static void request(struct session *session, enum side from, enum jingle_action action,
-                    const struct xml *iq, usec_t now)
+static void request(struct session *session, const struct waiting *w, usec_t now)
 {
     struct signal *signal = session->signal;
+    bool responder = w->from == SIDE_RESPONDER;
 
-    if (from == SIDE_RESPONDER && session->call.state == CALL_SETUP)
-        reply_error(signal, iq, // it cannot know of the session yet: it guessed the sid, or calls
-                    action == JINGLE_SESSION_INITIATE ? &condition_tie_break
-                                                      : &condition_unknown_session);
-    else if (from == SIDE_RESPONDER && action == JINGLE_SESSION_INITIATE)
-        reply_error(signal, iq, &condition_tie_break);
-    else if (action == JINGLE_SESSION_TERMINATE)
-        terminate(session, from, iq, now);
+    // The responder cannot know of the session yet: it guessed the sid, or calls.
+    if (responder && session->call.state == CALL_SETUP && w->action != JINGLE_SESSION_INITIATE)
+        waiting_refuse(signal, w, &refusal_unknown_session, now);
+    else if (responder && w->action == JINGLE_SESSION_INITIATE)
+        waiting_refuse(signal, w, &refusal_tie_break, now);
+    else if (w->action == JINGLE_SESSION_TERMINATE)
+        terminate(session, w, now);
     else
-        enqueue(session, from, action, iq, now);
+        enqueue(session, w, now);
 }
 
 void session_jingle(struct signal *signal, const struct xml *iq, usec_t now)
 {
     const struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
-    enum jingle_action action = jingle_action(xml_attr(jingle, "action"));
-    const char *sid = xml_attr(jingle, "sid"), *wrong = malformed(signal, jingle, action);
+    struct waiting w = {.action = jingle_action(xml_attr(jingle, "action")),
+                        .stanza = (struct xml *)(uintptr_t)iq};
+    const char *from = xml_attr(iq, "from"), *wrong = malformed(signal, jingle, w.action);
     struct session *session;
     char to[JID_MAX];
-    enum side from;
     struct jid jid;
 
     if (wrong) {
@@ -400,16 +480,62 @@ void session_jingle(struct signal *signal, const struct xml *iq, usec_t now)
         reply_error(signal, iq, &condition_not_found);
         return;
     }
-    session = session_find(signal, sid, xml_attr(iq, "from"), to, &from);
+    session = session_find(signal, DOOR_ADDRESSED, xml_attr(jingle, "sid"), from, to, &w.from);
     if (session)
-        request(session, from, action, iq, now);
-    else if (action != JINGLE_SESSION_INITIATE)
+        request(session, &w, now);
+    else if (w.action != JINGLE_SESSION_INITIATE)
         reply_error(signal, iq, &condition_unknown_session);
     else if (jid.resource_len == 0)
         reply_error_text(signal, iq, &condition_unavailable,
                          "a session needs a full JID; to ring all devices propose it (XEP-0353)");
+    else if (!served(signal, from))
+        reply_error_text(signal, iq, &condition_forbidden,
+                         "calls may be opened by users of the served domains only");
     else
-        initiate(signal, iq, sid, to, now);
+        initiate(signal, &w, to, now);
+}
+
+// A call that offers nothing but transports that are not ours needs no session.
+static bool can_be_relayed(const struct xml *jingle)
+{
+    const struct xml *x = xml_child(jingle, "content", NULL);
+
+    for (; x; x = xml_next(x, "content", NULL)) {
+        enum transport_kind kind = jingle_transport_kind(jingle_transport(x));
+
+        if (kind == TRANSPORT_ICE || kind == TRANSPORT_RAW)
+            return true;
+    }
+    return false;
+}
+
+void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
+{
+    static const struct refusal no_transport = {
+        &condition_unsupported, "the relay hides addresses, and cannot carry this transport",
+        COUNTER_DIVERT_PASSED_TRANSPORT};
+    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    const char *from = xml_attr(w->stanza, "from"), *to = xml_attr(w->stanza, "to"), *wrong;
+    struct session *session;
+
+    w->action = jingle_action(xml_attr(jingle, "action"));
+    wrong = malformed(signal, jingle, w->action);
+    if (wrong) {
+        const struct refusal told = {&condition_bad_request, wrong,
+                                     COUNTER_DIVERT_PASSED_MALFORMED};
+
+        waiting_refuse(signal, w, &told, now);
+        return;
+    }
+    session = session_find(signal, DOOR_DIVERTED, xml_attr(jingle, "sid"), from, to, &w->from);
+    if (session)
+        request(session, w, now);
+    else if (w->action != JINGLE_SESSION_INITIATE)
+        waiting_refuse(signal, w, &refusal_unknown_session, now);
+    else if (!can_be_relayed(jingle))
+        waiting_refuse(signal, w, &no_transport, now);
+    else
+        initiate(signal, w, to, now);
 }
 
 // ---- answers

@@ -4,6 +4,7 @@
 // together (a bundle shares one); a transport owns its paths.
 #pragma once
 
+#include "base/histogram.h"
 #include "base/map.h"
 #include "base/timer.h"
 #include "codec/jid.h"
@@ -79,7 +80,9 @@ struct waiting { // a stanza that waits its turn
     enum side from;
     enum jingle_action action;
     bool prepared;
-    struct xml *stanza; // owned
+    struct xml *stanza;   // owned
+    struct xml *envelope; // of the server that has diverted it, empty; owned. NULL: nobody has
+    usec_t since;         // when it came
 };
 
 struct party {
@@ -93,7 +96,8 @@ struct session {
     struct map_node node;    // in signal.sessions, by sid and parties, while it runs
     struct map_node id_node; // in signal.ids, until its last figures have come
     struct signal *signal;
-    struct relation *relation;
+    bool diverted;             // servers hand its stanzas over; nothing is readdressed
+    struct relation *relation; // NULL: diverted
     char *sid;
     struct party party[SIDE_COUNT];
     TAILQ_HEAD(, content) contents;
@@ -172,7 +176,8 @@ struct signal {
     bool stranded; // the same of a channel, or its ports could not be given back
     usec_t started;
     int64_t wall_minus_now; // what credentials count by
-    uint64_t last_id;       // of paths
+    struct histogram divert_times;
+    uint64_t last_id; // of paths
 };
 
 // Never 0; the upper half of the numbers marks other snapshots than those of calls.
@@ -239,6 +244,8 @@ void service_iq(struct signal *signal, const struct xml *iq, usec_t now);
 
 // ---- delegation.c: the same, asked of a server that hands it on
 
+// A served domain itself, who speaks for its users.
+bool is_server(const struct signal *signal, const char *jid);
 void delegation_iq(struct signal *signal, const struct xml *iq, usec_t now);
 void delegation_message(struct signal *signal, const struct xml *message);
 // Answers a disco#info about one of our nodes, be it with an error.
@@ -290,16 +297,26 @@ void door_disco(struct signal *signal, const struct xml *iq, usec_t now);
 
 struct session *session_by_id(const struct signal *signal, uint64_t call);
 // By the real full JIDs of who speaks and who is spoken to.
-struct session *session_find(const struct signal *signal, const char *sid, const char *from,
-                             const char *to, enum side *ret_from);
+struct session *session_find(const struct signal *signal, enum call_door door, const char *sid,
+                             const char *from, const char *to, enum side *ret_from);
 // Some session of these bare JIDs has this sid.
 bool session_exists(const struct signal *signal, const char *sid, const char *a, const char *b);
+struct session_opening {
+    enum call_door door;
+    const char *sid;
+    const struct xml *iq;  // the session-initiate
+    const char *responder; // real full JID
+};
+
 // Opens one for a session-initiate; the refusal is counted.
-enum call_refusal session_open(struct signal *signal, const char *sid, const struct xml *iq,
-                               const char *responder, usec_t now, struct session **ret_session);
+enum call_refusal session_open(struct signal *signal, const struct session_opening *opening,
+                               usec_t now, struct session **ret_session);
+// Answers what waits, because of this.
+void session_turn_back(struct session *session, const char *reason, usec_t now);
 void session_end(struct session *session, const char *reason, usec_t now);
 void session_tell(struct session *session, enum side to, const char *reason, usec_t now);
-// session-terminate to both sides, then the end.
+// session-terminate to both sides, then the end. A diverted session ends in silence: nobody may
+// speak in the names of its parties.
 void session_terminate(struct session *session, const char *reason, usec_t now);
 void session_accepted(struct session *session, usec_t now);
 void session_expired(void *ctx, struct call *call, enum call_timeout timeout, usec_t now);
@@ -308,13 +325,40 @@ void session_free(struct session *session);
 
 // ---- exchange.c: stanzas through a session
 
+struct refusal { // why a stanza goes no further
+    const struct condition *condition;
+    const char *text;    // or NULL: the condition's
+    enum counter passed; // counts it when it was diverted, and passes all the same
+};
+
+extern const struct refusal refusal_unknown_session;
+
 void session_jingle(struct signal *signal, const struct xml *iq, usec_t now);
+// A stanza that a server has diverted; side and action are found out here. Borrowed.
+void session_diverted(struct signal *signal, struct waiting *w, usec_t now);
+// Answers a stanza with the refusal. What was diverted passes as it is, if it may.
+void waiting_refuse(struct signal *signal, const struct waiting *w, const struct refusal *refusal,
+                    usec_t now);
+void waiting_free(struct waiting *w);
 void session_work(struct session *session, usec_t now); // the queue, as far as it goes
 // NULL answer: none came in time.
 void session_answered(struct signal *signal, const struct pending *pending,
                       const struct xml *answer, usec_t now);
-// A disco#info to one side, in the name of the other.
+// A disco#info to one side, in the name of the other; of a diverted session, in the component's.
 void session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
+
+// ---- divert.c: what servers hand over, and what they get back (docs/DIVERT.md)
+
+void divert_iq(struct signal *signal, const struct xml *iq, usec_t now);
+void divert_gone(struct signal *signal, const struct xml *iq, usec_t now);
+// Each answers the server's request for 'w'. What is taken may be NULL when memory is out: then
+// nothing is answered, and the server lets the stanza pass when its patience ends.
+// 'copy', and what stands below 'rest' (or NULL), go in the place of the original; both taken.
+void divert_send_on(struct signal *signal, const struct waiting *w, struct xml *copy,
+                    struct xml *rest, usec_t now);
+void divert_answer(struct signal *signal, const struct waiting *w, struct xml *reply, usec_t now);
+void divert_refuse(struct signal *signal, const struct waiting *w, const struct refusal *refusal,
+                   usec_t now);
 
 // ---- channel.c: the life of channels (XEP-0278)
 
@@ -381,6 +425,10 @@ void transport_close_path(struct transport *transport, unsigned component);
 bool transport_close_rest(struct signal *signal);
 struct media_path *media_path_find(const struct signal *signal, uint64_t id);
 void media_path_lost(struct signal *signal, struct media_path *path); // closed or refused
+// Is this one of the relay's addresses that this side is offered?
+bool transport_owns(const struct transport *transport, enum side to, const struct addr *addr);
+// Has this side said the same before?
+bool transport_said(const struct transport *transport, enum side from, const struct xml *element);
 
 // ---- contents.c: the contents of a session
 

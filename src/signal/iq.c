@@ -49,6 +49,8 @@ static const struct iq_row {
     {"get", "channel", NS_JINGLENODES_CHANNEL, nodes_channel, NULL},
     {"set", "delegation", NS_DELEGATION_2, delegation_iq, NULL},
     {"set", "delegation", NS_DELEGATION_1, delegation_iq, NULL},
+    {"set", "divert", NS_DIVERT, divert_iq, NULL},
+    {"set", "gone", NS_DIVERT, divert_gone, NULL},
 };
 
 void stanza_send(struct signal *signal, struct xml *stanza)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// The rewriter: what a Jingle stanza becomes on its way through the addressed door. JIDs change
-// sides, the relay's candidates are added (or take the place of the peers' own), a few missing
+// The rewriter: what a Jingle stanza becomes on its way. Through the addressed door JIDs change
+// sides; the relay's candidates are added (or take the place of the peers' own), a few missing
 // attributes are completed; everything else stays as it was sent.
 #include "internal.h"
 
@@ -43,10 +43,15 @@ static int name_party(const struct session *session, enum side to, struct xml *j
 }
 
 // Old clients send a second dialect in the same IQ; it names the same parties.
-static int rewrite_parties(const struct session *session, enum side to, struct xml *iq)
+static int readdress_parties(const struct session *session, enum side from, struct xml *iq)
 {
+    enum side to = other(from);
     struct xml *x = xml_child(iq, NULL, NULL);
     int r = 0;
+
+    if (xml_set(iq, "from", session->party[from].proxy) ||
+        xml_set(iq, "to", session->party[to].jid))
+        return -1;
 
     for (; x && r == 0; x = xml_next(x, NULL, NULL)) {
         r = rewrite_jids(session->signal, x);
@@ -112,6 +117,19 @@ static uint32_t candidate_priority(enum family family, unsigned component)
     return (family == FAMILY_V6 ? 2 : 0) + (3 - component);
 }
 
+// A stanza that is diverted a second time brings our candidates with it.
+static bool has_candidate(const struct xml *element, const struct addr *addr)
+{
+    const struct xml *c = xml_child(element, "candidate", NULL);
+    struct addr other_addr;
+
+    for (; c; c = xml_next(c, "candidate", NULL)) {
+        if (jingle_candidate_addr(c, &other_addr) == 0 && addr_equal(&other_addr, addr))
+            return true;
+    }
+    return false;
+}
+
 static int offer_path(const struct media_path *path, enum side to, unsigned generation,
                       struct xml *element)
 {
@@ -127,7 +145,7 @@ static int offer_path(const struct media_path *path, enum side to, unsigned gene
             .type = "relay",
         };
 
-        if (addr->family == FAMILY_NONE)
+        if (addr->family == FAMILY_NONE || has_candidate(element, addr))
             continue;
         snprintf(candidate.id, sizeof candidate.id, "relay%" PRIx64 "-%u%c%u", path->id & 0xffffff,
                  path->component, i == 0 ? 'a' : 'b', generation);
@@ -188,15 +206,8 @@ static void drop_own_remote(const struct transport *transport, enum side from, s
     struct addr addr;
 
     for (; c; c = next) {
-        bool own = false;
-
         next = xml_next(c, "remote-candidate", NULL);
-        for (int i = 0; i < 4 && jingle_candidate_addr(c, &addr) == 0; i++) {
-            const struct media_path *path = transport->path[i / 2];
-
-            own |= path && addr_equal(&path->relay[from][i % 2], &addr);
-        }
-        if (own)
+        if (jingle_candidate_addr(c, &addr) == 0 && transport_owns(transport, from, &addr))
             xml_free(c);
     }
 }
@@ -288,6 +299,7 @@ static int rewrite_content(struct session *session, enum side to, enum jingle_ac
     struct content *content = content_find(session, element);
     struct xml *transport = jingle_transport(element);
     struct xml *description = xml_child(element, "description", NULL);
+    struct transport *t;
 
     if (description && session->party[to].dialect & DIALECT_PLAIN_DESCRIPTION)
         keep_only(description, "payload-type");
@@ -297,8 +309,11 @@ static int rewrite_content(struct session *session, enum side to, enum jingle_ac
         return -1;
     if (!content || !transport)
         return leave_transport(session, transport);
-    return rewrite_transport(session, content_transport(content, action, transport), to,
-                             jingle_transport(original), transport);
+    t = content_transport(content, action, transport);
+    // Of these a session has one each: when one is diverted again, the first answer may be lost.
+    if (session->diverted && action != JINGLE_TRANSPORT_INFO)
+        t->offered[to] = 0;
+    return rewrite_transport(session, t, to, jingle_transport(original), transport);
 }
 
 // Is there anything but an empty transport? New credentials never stand alone: our candidates are
@@ -339,7 +354,6 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
 {
     bool hides = session->signal->config.policy == POLICY_RELAY_ONLY;
     const struct xml *original = xml_child(iq, "jingle", NS_JINGLE);
-    const struct party *to = &session->party[other(from)];
     struct xml *copy = xml_clone(iq), *jingle;
 
     if (!copy)
@@ -347,8 +361,7 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
     jingle = xml_child(copy, "jingle", NS_JINGLE);
     if (hides)
         hide(copy);
-    if (xml_set(copy, "from", session->party[from].proxy) || xml_set(copy, "to", to->jid) ||
-        rewrite_parties(session, other(from), copy) < 0 ||
+    if ((!session->diverted && readdress_parties(session, from, copy) < 0) ||
         rewrite_contents(session, other(from), action, original, jingle) < 0) {
         xml_free(copy);
         return NULL;

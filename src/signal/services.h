@@ -12,7 +12,6 @@
 #define NS_JINGLEINFO   "google:jingleinfo"
 #define NS_DELEGATION_1 "urn:xmpp:delegation:1"
 #define NS_DELEGATION_2 "urn:xmpp:delegation:2"
-#define NS_FORWARD      "urn:xmpp:forward:0"
 
 struct service_query { // one question while it is answered
     usec_t now;

@@ -22,15 +22,17 @@ static uint64_t session_hash(const struct signal *signal, const char *sid, const
     return map_hash(&signal->sessions, sid, strlen(sid)) ^ relation_hash(signal, a, b);
 }
 
-struct session *session_find(const struct signal *signal, const char *sid, const char *from,
-                             const char *to, enum side *ret_from)
+struct session *session_find(const struct signal *signal, enum call_door door, const char *sid,
+                             const char *from, const char *to, enum side *ret_from)
 {
     struct map_node *n = map_first(&signal->sessions, session_hash(signal, sid, from, to));
 
     for (; n; n = map_next(n)) {
         struct session *s = container_of(n, struct session, node);
 
-        for (int side = 0; side < SIDE_COUNT && strcmp(s->sid, sid) == 0; side++) {
+        if (s->call.door != door || strcmp(s->sid, sid) != 0)
+            continue;
+        for (int side = 0; side < SIDE_COUNT; side++) {
             if (jid_equal(s->party[side].jid, from) && jid_equal(s->party[!side].jid, to)) {
                 *ret_from = (enum side)side;
                 return s;
@@ -47,7 +49,7 @@ bool session_exists(const struct signal *signal, const char *sid, const char *a,
     for (; n; n = map_next(n)) {
         const struct session *s = container_of(n, struct session, node);
 
-        if (strcmp(s->sid, sid) == 0 && relation_is(s->relation, a, b))
+        if (!s->diverted && strcmp(s->sid, sid) == 0 && relation_is(s->relation, a, b))
             return true;
     }
     return false;
@@ -74,8 +76,7 @@ static void queue_free(struct session *session)
 
     while ((w = STAILQ_FIRST(&session->queue))) {
         STAILQ_REMOVE_HEAD(&session->queue, link);
-        xml_free(w->stanza);
-        free(w);
+        waiting_free(w);
     }
     session->waiting = 0;
 }
@@ -104,10 +105,11 @@ void session_free(struct session *session)
     free(session);
 }
 
-static struct session *session_new(struct signal *signal, const char *sid, const struct xml *iq,
-                                   const char *responder)
+static struct session *session_new(struct signal *signal, const struct session_opening *opening)
 {
+    const char *from = xml_attr(opening->iq, "from"), *to = xml_attr(opening->iq, "to");
     struct session *s = calloc(1, sizeof *s);
+    bool diverted = opening->door == DOOR_DIVERTED;
     char proxy[JID_MAX];
 
     if (!s)
@@ -115,15 +117,17 @@ static struct session *session_new(struct signal *signal, const char *sid, const
     s->signal = signal;
     TAILQ_INIT(&s->contents);
     STAILQ_INIT(&s->queue);
-    if (proxy_jid(signal, xml_attr(iq, "from"), proxy) == 0)
-        s->party[SIDE_INITIATOR].proxy = strdup(proxy);
-    s->sid = strdup(sid);
-    s->party[SIDE_INITIATOR].jid = strdup(xml_attr(iq, "from"));
-    s->party[SIDE_RESPONDER].jid = strdup(responder);
-    s->party[SIDE_RESPONDER].proxy = strdup(xml_attr(iq, "to"));
-    s->relation = relation_take(signal, xml_attr(iq, "from"), responder);
-    if (!s->sid || !s->relation || !s->party[0].jid || !s->party[0].proxy || !s->party[1].jid ||
-        !s->party[1].proxy) {
+    s->diverted = diverted;
+    if (diverted || proxy_jid(signal, from, proxy) == 0)
+        s->party[SIDE_INITIATOR].proxy = strdup(diverted ? from : proxy);
+    s->sid = strdup(opening->sid);
+    s->party[SIDE_INITIATOR].jid = strdup(from);
+    s->party[SIDE_RESPONDER].jid = strdup(opening->responder);
+    s->party[SIDE_RESPONDER].proxy = strdup(to);
+    if (!diverted)
+        s->relation = relation_take(signal, from, opening->responder);
+    if (!s->sid || (!diverted && !s->relation) || !s->party[0].jid || !s->party[0].proxy ||
+        !s->party[1].jid || !s->party[1].proxy) {
         session_free(s);
         return NULL;
     }
@@ -146,22 +150,33 @@ static int list(struct session *session)
     return 0;
 }
 
+// Who a call counts for: he who makes it, if he is one of ours.
+static const char *account_of(const struct session *session)
+{
+    const char *initiator = session->party[SIDE_INITIATOR].jid;
+
+    return served(session->signal, initiator) ? initiator : session->party[SIDE_RESPONDER].jid;
+}
+
 static enum call_refusal admit(struct session *session, usec_t now)
 {
     struct signal *signal = session->signal;
-    const char *initiator = session->party[SIDE_INITIATOR].jid;
+    const char *initiator = session->party[SIDE_INITIATOR].jid, *account = account_of(session);
     struct proposal *proposal =
-        proposal_find(signal, session->sid, initiator, session->party[SIDE_RESPONDER].jid);
+        session->diverted
+            ? NULL
+            : proposal_find(signal, session->sid, initiator, session->party[SIDE_RESPONDER].jid);
     // One proposal pays for one session of the one who proposed.
     bool paid = proposal && proposal->unused && jid_equal_bare(proposal->initiator, initiator);
     enum call_refusal refusal;
     char user[JID_MAX];
-    struct call_opening opening = {.door = DOOR_ADDRESSED, .user = user, .paid = paid};
+    struct call_opening opening = {
+        .door = session->diverted ? DOOR_DIVERTED : DOOR_ADDRESSED, .user = user, .paid = paid};
     struct jid jid;
 
-    if (jid_parse(initiator, &jid) < 0)
+    if (jid_parse(account, &jid) < 0)
         return CALL_REFUSED_MEMORY;
-    snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, initiator);
+    snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, account);
     opening.id = call_id_new(signal);
     refusal = calls_open(&signal->calls, &session->call, &opening, now);
     if (refusal != CALL_ADMITTED)
@@ -177,10 +192,10 @@ static enum call_refusal admit(struct session *session, usec_t now)
     return CALL_ADMITTED;
 }
 
-enum call_refusal session_open(struct signal *signal, const char *sid, const struct xml *iq,
-                               const char *responder, usec_t now, struct session **ret_session)
+enum call_refusal session_open(struct signal *signal, const struct session_opening *opening,
+                               usec_t now, struct session **ret_session)
 {
-    struct session *session = session_new(signal, sid, iq, responder);
+    struct session *session = session_new(signal, opening);
     enum call_refusal refusal;
 
     if (!session) {
@@ -245,24 +260,36 @@ static void figures_event(struct signal *signal, const struct relay_event *event
 
 // ---- end
 
-static void answer_waiting(struct session *session, const char *reason)
+void session_turn_back(struct session *session, const char *reason, usec_t now)
 {
+    const struct refusal offer = {&condition_constraint, reason,
+                                  COUNTER_DIVERT_PASSED_SESSION_ENDED};
+    const struct refusal rest = {&condition_unknown_session, NULL,
+                                 COUNTER_DIVERT_PASSED_SESSION_ENDED};
     struct waiting *w;
 
     STAILQ_FOREACH(w, &session->queue, link)
     {
-        if (w->action == JINGLE_SESSION_INITIATE)
-            reply_error_text(session->signal, w->stanza, &condition_constraint, reason);
-        else
-            reply_error(session->signal, w->stanza, &condition_unknown_session);
+        waiting_refuse(session->signal, w, w->action == JINGLE_SESSION_INITIATE ? &offer : &rest,
+                       now);
     }
     queue_free(session);
+}
+
+// What XEP-0353 section 3.7 has to say at the end may still come.
+static void touch_proposal(struct session *session, usec_t now)
+{
+    const struct relation *relation = session->relation;
+    struct proposal *proposal =
+        relation ? proposal_find(session->signal, session->sid, relation->a, relation->b) : NULL;
+
+    if (proposal)
+        proposal_touch(session->signal, proposal, now);
 }
 
 void session_end(struct session *session, const char *reason, usec_t now)
 {
     struct signal *signal = session->signal;
-    struct proposal *proposal;
 
     if (session->call.state == CALL_ENDED)
         return;
@@ -271,11 +298,8 @@ void session_end(struct session *session, const char *reason, usec_t now)
     timer_cancel(&signal->timers, &session->hold);
     session->ended = now;
     session->end_reason = strdup(reason);
-    answer_waiting(session, reason);
-    // What XEP-0353 section 3.7 has to say at the end may still come.
-    proposal = proposal_find(signal, session->sid, session->relation->a, session->relation->b);
-    if (proposal)
-        proposal_touch(signal, proposal, now);
+    session_turn_back(session, reason, now);
+    touch_proposal(session, now);
     ask_figures(session);
     contents_close_paths(session);
     // Freed when its figures have come; if none will, soon.
@@ -305,7 +329,7 @@ void session_terminate(struct session *session, const char *reason, usec_t now)
 {
     // While it is set up, the responder knows nothing and the initiator waits for an answer to its
     // IQ.
-    if (session->call.state != CALL_SETUP) {
+    if (session->call.state != CALL_SETUP && !session->diverted) {
         session_tell(session, SIDE_INITIATOR, reason, now);
         session_tell(session, SIDE_RESPONDER, reason, now);
     }

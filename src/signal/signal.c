@@ -249,6 +249,11 @@ const struct histogram *signal_setup_times(const struct signal *signal)
     return &signal->calls.setup;
 }
 
+const struct histogram *signal_divert_times(const struct signal *signal)
+{
+    return &signal->divert_times;
+}
+
 void signal_each_call(const struct signal *signal,
                       void (*each)(void *ctx, const struct call_report *report), void *ctx)
 {

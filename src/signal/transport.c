@@ -192,6 +192,17 @@ static void note_address(const struct xml *candidate, struct candidate_report *s
         snprintf(seen->address, sizeof seen->address, "%s:%s", ip ? ip : "?", port ? port : "?");
 }
 
+// What is diverted again is told twice.
+static bool was_noted(const struct transport *transport, enum side from,
+                      const struct candidate_report *seen)
+{
+    const struct candidate_report *s = transport->seen[from];
+
+    while (s < seen && (strcmp(s->address, seen->address) != 0 || strcmp(s->type, seen->type) != 0))
+        s++;
+    return s < seen;
+}
+
 static void note_candidates(struct transport *transport, enum side from, const struct xml *element)
 {
     struct xml *c = xml_child(element, "candidate", NULL);
@@ -200,12 +211,17 @@ static void note_candidates(struct transport *transport, enum side from, const s
         transport->seen[from] = calloc(REPORT_CANDIDATES_MAX, sizeof **transport->seen);
     for (; c && transport->seen[from] && transport->seen_count[from] < REPORT_CANDIDATES_MAX;
          c = xml_next(c, "candidate", NULL)) {
-        struct candidate_report *seen = &transport->seen[from][transport->seen_count[from]++];
+        struct candidate_report *seen = &transport->seen[from][transport->seen_count[from]];
         const char *type = xml_attr(c, "type"), *protocol = xml_attr(c, "protocol");
+        struct addr addr;
 
+        if (jingle_candidate_addr(c, &addr) == 0 && transport_owns(transport, other(from), &addr))
+            continue;
         snprintf(seen->type, sizeof seen->type, "%s", type ? type : "host");
         snprintf(seen->protocol, sizeof seen->protocol, "%s", protocol ? protocol : "udp");
         note_address(c, seen);
+        if (!was_noted(transport, from, seen))
+            transport->seen_count[from]++;
     }
 }
 
@@ -234,6 +250,8 @@ static int learn_credentials(struct transport *transport, enum side from, const 
     *ret_restart = false;
     if (!ufrag || !pwd || same_credentials(creds, ufrag, pwd))
         return 0; // some clients leave the password out of what they trickle
+    if (transport->session->diverted && same_credentials(&transport->before[from], ufrag, pwd))
+        return 0; // from before the restart, diverted again on its way
     if (strlen(ufrag) > ICE_UFRAG_MAX || strlen(pwd) > ICE_PWD_MAX)
         return -EBADMSG;
     fresh.ufrag = strdup(ufrag);
@@ -314,16 +332,49 @@ static int learn_raw(struct transport *transport, enum side from, const struct x
 
     for (; c; c = xml_next(c, "candidate", NULL)) {
         unsigned component = jingle_candidate_component(c);
+        struct addr addr;
 
-        if (component < 1 || component > 2 ||
-            jingle_candidate_addr(c, &transport->peer[from][component - 1]) < 0)
+        if (component < 1 || component > 2 || jingle_candidate_addr(c, &addr) < 0)
             return -EBADMSG;
+        if (!transport_owns(transport, other(from), &addr)) // diverted again, ours is in its place
+            transport->peer[from][component - 1] = addr;
     }
     for (unsigned component = 1; r == 0 && component <= 2; component++) {
         if (transport->peer[from][component - 1].family != FAMILY_NONE)
             r = path_open(transport, component);
     }
     return r;
+}
+
+bool transport_owns(const struct transport *transport, enum side to, const struct addr *addr)
+{
+    for (int i = 0; i < 4; i++) {
+        const struct media_path *path = transport->path[i / 2];
+
+        if (path && path->opened && addr_equal(&path->relay[to][i % 2], addr))
+            return true;
+    }
+    return false;
+}
+
+bool transport_said(const struct transport *transport, enum side from, const struct xml *element)
+{
+    const char *ufrag = xml_attr(element, "ufrag"), *pwd = xml_attr(element, "pwd");
+    const struct xml *c = xml_child(element, "candidate", NULL);
+    struct addr addr;
+
+    if (strcmp(element->ns, transport->ns) != 0)
+        return false;
+    if (transport->kind != TRANSPORT_RAW)
+        return ufrag && pwd && same_credentials(&transport->creds[from], ufrag, pwd);
+    for (; c; c = xml_next(c, "candidate", NULL)) {
+        if (jingle_candidate_addr(c, &addr) < 0 ||
+            (!transport_owns(transport, other(from), &addr) &&
+             !addr_equal(&transport->peer[from][0], &addr) &&
+             !addr_equal(&transport->peer[from][1], &addr)))
+            return false;
+    }
+    return transport->path[0] || transport->path[1];
 }
 
 int transport_learn(struct transport *transport, enum side from, const struct xml *element,

@@ -116,3 +116,18 @@ unsigned count_children(const struct xml *x, const char *name);
 void board_offer(struct board *b);   // Bob's client has the offer and has answered it
 void board_accept(struct board *b);  // the rest
 void board_hang_up(struct board *b); // Alice does, and Bob's client answers
+
+// ---- a server that diverts (board_divert.c)
+
+// It hands over this stanza, under the id d1.
+void board_divert_xml(struct board *b, const char *server, const struct xml *stanza);
+void board_divert(struct board *b, const char *server, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+// example.org hands over a Jingle IQ with the id j1 of session s1.
+void divert(struct board *b, const char *from, const char *to, const char *action,
+            const char *format, ...) __attribute__((format(printf, 5, 6)));
+// Takes the answer and asserts what it is. The stanza in it (of several the first) is borrowed
+// until the next is taken.
+void board_expect_passed(struct board *b);
+struct xml *board_sent_on(struct board *b);
+struct xml *board_answered(struct board *b);

@@ -127,9 +127,13 @@ static void counters_are_summed_over_threads(void **state)
 {
     static struct counters slab[2];
     const struct counters *all[] = {&slab[0], &slab[1]};
-    struct histogram setup = {0};
-    const struct metrics m = {
-        .slab = all, .slabs = 2, .setup = &setup, .worker = all + 1, .workers = 1};
+    struct histogram setup = {0}, divert = {0};
+    const struct metrics m = {.slab = all,
+                              .slabs = 2,
+                              .setup = &setup,
+                              .divert = &divert,
+                              .worker = all + 1,
+                              .workers = 1};
     struct buf out = {0};
 
     counter_add(&slab[0], COUNTER_PACKETS_IN, 40);
@@ -163,11 +167,13 @@ static void the_text_is_well_formed(void **state)
 
 static void describe(struct buf *out)
 {
-    buf_puts(out, "# Metrics\n\nAt `/metrics` of the stats endpoint, each with the prefix "
-                  "`jingle_relay_`. Beside these: `build_info`, `uptime_seconds`,\n"
-                  "`setup_seconds` (a histogram, from the offer of a call to the first packet "
-                  "carried) and `worker_busy_seconds_total` by worker.\n\n"
-                  "| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    buf_puts(out,
+             "# Metrics\n\nAt `/metrics` of the stats endpoint, each with the prefix "
+             "`jingle_relay_`. Beside these: `build_info`, `uptime_seconds`,\n"
+             "`setup_seconds` (a histogram, from the offer of a call to the first packet "
+             "carried), `divert_seconds` (another, of what servers wait\nfor stanzas that they "
+             "have diverted) and `worker_busy_seconds_total` by worker.\n\n"
+             "| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for (int i = 0; i < COUNTER_COUNT; i++) {
         const struct counter_row *row = &counter_rows[i];
 
