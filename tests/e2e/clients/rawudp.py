@@ -59,12 +59,12 @@ class RawUser(JingleUser):
         self.pipeline.get_by_name("bin").connect("pad-added", self._pad_added)
 
     def _count(self, _, info, component):
-        self.packets[component] += 1
         if component == 1:
             data = info.get_buffer().extract_dup(2, 2)
             number = int.from_bytes(data, "big")
             self.first = number if self.first is None else self.first
             self.last = number
+        self.packets[component] += 1  # last: stats() comes from another thread
         return Gst.PadProbeReturn.OK
 
     def _pad_added(self, _, pad):

@@ -6,9 +6,11 @@ WebSockets on 5280 at every address of their host, and for the component on 127.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import urllib.request
 
 from .network import wait_for
 
@@ -17,12 +19,18 @@ RELAY = f"relay.{DOMAIN}"
 SECRET = "lab-component-secret"
 USERS = ("alice", "bob")
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
+
 PROSODY = """
+plugin_paths = {{ "{modules}" }}
+statistics = "internal"
+statistics_interval = "manual"
+openmetrics_allow_cidr = "0.0.0.0/0"
 data_path = "{directory}"
 pidfile = "{directory}/prosody.pid"
 log = {{ {{ levels = {{ min = "info" }}, to = "console" }} }}
 modules_enabled = {{ "roster", "saslauth", "disco", "ping", "presence", "message", "iq",
-  "websocket", "carbons" }}
+  "websocket", "carbons", "blocklist", "http_openmetrics" }}
 modules_disabled = {{ "s2s", "tls", "offline" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -98,9 +106,11 @@ class Prosody:
         for user in USERS:
             _write(f"{accounts}/{user}.dat", f'return {{ ["password"] = "{user}-pw" }};\n')
         interfaces = ", ".join(f'"{a}"' for a in addresses)
+        modules = f"{self.directory}/modules"  # ours, as an installation has them
+        shutil.copytree(f"{ROOT}/conf/prosody", modules)
         self.config = _write(f"{directory}/prosody.cfg.lua", PROSODY.format(
-            directory=self.directory, interfaces=interfaces, domain=DOMAIN, relay=RELAY,
-            secret=SECRET) + more)
+            directory=self.directory, modules=modules, interfaces=interfaces, domain=DOMAIN,
+            relay=RELAY, secret=SECRET) + more)
         subprocess.run(["chown", "-R", "prosody:prosody", self.directory], check=True)
         self.process = None
 
@@ -113,6 +123,13 @@ class Prosody:
 
     def stop(self):
         self.network.stop(self.process)
+
+    def counts(self):
+        """What mod_jingle_relay counted so far, by name."""
+        text = self.network.inside("srv", lambda: urllib.request.urlopen(
+            f"http://{self.address}:5280/metrics", timeout=5).read().decode())
+        return {name: int(float(value)) for name, value in re.findall(
+            r'^prosody_mod_jingle_relay__(\w+)_total\{[^}]*\} (\S+)', text, re.M)}
 
     def control(self, *words):
         """Runs prosodyctl; returns what it says, and its exit status."""

@@ -1,0 +1,575 @@
+-- SPDX-License-Identifier: ISC
+-- Hands the Jingle requests of this host's users to jingle-relayd and sends on what comes back, so
+-- that calls find a relay although neither client knows of one. The protocol is docs/DIVERT.md, the
+-- options are in docs/OPERATING.md. For Prosody 0.12 and later.
+--
+-- The rule above all others: a stanza goes on exactly once, with the relay or without it. Whatever
+-- goes wrong, the original goes on; nothing waits for longer than jingle_relay_timeout.
+
+local st = require "util.stanza";
+local cache = require "util.cache";
+local jid = require "util.jid";
+local new_id = require "util.id".medium;
+local now = require "util.time".monotonic;
+
+local hosts, full_sessions = prosody.hosts, prosody.full_sessions;
+
+local DIVERT = "urn:xmpp:jingle-relayd:divert:1";
+local FORWARD = "urn:xmpp:forward:0";
+local JINGLE = "urn:xmpp:jingle:1";
+local DISCO = "http://jabber.org/protocol/disco#info";
+
+local QUEUE_MAX = 64; -- stanzas of one pair that wait
+local HELD_MAX = 8192; -- stanzas that wait altogether
+local SILENT_MAX = 3; -- requests in a row without an answer before the relay counts as away
+local RETRY = 10; -- seconds until a relay that is away is asked again
+local RETRY_REFUSED = 60; -- ... that refused
+local QUIET = 60; -- seconds between two lines about stanzas that went on without the relay
+local ELEMENTS_MAX = 2000; -- in a stanza that the relay is troubled with; a call has some hundreds
+local EXTRAS_MAX = 4096; -- stanzas of the relay's own whose answers are awaited
+
+local relay = jid.prep(module:get_option_string("jingle_relay_component"));
+local timeout = module:get_option_number("jingle_relay_timeout", 2);
+
+-- The members of an option as the keys of a table; nil where there is no such option.
+local function option_keys(name)
+  local values = module:get_option_set(name);
+  if not values then return nil; end
+  local keys = {};
+  for value in values do keys[jid.prep(value) or value] = true; end
+  return keys;
+end
+
+local users, domains = option_keys("jingle_relay_users"), option_keys("jingle_relay_domains");
+
+local count_diverted = module:measure("diverted", "counter");
+local count_passed = module:measure("passed", "counter");
+local count_answered = module:measure("answered", "counter");
+local count_failed_open = module:measure("failed_open", "counter");
+local measure_delay = module:measure("delay", "times");
+
+-- What is known of the relay.
+local ready = false; -- it said that it takes our requests
+local features = {};
+local retry_at = 0;
+local silent = 0; -- requests in a row that it did not answer
+
+-- id of a request to the relay -> what to do with its answer
+local requests = {};
+
+-- "from\0to" -> the stanzas of this direction of a pair: the one at [first] is with the relay, the
+-- others wait for it. An item is { stanza, origin, since, wanted }.
+local queues = {};
+local held = 0;
+
+-- "from\0to\0id" of the answers that nobody but the relay would have expected.
+local extras = cache.new(EXTRAS_MAX);
+
+-- Full JIDs of this host that the relay knows of, and those that left while it was away.
+local known, left = {}, {};
+
+local failures, complained = 0, -math.huge;
+
+local function key_of(...)
+  return table.concat({ ... }, "\0");
+end
+
+-- One line per QUIET seconds about what went on without the relay.
+local function complain(stanza, why)
+  count_failed_open(1);
+  failures = failures + 1;
+  module:log("debug", "IQ %s from %s goes on without the relay: %s", stanza.attr.id,
+    stanza.attr.from, why);
+  if now() - complained < QUIET then return; end
+  module:log("info", "%d Jingle stanzas went on without the relay, the last from %s to %s: %s",
+    failures, stanza.attr.from, stanza.attr.to, why);
+  failures, complained = 0, now();
+end
+
+-- -- What goes on ---------------------------------------------------------------------------------
+
+-- A stanza that goes on comes by our hooks again. It is recognised by its origin: a stand-in for th
+-- session that it came from, with a field that only this server's code can set. Answers to it find
+-- their way by address: the session may have been resumed, or be gone.
+local function stand_in(origin, answer)
+  return setmetatable({ jingle_relayed = relay, send = answer }, { __index = origin });
+end
+
+local function is_ours(event)
+  return event.origin and event.origin.jingle_relayed == relay;
+end
+
+-- Sends from this host without the events pre-*, which the original has behind it. An error in
+-- somebody's handler may cost this stanza, as it always would, but not those behind it.
+local function post(stanza, origin, answer)
+  local ok, err = pcall(module.send, module, stanza, stand_in(origin, answer));
+  if not ok then module:log("error", "Could not send on %s: %s", stanza:top_tag(), err); end
+end
+
+local function answer_by_address(reply)
+  return module:send(reply);
+end
+
+local function swallow()
+  return true;
+end
+
+local function send_on(item, stanza)
+  post(stanza, item.origin, answer_by_address);
+end
+
+local function send_extra(item, stanza)
+  local attr = stanza.attr;
+  extras:set(key_of(attr.to, attr.from, attr.id), true);
+  post(stanza, item.origin, swallow);
+end
+
+-- Whether this is the answer to a stanza of the relay's own, which its seeming sender never sent.
+local function is_answer_to_extra(stanza)
+  local attr = stanza.attr;
+  if stanza.name ~= "iq" or (attr.type ~= "result" and attr.type ~= "error") then return false; end
+  if not (attr.from and attr.to and attr.id) or extras:count() == 0 then return false; end
+  local key = key_of(attr.from, attr.to, attr.id);
+  if not extras:get(key) then return false; end
+  extras:set(key, nil);
+  return true;
+end
+
+-- -- What comes back ------------------------------------------------------------------------------
+
+-- In Prosody the elements of a stanza's own namespace bear none; stream management does not count
+-- those that do.
+local function strip(element)
+  if element.attr.xmlns ~= "jabber:client" then return element; end
+  element.attr.xmlns = nil;
+  for _, child in ipairs(element.tags) do strip(child); end
+  return element;
+end
+
+local function is_between(stanza, one, other)
+  local from, to = stanza.attr.from, stanza.attr.to;
+  return from == one and to == other or from == other and to == one;
+end
+
+-- Whether the relay may send this as number N in place of the original.
+local function is_proper(stanza, n, original)
+  local attr, old = stanza.attr, original.attr;
+  if n == 1 then
+    return attr.from == old.from and attr.to == old.to and attr.type == "set" and attr.id == old.id;
+  end
+  return is_between(stanza, old.from, old.to) and attr.type == "set" and attr.id ~= nil
+    and attr.id ~= old.id;
+end
+
+local function is_proper_answer(stanza, original)
+  local attr, old = stanza.attr, original.attr;
+  return attr.from == old.to and attr.to == old.from and attr.id == old.id
+    and (attr.type == "result" or attr.type == "error");
+end
+
+-- What the relay says about a stanza: "diverted" or "answered" and the stanzas that it sent,
+-- "passed"; or nil and what is wrong.
+local function read_verdict(reply, original)
+  local divert = reply:get_child("divert", DIVERT);
+  if not divert then return nil, "the relay's answer is malformed"; end
+  if divert:get_child("pass", DIVERT) then return "passed"; end
+  local answered = divert:get_child("answered", DIVERT) ~= nil;
+  local stanzas = {};
+  for forwarded in divert:childtags("forwarded", FORWARD) do
+    local stanza = forwarded:get_child("iq", "jabber:client") or forwarded:get_child("iq");
+    if not stanza then return nil, "the relay forwards something else than an IQ"; end
+    local proper;
+    if answered then
+      proper = #stanzas == 0 and is_proper_answer(stanza, original);
+    else
+      proper = is_proper(stanza, #stanzas + 1, original);
+    end
+    if not proper then return nil, "the relay's stanza is not of these two users"; end
+    table.insert(stanzas, strip(st.clone(stanza)));
+  end
+  if #stanzas == 0 then return nil, "the relay's answer is empty"; end
+  return answered and "answered" or "diverted", stanzas;
+end
+
+-- -- Requests to the relay ------------------------------------------------------------------------
+
+-- Asks the relay; on_answer() gets its answer, a result or an error, once and perhaps before this
+-- returns.
+local function ask(iq, on_answer)
+  requests[iq.attr.id] = on_answer;
+  module:send(iq);
+end
+
+local function request(type)
+  return st.iq({ type = type, id = new_id(), from = module.host, to = relay });
+end
+
+-- Answers from the relay, and errors in its name.
+local function on_reply(event)
+  local stanza = event.stanza;
+  local attr = stanza.attr;
+  if attr.from ~= relay or (attr.type ~= "result" and attr.type ~= "error") then return; end
+  local on_answer = requests[attr.id];
+  if not on_answer then return; end -- late, or somebody else's
+  requests[attr.id] = nil;
+  on_answer(stanza);
+  return true;
+end
+
+-- -- Queues ---------------------------------------------------------------------------------------
+
+local function head(queue)
+  return queue[queue.first];
+end
+
+local function pop(queue)
+  local item = head(queue);
+  queue[queue.first] = nil;
+  queue.first = queue.first + 1;
+  held = held - 1;
+  return item;
+end
+
+local function forget_request(queue)
+  if queue.request then requests[queue.request] = nil; end
+  if queue.timer then queue.timer:stop(); end
+  queue.request, queue.timer = nil, nil;
+end
+
+-- What went on may have brought its successor already.
+local function remove(queue)
+  if queues[queue.key] == queue then queues[queue.key] = nil; end
+end
+
+-- Everything in a queue goes on as it is, in its order.
+local function flush(queue, why)
+  forget_request(queue);
+  while head(queue) do
+    local item = pop(queue);
+    if item.wanted then complain(item.stanza, why); end
+    send_on(item, item.stanza);
+  end
+  remove(queue);
+end
+
+local function flush_all(why)
+  local all = {};
+  for _, queue in pairs(queues) do table.insert(all, queue); end
+  for _, queue in ipairs(all) do flush(queue, why); end
+end
+
+-- From now on, and for what waits, calls go on without the relay.
+local function lose(why, pause)
+  retry_at = now() + (pause or RETRY);
+  if ready then
+    ready = false;
+    module:log("info", "%s is away: %s. Calls go on without it", relay, why);
+    module:set_status("warn", "The relay is away: " .. why);
+  end
+  flush_all(why);
+end
+
+-- Errors that speak of the relay, not of the stanza.
+local AWAY = { ["remote-server-not-found"] = RETRY, ["remote-server-timeout"] = RETRY,
+  ["recipient-unavailable"] = RETRY, ["service-unavailable"] = RETRY_REFUSED,
+  ["forbidden"] = RETRY_REFUSED, ["not-allowed"] = RETRY_REFUSED };
+
+local function deliver(item, outcome, stanzas)
+  if outcome == "passed" then
+    count_passed(1);
+    send_on(item, item.stanza);
+  elseif outcome == "answered" then
+    count_answered(1);
+    post(stanzas[1], hosts[module.host], answer_by_address);
+  else
+    count_diverted(1);
+    send_on(item, stanzas[1]);
+    for n = 2, #stanzas do send_extra(item, stanzas[n]); end
+  end
+end
+
+local advance;
+
+local function on_verdict(queue, reply)
+  local item = head(queue);
+  silent = 0;
+  forget_request(queue);
+  if reply.attr.type == "error" then
+    local _, condition = reply:get_error();
+    if AWAY[condition] then return lose(condition, AWAY[condition]); end
+    pop(queue);
+    complain(item.stanza, condition);
+    send_on(item, item.stanza);
+  else
+    local outcome, stanzas = read_verdict(reply, item.stanza);
+    pop(queue);
+    if outcome then
+      module:log("debug", "IQ %s from %s to %s: %s", item.stanza.attr.id, item.stanza.attr.from,
+        item.stanza.attr.to, outcome);
+      deliver(item, outcome, stanzas);
+    else
+      complain(item.stanza, stanzas);
+      send_on(item, item.stanza);
+    end
+  end
+  item.measured();
+  return advance(queue);
+end
+
+local function on_silence(queue)
+  silent = silent + 1;
+  flush(queue, "the relay did not answer in time");
+  if silent >= SILENT_MAX then lose("it does not answer"); end
+end
+
+local function note_local(address)
+  if jid.host(address) == module.host then known[address] = true; end
+end
+
+local function consult(queue, item)
+  local inner = st.clone(item.stanza);
+  inner.attr.xmlns = "jabber:client";
+  local iq = request("set"):tag("divert", { xmlns = DIVERT })
+    :tag("forwarded", { xmlns = FORWARD }):add_child(inner):reset();
+  note_local(inner.attr.from);
+  note_local(inner.attr.to);
+  item.measured = measure_delay();
+  queue.request = iq.attr.id;
+  queue.timer = module:add_timer(item.since + timeout - now(), function () on_silence(queue); end);
+  ask(iq, function (reply) on_verdict(queue, reply); end);
+end
+
+-- A relay that was told that somebody left would not learn again of what he said before.
+local function is_still_here(address)
+  return jid.host(address) ~= module.host or full_sessions[address] ~= nil;
+end
+
+local function is_worth_asking(item)
+  local attr = item.stanza.attr;
+  return item.wanted and ready and is_still_here(attr.from) and is_still_here(attr.to);
+end
+
+-- Sends on what need not wait, up to the first stanza that goes to the relay.
+function advance(queue)
+  while head(queue) do
+    local item = head(queue);
+    if is_worth_asking(item) then
+      if now() < item.since + timeout then return consult(queue, item); end
+      complain(item.stanza, "it waited too long for those before it");
+    end
+    pop(queue);
+    send_on(item, item.stanza);
+  end
+  remove(queue);
+end
+
+-- -- What to take ---------------------------------------------------------------------------------
+
+local function has_jingle(stanza)
+  for _, child in ipairs(stanza.tags) do
+    local xmlns = child.attr.xmlns;
+    if (child.name == "jingle" or child.name == "session")
+      and (xmlns == JINGLE or features[xmlns]) then
+      return true;
+    end
+  end
+  return false;
+end
+
+-- The elements of a stanza, counted up to a limit: parsers of components choke on thousands.
+local is_small;
+function is_small(element, left_over)
+  for _, child in ipairs(element.tags) do
+    left_over = left_over - 1;
+    if left_over <= 0 then return false; end
+    local small, rest = is_small(child, left_over);
+    if not small then return false; end
+    left_over = rest;
+  end
+  return true, left_over;
+end
+
+-- Occupants of our chat rooms are no users: the room passes their stanzas on under other names.
+local function is_user_here(node, host, resource)
+  local here = hosts[host];
+  return node and resource and host ~= relay and not (here and here.modules.muc);
+end
+
+local function is_listed(from, from_host, to, to_host)
+  if domains then
+    for _, host in ipairs({ from_host, to_host }) do
+      if host ~= module.host and not domains[host] then return false; end
+    end
+  end
+  if not users then return true; end
+  return from_host == module.host and users[jid.bare(from)]
+    or to_host == module.host and users[jid.bare(to)] or false;
+end
+
+local function is_wanted(stanza)
+  local attr = stanza.attr;
+  if not ready or stanza.name ~= "iq" or attr.type ~= "set" or not attr.id then return false; end
+  if not attr.from or not has_jingle(stanza) then return false; end
+  local from_node, from_host, from_resource = jid.split(attr.from);
+  local to_node, to_host, to_resource = jid.split(attr.to);
+  return is_user_here(from_node, from_host, from_resource)
+    and is_user_here(to_node, to_host, to_resource)
+    and is_listed(attr.from, from_host, attr.to, to_host) and is_still_here(attr.to)
+    and is_small(stanza, ELEMENTS_MAX);
+end
+
+local function enqueue(queue, event, wanted)
+  queue.last = queue.last + 1;
+  held = held + 1;
+  queue[queue.last] = { stanza = event.stanza, origin = event.origin, since = now(),
+    wanted = wanted };
+end
+
+-- Takes a stanza for the relay, and any stanza between two full JIDs that must not overtake one.
+local function take(event)
+  if is_ours(event) then return; end
+  local stanza = event.stanza;
+  if is_answer_to_extra(stanza) then return true; end
+  if not ready then return; end -- and nothing waits
+  if held == 0 and stanza.name ~= "iq" then return; end
+  local from, to = stanza.attr.from, stanza.attr.to;
+  if not from or not to then return; end
+  local key = key_of(from, to);
+  local queue, wanted = queues[key], is_wanted(stanza);
+  if queue then
+    if queue.last - queue.first + 1 >= QUEUE_MAX or held >= HELD_MAX then
+      flush(queue, "too many stanzas wait");
+      return;
+    end
+    enqueue(queue, event, wanted);
+    return true;
+  end
+  if not wanted then return; end
+  if held >= HELD_MAX then return complain(stanza, "too many stanzas wait"); end
+  queue = { key = key, first = 1, last = 0 };
+  queues[key] = queue;
+  enqueue(queue, event, wanted);
+  advance(queue);
+  return true;
+end
+
+-- What goes to users of this host is taken where it arrives, when it is past their block lists.
+local function take_outgoing(event)
+  if jid.host(event.stanza.attr.to) == module.host then return; end
+  return take(event);
+end
+
+-- -- Finding the relay ----------------------------------------------------------------------------
+
+local function tell_gone(address)
+  module:send(request("set"):tag("gone", { xmlns = DIVERT, jid = address }):reset());
+end
+
+local function on_features(reply)
+  local query = reply.attr.type == "result" and reply:get_child("query", DISCO);
+  local found = {};
+  if query then
+    for feature in query:childtags("feature") do found[feature.attr.var or ""] = true; end
+  end
+  if not found[DIVERT] then
+    local _, condition = reply:get_error();
+    module:log("debug", "%s does not take our Jingle: %s", relay, condition or "not a feature");
+    return lose("it does not take our Jingle", query and RETRY_REFUSED);
+  end
+  features, silent = found, 0;
+  if ready then return; end
+  ready = true;
+  module:log("info", "Jingle of %s goes by way of %s", module.host, relay);
+  module:set_status("info", "Calls go by way of " .. relay);
+  for address in pairs(left) do tell_gone(address); end
+  left = {};
+end
+
+local probing; -- the id of our last question
+
+local function probe()
+  if probing then requests[probing] = nil; end
+  retry_at = now() + RETRY;
+  local iq = request("get"):tag("query", { xmlns = DISCO }):reset();
+  probing = iq.attr.id;
+  ask(iq, on_features);
+end
+
+-- Whether a component of this server is connected; nil when it is one of another server.
+local function is_connected()
+  local here = hosts[relay];
+  local component = here and here.modules.component;
+  if not here then return nil; end
+  return component ~= nil and component.connected == true;
+end
+
+local function watch()
+  if not ready and now() >= retry_at and is_connected() ~= false then probe(); end
+  return RETRY;
+end
+
+local attached = false;
+
+-- A component of this server is followed by its events.
+local function attach()
+  if attached or not hosts[relay] then return; end
+  attached = true;
+  local component = module:context(relay);
+  component:hook("component-authenticated", function () probe(); end);
+  component:hook("component-disconnected", function (event)
+    -- A newcomer that was refused is no loss.
+    if event.session.type == "component" then lose("it disconnected", 0); end
+  end);
+end
+
+-- -- The module -----------------------------------------------------------------------------------
+
+function module.save()
+  return { known = known, left = left };
+end
+
+function module.restore(data)
+  known, left = data.known or known, data.left or left;
+end
+
+function module.unload()
+  ready = false;
+  flush_all("the module is unloaded");
+end
+
+local function install()
+  -- Last of all that look at what local users send, so that everybody had his say.
+  for _, name in ipairs({ "iq", "message", "presence" }) do
+    module:hook("pre-" .. name .. "/full", take_outgoing, -1000);
+    module:hook(name .. "/full", take, 10);
+  end
+  module:hook("route/remote", function (event)
+    if is_answer_to_extra(event.stanza) then return true; end
+  end, 10);
+  module:hook("iq/host", on_reply, 10);
+  module:hook("resource-unbind", function (event)
+    local address = event.session.full_jid;
+    if not known[address] then return; end
+    known[address] = nil;
+    if ready then tell_gone(address); else left[address] = true; end
+  end);
+  module:hook_global("host-activated", function (host)
+    if host == relay then
+      attached = false;
+      attach();
+    end
+  end);
+  -- When all hosts of the configuration are there.
+  module:add_timer(0, function ()
+    attach();
+    return watch();
+  end);
+end
+
+if not relay then
+  module:log_status("error", "jingle_relay_component is not set");
+elseif module:get_host_type() ~= "local" then
+  module:log_status("error", "This module is for hosts with users, not for components");
+else
+  install();
+end
