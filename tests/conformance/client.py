@@ -79,7 +79,8 @@ class Client:
         if attributes is None and method == M.ALLOCATE:
             attributes = [(A.REQUESTED_TRANSPORT, stun.u8(stun.UDP))]
         response = self.plain(method, attributes or [])
-        require(response.code == 401, f"{show(response)} instead of 401 to a request without credentials")
+        require(response.code == 401,
+                f"{show(response)} instead of 401 to a request without credentials")
         self.learn(response)
         return response
 
@@ -102,11 +103,11 @@ class Client:
              algorithm=None, algorithms=None, which=None, userhash=False, klass=stun.REQUEST,
              **options):
         """An authenticated request as bytes. algorithm: the number for PASSWORD-ALGORITHM, by which
-        the key is made, too, unless 'which' says by what; algorithms: bytes for PASSWORD-ALGORITHMS."""
+        the key is made, too, unless 'which' says by what; algorithms: PASSWORD-ALGORITHMS."""
         user = self.user if user is None else user
         realm = self.realm if realm is None else realm
-        login = [(A.USERHASH, stun.userhash(user, realm)) if userhash else (A.USERNAME, user.encode()),
-                 (A.REALM, realm.encode()),
+        name = (A.USERHASH, stun.userhash(user, realm)) if userhash else (A.USERNAME, user.encode())
+        login = [name, (A.REALM, realm.encode()),
                  (A.NONCE, self.nonce if nonce is None else nonce)]
         if algorithms is not None:
             login.append((A.PASSWORD_ALGORITHMS, algorithms))
@@ -118,7 +119,8 @@ class Client:
 
     def request(self, method, attributes=(), **options):
         """An authenticated request. Answers a challenge first where there was none, and once a 438.
-        Returns the response, which must come, with .key, .verified (by .key; None: no integrity)."""
+        Returns the response, which must come, with .verified: whether its integrity is right by
+        the key of the request, None if it has none."""
         if self.nonce is None:
             self.challenge()
         response = None
@@ -129,9 +131,9 @@ class Client:
                 break
             self.learn(response)
             options.pop("txid", None)  # a retry is a new transaction
-        response.key = options.get("key") or self.key(
+        key = options.get("key") or self.key(
             options.get("which") or options.get("algorithm") or stun.MD5)
-        checks = [response.integrity(response.key, kind)
+        checks = [response.integrity(key, kind)
                   for kind in (A.MESSAGE_INTEGRITY, A.MESSAGE_INTEGRITY_SHA256)]
         checks = [check for check in checks if check is not None]
         response.verified = all(checks) if checks else None
@@ -157,8 +159,8 @@ class Client:
 
     def allocate(self, *attributes, transport=stun.UDP, **options):
         """An Allocate request that must succeed."""
-        response = self.succeed(M.ALLOCATE, [(A.REQUESTED_TRANSPORT, stun.u8(transport)), *attributes],
-                                **options)
+        asked = [(A.REQUESTED_TRANSPORT, stun.u8(transport)), *attributes]
+        response = self.succeed(M.ALLOCATE, asked, **options)
         self.keep(response)
         return response
 
@@ -201,8 +203,8 @@ class Client:
         self.link.send(stun.channel_data(number, data, pad=self.link.reliable, **options))
 
     def receive_data(self, seconds=None):
-        """What a peer sent: a Data indication or ChannelData, on a stream also what is neither; None
-        when nothing comes. ICMP errors are not meant."""
+        """What a peer sent: a Data indication or ChannelData, on a stream also what is neither;
+        None when nothing comes. ICMP errors are not meant."""
         def wanted(item):
             if isinstance(item, Junk):
                 return self.link.reliable

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 """How a client reaches the server: UDP, TCP or TLS, message by message.
 
-send() takes any bytes; receive() gives Message, ChannelData or, for what is neither, Junk. Every link
-notes what passed, so that a failure can show its bytes.
+send() takes any bytes; receive() gives Message, ChannelData or, for what is neither, Junk. Every
+link notes what passed, so that a failure can show its bytes.
 """
 
 import collections
@@ -157,7 +157,7 @@ class TcpLink(Link):
     reliable = True
 
     def __init__(self, server, source, trace, timeout=5):
-        sock = socket.create_connection(server, timeout, source_address=(source, 0) if source else None)
+        sock = socket.create_connection(server, timeout, (source, 0) if source else None)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, trace)
         self.server = server
@@ -241,8 +241,8 @@ def tls_context(ciphers=None, highest=None, alpn=None):
 
 
 class DtlsLink(Link):
-    """By the program openssl, because Python has no DTLS. It hands over bytes, not datagrams, so that
-    only messages which say their length can be told apart: STUN, not ChannelData."""
+    """By the program openssl, because Python has no DTLS. It hands over bytes, not datagrams, so
+    that only messages which say their length can be told apart: STUN, not ChannelData."""
     kind = "dtls"
     secure = True
 

@@ -64,7 +64,8 @@ class Sniffer:
         self.sock.bind((host, 0))
 
     def header(self, port, payload, seconds):
-        """(DF set, TOS, identification) of a datagram to this port that ends with 'payload'; None."""
+        """(DF set, TOS, identification) of a datagram to this port that ends with 'payload', or
+        None."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if not select.select([self.sock], [], [], left)[0]:

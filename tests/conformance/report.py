@@ -44,7 +44,8 @@ def _counts(results):
 
 
 def _table(title, rows, runs):
-    head = [f"| {title} | {' | '.join(run['name'] for run in runs)} |", "|---" * (len(runs) + 1) + "|"]
+    head = [f"| {title} | {' | '.join(run['name'] for run in runs)} |",
+            "|---" * (len(runs) + 1) + "|"]
     return "\n".join(head + [f"| {' | '.join(row)} |" for row in rows])
 
 
@@ -59,8 +60,9 @@ def _rows(runs, key, names):
 def _failure(result):
     new = ", new in this RFC" if result["new"] else ""
     seen = result["seen"] if len(result["seen"]) < 220 else result["seen"][:217] + "..."
+    why = f" Accepted: {_cell(result['why'])}" if "why" in result else ""
     return f"- **{result['id']}** ({result['level']}{new}): {_cell(result['sentence'])} " \
-           f"*Seen: {_cell(seen)}*" + (f" Accepted: {_cell(result['why'])}" if "why" in result else "")
+           f"*Seen: {_cell(seen)}*{why}"
 
 
 def _failures(run):
@@ -86,7 +88,8 @@ def _not_applicable(runs):
 def markdown(runs):
     """Several runs (as --json wrote them) side by side."""
     levels = {level: f"{level}: {text}" for level, text in LEVELS.items()}
-    parts = [_table("passed / failed / not applicable", list(_rows(runs, "group", GROUPS)), runs),
+    dates = ", ".join(f"{run['name']} on {run['date']}" for run in runs)
+    parts = [f"Run with {dates}.", _table("passed / failed / not applicable", list(_rows(runs, "group", GROUPS)), runs),
              _table("by level", list(_rows(runs, "level", levels)), runs),
              *map(_failures, runs), "### Not applicable\n\n" + _not_applicable(runs)]
     return "\n\n".join(parts) + "\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: ISC
 """The servers that the lab can start: this project's daemon, coturn and ejabberd (Debian packages).
 
-Each is configured as an operator would do it who reads its documentation: TURN REST secret, UDP, TCP
-and TLS, both address families, and everything optional that it has switched on.
+Each is configured as an operator would do it who reads its documentation: TURN REST secret, UDP,
+TCP and TLS, both address families, and everything optional that it has switched on.
 """
 
 import os
@@ -30,7 +30,6 @@ def certificate(directory):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
                     "-subj", f"/CN={REALM}", "-out", paths[0], "-keyout", paths[1]],
                    check=True, capture_output=True)
-    os.chmod(paths[1], 0o644)  # a throw-away key, for servers with users of their own
     return paths
 
 

@@ -2,8 +2,8 @@
 """STUN messages (RFC 8489) as bytes and back, independent of the daemon's code on purpose.
 
 A test must be able to say wrong things, so that building is a list of attributes with options for
-every way to be wrong, and reading keeps what a tolerant reader would throw away: paddings, the order,
-what follows the integrity.
+every way to be wrong, and reading keeps what a tolerant reader would throw away: paddings, the
+order, what follows the integrity.
 """
 
 import base64
@@ -165,8 +165,8 @@ def attribute(kind, value, padding=b"\0", length=None):
 def build(method, klass, attributes=(), txid=None, *, key=None, integrity=("sha1",), after=(),
           fingerprint=None, padding=b"\0", cookie=COOKIE):
     """A message. With a key, its integrities follow the attributes in the order given ("sha1",
-    "sha256", "sha256-16" for one of 16 bytes, "bad-sha1", "bad-sha256"); then what stands in 'after';
-    then A.FINGERPRINT if it is "right" or "wrong"."""
+    "sha256", "sha256-16" for one of 16 bytes, "bad-sha1", "bad-sha256"); then what stands in
+    'after'; then FINGERPRINT if it is "right" or "wrong"."""
     txid = os.urandom(12) if txid is None else txid
     body = b"".join(attribute(kind, value, padding) for kind, value in attributes)
     for which in integrity if key is not None else ():

@@ -58,8 +58,8 @@ def group(name, title):
 
 
 def select(words, slow):
-    """Cases by id, or by the beginning of an id or a group, or all. Those that are slow only by id, by
-    the word "slow", or if asked for."""
+    """Cases by id, or by the beginning of an id or a group, or all. Those that are slow only by id,
+    by the word "slow", or if asked for."""
     def wanted(case, word):
         if case.slow and not slow:
             return word in (case.id, "slow")
@@ -127,7 +127,8 @@ class Bench:
     # --- ways to the server ---
 
     def server(self, family=4):
-        self.applicable(family in self.target.servers, f"no IPv{family} address of the server was given")
+        self.applicable(family in self.target.servers,
+                        f"no IPv{family} address of the server was given")
         return self.target.servers[family]
 
     def link(self, kind="udp", family=None):
@@ -143,7 +144,8 @@ class Bench:
             self.applicable(shutil.which("openssl"), "needs the program openssl")
             link = links.DtlsLink((host, port), source, self.trace)
         else:
-            link = self._stream(links.TcpLink if kind == "tcp" else links.TlsLink, (host, port), source)
+            made = links.TcpLink if kind == "tcp" else links.TlsLink
+            link = self._stream(made, (host, port), source)
         self.stack.callback(link.close)
         return link
 
@@ -226,7 +228,8 @@ class Bench:
         """As a Data indication; returns it."""
         item = client.receive_data()
         require(item is not None, f"{what}: nothing came")
-        require(isinstance(item, stun.Message), f"{what}: {show(item)} instead of a Data indication")
+        require(isinstance(item, stun.Message),
+                f"{what}: {show(item)} instead of a Data indication")
         require(item.get(A.DATA) == data, f"{what}: {show(item)} with other data")
         return item
 

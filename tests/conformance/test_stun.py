@@ -140,7 +140,7 @@ class Tables(unittest.TestCase):
         row = {"group": "messages", "level": "MUST", "sentence": "a | b", "new": False, "seen": "c"}
         results = [{**row, "id": "1", "verdict": "pass"}, {**row, "id": "2", "verdict": "fail"},
                    {**row, "id": "3", "verdict": "not applicable"}]
-        text = report.markdown([{"name": "one", "results": results}])
+        text = report.markdown([{"name": "one", "date": "today", "results": results}])
         self.assertIn("| 1 / 1 / 1 |", text)
         self.assertIn("- **2** (MUST): a \\| b *Seen: c*", text)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""What RFC 8489 added to long-term credentials: nonce cookie, password algorithms, SHA-256, USERHASH.
+"""What RFC 8489 added to long-term credentials: nonce cookie, password algorithms, USERHASH.
 
 All of it is optional, and a server says by the nonce cookie what it has; without it these cases are
 not applicable.
@@ -59,8 +59,8 @@ def cookie(bench):
     return f"NONCE {client.nonce[:13].decode()}, features {client.features}"
 
 
-@case("8489-9.2.4-30", "MUST", "PASSWORD-ALGORITHMS in the challenge, if and only if the bit 'Password "
-      "algorithms' is set.", new=True)
+@case("8489-9.2.4-30", "MUST", "PASSWORD-ALGORITHMS in the challenge, if and only if the bit "
+      "'Password algorithms' is set.", new=True)
 def algorithms_and_bit(bench):
     client = challenged(bench, cookie=False)
     bench.applicable(client.features or client.algorithms, NO_COOKIE)
@@ -69,8 +69,8 @@ def algorithms_and_bit(bench):
             f"bit {offered}, PASSWORD-ALGORITHMS {client.algorithms and client.algorithms.hex()}")
 
 
-@case("8489-9.2.4-31", "MUST", "With neither PASSWORD-ALGORITHMS nor PASSWORD-ALGORITHM, a request is "
-      "taken as MD5, and the answer has MESSAGE-INTEGRITY.", new=True)
+@case("8489-9.2.4-31", "MUST", "With neither PASSWORD-ALGORITHMS nor PASSWORD-ALGORITHM, a request "
+      "is taken as MD5, and the answer has MESSAGE-INTEGRITY.", new=True)
 def md5_by_default(bench):
     client = with_algorithms(bench)
     response = allocate(client)
@@ -78,24 +78,24 @@ def md5_by_default(bench):
             not response.has(A.MESSAGE_INTEGRITY_SHA256), show(response))
 
 
-@case("8489-9.2.4-32", "MUST", "PASSWORD-ALGORITHM without PASSWORD-ALGORITHMS is refused with 400.",
-      new=True)
+@case("8489-9.2.4-32", "MUST", "PASSWORD-ALGORITHM without PASSWORD-ALGORITHMS is refused with "
+      "400.", new=True)
 def algorithm_alone(bench):
     client = with_algorithms(bench)
     response = allocate(client, **best(client, algorithms=None))
     require(response.code == 400, f"{show(response)} instead of 400")
 
 
-@case("8489-9.2.4-33", "MUST", "PASSWORD-ALGORITHMS without PASSWORD-ALGORITHM is refused with 400.",
-      new=True)
+@case("8489-9.2.4-33", "MUST", "PASSWORD-ALGORITHMS without PASSWORD-ALGORITHM is refused with "
+      "400.", new=True)
 def algorithms_alone(bench):
     client = with_algorithms(bench)
     response = allocate(client, algorithms=client.algorithms)
     require(response.code == 400, f"{show(response)} instead of 400")
 
 
-@case("8489-9.2.4-34", "MUST", "PASSWORD-ALGORITHMS that are not those sent with the nonce are refused "
-      "with 400 (bid-down).", new=True)
+@case("8489-9.2.4-34", "MUST", "PASSWORD-ALGORITHMS that are not those sent with the nonce are "
+      "refused with 400 (bid-down).", new=True)
 def bid_down(bench):
     client = with_algorithms(bench)
     fewer = stun.algorithm(stun.MD5)
@@ -104,8 +104,8 @@ def bid_down(bench):
     require(response.code == 400, f"{show(response)} instead of 400")
 
 
-@case("8489-9.2.4-35", "MUST", "A PASSWORD-ALGORITHM that is not in the list is refused with 400.",
-      new=True)
+@case("8489-9.2.4-35", "MUST", "A PASSWORD-ALGORITHM that is not in the list is refused with "
+      "400.", new=True)
 def unlisted_algorithm(bench):
     client = with_algorithms(bench)
     response = allocate(client, **best(client, algorithm=0x0777, which=stun.SHA256))
@@ -134,15 +134,16 @@ def md5_by_name(bench):
             f"{show(response)}: no right MESSAGE-INTEGRITY-SHA256")
 
 
-@case("8489-9.2.4-38", "RULE", "MESSAGE-INTEGRITY-SHA256 counts where it is present: wrong beside a "
-      "right MESSAGE-INTEGRITY, it is refused with 401.", new=True)
+@case("8489-9.2.4-38", "RULE", "MESSAGE-INTEGRITY-SHA256 counts where it is present: wrong beside "
+      "a right MESSAGE-INTEGRITY, it is refused with 401.", new=True)
 def wrong_sha256(bench):
     client = with_algorithms(bench)
     response = allocate(client, **best(client, integrity=("sha1", "bad-sha256")))
     require(response.code == 401, f"{show(response)} instead of 401")
 
 
-@case("8489-9.2.4-39", "RULE", "And right beside a wrong MESSAGE-INTEGRITY, it is enough.", new=True)
+@case("8489-9.2.4-39", "RULE", "MESSAGE-INTEGRITY-SHA256 is enough where it is right, beside a "
+      "wrong MESSAGE-INTEGRITY.", new=True)
 def right_sha256(bench):
     client = with_algorithms(bench)
     response = allocate(client, **best(client, integrity=("bad-sha1", "sha256")))
@@ -159,8 +160,8 @@ def algorithms_in_errors(bench):
         require(response.has(A.PASSWORD_ALGORITHMS), f"{show(response)}: no PASSWORD-ALGORITHMS")
 
 
-@case("8489-9.2.4-41", "RULE", "Refresh and CreatePermission go on with the same algorithm and nonce, "
-      "and are answered with MESSAGE-INTEGRITY-SHA256.", new=True)
+@case("8489-9.2.4-41", "RULE", "Refresh and CreatePermission go on with the same algorithm and "
+      "nonce, and are answered with MESSAGE-INTEGRITY-SHA256.", new=True)
 def all_methods(bench):
     client, peer = with_algorithms(bench), bench.peer()
     bench.applicable(stun.SHA256 in listed(client), f"the server offers {listed(client)}")
@@ -171,8 +172,8 @@ def all_methods(bench):
                                                    A.MESSAGE_INTEGRITY_SHA256), show(response))
 
 
-@case("8489-9.2.4-42", "RULE", "A nonce with the bits of the cookie cleared is not valid: 438, 401 or "
-      "400, but no success (section 9.2.1).", new=True)
+@case("8489-9.2.4-42", "RULE", "A nonce with the bits of the cookie cleared is not valid: 438, 401 "
+      "or 400, but no success (section 9.2.1).", new=True)
 def cleared_bits(bench):
     client = with_algorithms(bench)
     forged = b"obMatJos2AAAA" + client.nonce[13:]
@@ -188,11 +189,12 @@ def truncated_sha256(bench):
         M.ALLOCATE, [TRANSPORT], **best(client, integrity=("sha256-16",))))
     if response is not None and response.ok:
         client.keep(response)
-    require(response is None or response.code in (400, 401), f"{show(response)} instead of a refusal")
+    require(response is None or response.code in (400, 401),
+            f"{show(response)} instead of a refusal")
 
 
-@case("8489-9-5", "MUST", "What follows MESSAGE-INTEGRITY-SHA256, where there is no MESSAGE-INTEGRITY, "
-      "is ignored: LIFETIME 0 there does not delete the allocation.", new=True)
+@case("8489-9-5", "MUST", "What follows MESSAGE-INTEGRITY-SHA256, where there is no "
+      "MESSAGE-INTEGRITY, is ignored: LIFETIME 0 there does not delete the allocation.", new=True)
 def after_sha256(bench):
     client = with_algorithms(bench)
     require(allocate(client, **best(client)).ok, "Allocate failed")
@@ -223,8 +225,8 @@ def userhash(bench):
     require(response.ok, f"{show(response)} instead of success")
 
 
-@case("8489-9.2.4-44", "MUST", "A USERHASH that is not valid is refused with 401, REALM and NONCE.",
-      new=True)
+@case("8489-9.2.4-44", "MUST", "A USERHASH that is not valid is refused with 401, REALM and "
+      "NONCE.", new=True)
 def wrong_userhash(bench):
     client = offers_anonymity(bench)
     response = client.request(M.ALLOCATE, [TRANSPORT], userhash=True, user="nobody-knows-me")

@@ -38,18 +38,18 @@ def over_udp(bench):
     bench.allocation()
 
 
-@case("8656-5-11", "SHOULD", "And TCP.")
+@case("8656-5-11", "SHOULD", "A TURN server supports TCP between client and server.")
 def over_tcp(bench):
     bench.allocation(kind="tcp")
 
 
-@case("8656-5-12", "SHOULD", "And TLS over TCP.")
+@case("8656-5-12", "SHOULD", "A TURN server supports TLS over TCP between client and server.")
 def over_tls(bench):
     bench.allocation(kind="tls")
 
 
-@case("8656-5-13", "MUST", "Refresh, CreatePermission and ChannelBind without an allocation are refused "
-      "with 437.")
+@case("8656-5-13", "MUST", "Refresh, CreatePermission and ChannelBind without an allocation are "
+      "refused with 437.")
 def no_allocation(bench):
     client, peer = bench.client(), bench.peer()
     seen = [client.refresh(), client.with_peers(M.CREATE_PERMISSION, [peer.address]),
@@ -86,22 +86,22 @@ def unique(bench):
     require(len(set(relayed)) == len(relayed), f"{sorted(relayed)}")
 
 
-@case("8656-7.2-2", "RULE", "A second Allocate request (another transaction) on a 5-tuple that is in use "
-      "is refused with 437.")
+@case("8656-7.2-2", "RULE", "A second Allocate request (another transaction) on a 5-tuple that is "
+      "in use is refused with 437.")
 def in_use(bench):
     bench.allocation().expect(M.ALLOCATE, 437, [TRANSPORT])
 
 
-@case("8656-7.2-3", "RULE", "A deleted allocation leaves its 5-tuple free: the next Allocate request "
-      "succeeds at once.")
+@case("8656-7.2-3", "RULE", "A deleted allocation leaves its 5-tuple free: the next Allocate "
+      "request succeeds at once.")
 def free_again(bench):
     client = bench.allocation()
     client.refresh(0)
     client.allocate()
 
 
-@case("8656-7.2-4", "MUST", "A retransmitted Allocate request (same transaction) gets a success response "
-      "with the same relayed address (RFC 8489 section 6.3.1).")
+@case("8656-7.2-4", "MUST", "A retransmitted Allocate request (same transaction) gets a success "
+      "response with the same relayed address (RFC 8489 section 6.3.1).")
 def retransmission(bench):
     client = bench.client()
     client.challenge()
@@ -115,17 +115,17 @@ def retransmission(bench):
             f"{client.relayed[0]}, then {second.address(A.XOR_RELAYED_ADDRESS)}")
 
 
-@case("8656-7.2-5", "RULE", "Without REQUESTED-TRANSPORT: 400.")
+@case("8656-7.2-5", "RULE", "Allocate without REQUESTED-TRANSPORT: 400.")
 def no_transport(bench):
     bench.client().expect(M.ALLOCATE, 400, [(A.LIFETIME, stun.u32(600))])
 
 
-@case("8656-7.2-6", "RULE", "With a malformed REQUESTED-TRANSPORT (one byte long): 400.")
+@case("8656-7.2-6", "RULE", "Allocate with a malformed REQUESTED-TRANSPORT (one byte long): 400.")
 def malformed_transport(bench):
     bench.client().expect(M.ALLOCATE, 400, [(A.REQUESTED_TRANSPORT, b"\x11")])
 
 
-@case("8656-7.2-7", "RULE", "With a transport that is not supported: 442.")
+@case("8656-7.2-7", "RULE", "Allocate with a transport that is not supported: 442.")
 def unknown_transport(bench):
     bench.client().expect(M.ALLOCATE, 442, [(A.REQUESTED_TRANSPORT, stun.u8(132))])
 
@@ -136,8 +136,8 @@ def transport_reserved(bench):
     client.keep(client.succeed(M.ALLOCATE, [(A.REQUESTED_TRANSPORT, b"\x11abc")]))
 
 
-@case("8656-7.2-8", "RULE", "DONT-FRAGMENT is either supported or refused like an unknown attribute: "
-      "420 that lists it.")
+@case("8656-7.2-8", "RULE", "DONT-FRAGMENT is either supported or refused like an unknown "
+      "attribute: 420 that lists it.")
 def dont_fragment(bench):
     client = bench.client()
     response = client.request(M.ALLOCATE, [TRANSPORT, (A.DONT_FRAGMENT, b"")])
@@ -149,8 +149,8 @@ def dont_fragment(bench):
     return "refused with 420"
 
 
-@case("8656-7.2-9", "RULE", "REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY together: 400.",
-      new=True)
+@case("8656-7.2-9", "RULE", "Allocate with REQUESTED-ADDRESS-FAMILY and ADDITIONAL-ADDRESS-FAMILY: "
+      "400.", new=True)
 def both_families(bench):
     bench.client().expect(M.ALLOCATE, 400, [TRANSPORT, V4, BOTH])
 
@@ -160,8 +160,8 @@ def unknown_family(bench):
     bench.client().expect(M.ALLOCATE, 440, [TRANSPORT, (A.REQUESTED_ADDRESS_FAMILY, stun.u8(3))])
 
 
-@case("8656-7.2-11", "MUST", "Without REQUESTED-ADDRESS-FAMILY the relayed address is IPv4, also for a "
-      "client that comes by IPv6.")
+@case("8656-7.2-11", "MUST", "Without REQUESTED-ADDRESS-FAMILY the relayed address is IPv4, also "
+      "for a client that comes by IPv6.")
 def ipv4_by_default(bench):
     for family in (4, 6):
         if family in bench.target.servers:
@@ -176,7 +176,8 @@ def ipv4_by_name(bench):
     require([is_v6(address) for address in client.relayed] == [False], f"got {client.relayed}")
 
 
-@case("8656-7.2-13", "MUST", "REQUESTED-ADDRESS-FAMILY IPv6 gives an IPv6 relayed address, or 440.")
+@case("8656-7.2-13", "MUST", "REQUESTED-ADDRESS-FAMILY IPv6 gives an IPv6 relayed address, or "
+      "440.")
 def ipv6_by_name(bench):
     client = bench.client()
     response = client.request(M.ALLOCATE, [TRANSPORT, V6])
@@ -193,7 +194,7 @@ def family_reserved(bench):
     bench.allocation((A.REQUESTED_ADDRESS_FAMILY, b"\x01abc"))
 
 
-@case("8656-7.2-14", "RULE", "ADDITIONAL-ADDRESS-FAMILY IPv4: 400.", new=True)
+@case("8656-7.2-14", "RULE", "Allocate with ADDITIONAL-ADDRESS-FAMILY IPv4: 400.", new=True)
 def additional_ipv4(bench):
     bench.client().expect(M.ALLOCATE, 400,
                           [TRANSPORT, (A.ADDITIONAL_ADDRESS_FAMILY, stun.u8(stun.IPV4))])
@@ -206,8 +207,8 @@ def dual(bench, **options):
     return client, response
 
 
-@case("8656-7.2-15", "RULE", "ADDITIONAL-ADDRESS-FAMILY IPv6 gives two relayed addresses, one of each "
-      "family, or one and ADDRESS-ERROR-CODE.", new=True)
+@case("8656-7.2-15", "RULE", "ADDITIONAL-ADDRESS-FAMILY IPv6 gives two relayed addresses, one of "
+      "each family, or one and ADDRESS-ERROR-CODE.", new=True)
 def dual_allocation(bench):
     client, response = dual(bench)
     if len(client.relayed) == 1:
@@ -217,8 +218,8 @@ def dual_allocation(bench):
     return "two"
 
 
-@case("8656-18.12-1", "MUST", "ADDRESS-ERROR-CODE names the family, 440 or 508, reserved bits zero, and "
-      "a reason of fewer than 128 characters of UTF-8.", new=True)
+@case("8656-18.12-1", "MUST", "ADDRESS-ERROR-CODE names the family, 440 or 508, reserved bits "
+      "zero, and a reason of fewer than 128 characters of UTF-8.", new=True)
 def address_error_code(bench):
     client, response = dual(bench)
     value = response.get(A.ADDRESS_ERROR_CODE)
@@ -248,11 +249,12 @@ def default_lifetime(bench):
 @case("8656-7.2-17", "RULE", "A LIFETIME below the default gives the default.")
 def short_lifetime(bench):
     seen = lifetime(bench, 60), lifetime(bench, 0)
-    require(all(about(each, DEFAULT_LIFETIME) for each in seen), f"asked for 60 and 0, LIFETIME {seen}")
+    require(all(about(each, DEFAULT_LIFETIME) for each in seen),
+            f"asked for 60 and 0, LIFETIME {seen}")
 
 
-@case("8656-7.2-18", "RULE", "A LIFETIME above the default gives that, or the server's maximum, but not "
-      "less than the default.")
+@case("8656-7.2-18", "RULE", "A LIFETIME above the default gives that, or the server's maximum, "
+      "but not less than the default.")
 def long_lifetime(bench):
     seen = lifetime(bench, 900)
     require(about(seen, DEFAULT_LIFETIME, 900), f"asked for 900, LIFETIME {seen}")
@@ -283,8 +285,8 @@ def random_ports(bench):
     require(len(steps) > 2, f"ports one after the other: {ports}")
 
 
-@case("8656-7.2-22", "SHOULD", "There is a limit for each username: beyond it 486, and another user "
-      "still gets an allocation.")
+@case("8656-7.2-22", "SHOULD", "There is a limit for each username: beyond it 486, and another "
+      "user still gets an allocation.")
 def quota(bench):
     one = bench.other_user(bench.name)  # the same name, whatever the second
     refused = None
@@ -302,8 +304,8 @@ def quota(bench):
     return f"486 at number {number + 1}"
 
 
-@case("8656-7.2-23", "RULE", "The quota counts allocations that are active: one that was deleted makes "
-      "room at once (section 5).")
+@case("8656-7.2-23", "RULE", "The quota counts allocations that are active: one that was deleted "
+      "makes room at once (section 5).")
 def quota_is_given_back(bench):
     one = bench.other_user(bench.name)
     clients = []

@@ -44,8 +44,8 @@ def padding_is_ignored(bench):
     client.keep(response)
 
 
-@case("8489-14-3", "RULE", "Of an attribute that appears twice, the first counts: LIFETIME 1000, then "
-      "0, does not delete the allocation.")
+@case("8489-14-3", "RULE", "Of an attribute that appears twice, the first counts: LIFETIME 1000, "
+      "then 0, does not delete the allocation.")
 def first_one_counts(bench):
     client = bench.allocation()
     client.succeed(M.REFRESH, [(A.LIFETIME, stun.u32(1000)), (A.LIFETIME, stun.u32(0))])
@@ -53,8 +53,8 @@ def first_one_counts(bench):
     require(response.ok, f"{show(response)} to the next Refresh: the second LIFETIME counted")
 
 
-@case("8489-9-1", "MUST", "What follows MESSAGE-INTEGRITY is ignored: LIFETIME 0 there does not delete "
-      "the allocation.")
+@case("8489-9-1", "MUST", "What follows MESSAGE-INTEGRITY is ignored: LIFETIME 0 there does not "
+      "delete the allocation.")
 def lifetime_after_integrity(bench):
     client = bench.allocation()
     client.succeed(M.REFRESH, after=[(A.LIFETIME, stun.u32(0))])
@@ -66,7 +66,8 @@ def lifetime_after_integrity(bench):
 def peer_after_integrity(bench):
     client, peer = bench.allocation(), bench.peer()
     txid = b"after-MI-000"
-    client.request(M.CREATE_PERMISSION, txid=txid, after=[client.peer_attribute(peer.address, txid)])
+    address = client.peer_attribute(peer.address, txid)
+    client.request(M.CREATE_PERMISSION, txid=txid, after=[address])
     peer.send(b"uninvited", client.relayed[0])
     bench.nothing_back(client, "a permission from outside the integrity")
 
@@ -108,7 +109,8 @@ def long_username(bench):
     user += ":" + "u" * (763 - len(user) - 1)
     client = bench.client(credentials=(user, password))
     response = client.request(M.ALLOCATE, [TRANSPORT])
-    require(response.ok or response.code in (401, 486), f"{show(response)} to a USERNAME of 763 bytes")
+    require(response.ok or response.code in (401, 486),
+            f"{show(response)} to a USERNAME of 763 bytes")
 
 
 @case("8489-14.7-1", "MUST", "FINGERPRINT, where it is sent, comes last and is right.")
@@ -139,15 +141,16 @@ def error_code_reserved(bench):
     require(value[:2] == b"\0\0" and not value[2] & 0xF8, f"ERROR-CODE {value.hex()}")
 
 
-@case("8489-14.9-1", "MUST", "REALM is a quoted-string without its quotes, fewer than 128 characters "
-      "of UTF-8.")
+@case("8489-14.9-1", "MUST", "REALM is a quoted-string without its quotes, fewer than 128 "
+      "characters of UTF-8.")
 def realm_grammar(bench):
     realm = text(bench.client().challenge().get(A.REALM), "REALM")
     require(realm and QUOTED.fullmatch(realm), f"REALM {realm!r}")
     require(bench.target.realm in (None, realm), f"REALM {realm!r}, not {bench.target.realm!r}")
 
 
-@case("8489-14.10-1", "MUST", "NONCE is a quoted-string without its quotes, fewer than 128 characters.")
+@case("8489-14.10-1", "MUST", "NONCE is a quoted-string without its quotes, fewer than 128 "
+      "characters.")
 def nonce_grammar(bench):
     nonce = text(bench.client().challenge().get(A.NONCE), "NONCE")
     require(nonce and QUOTED.fullmatch(nonce), f"NONCE {nonce!r}")

@@ -19,7 +19,8 @@ def without(response, kinds):
 
 def refused(response, code):
     require(response.code == code, f"{show(response)} instead of {code}")
-    require(response.get(A.REALM) and response.get(A.NONCE), f"{show(response)}: no REALM or no NONCE")
+    require(response.get(A.REALM) and response.get(A.NONCE),
+            f"{show(response)}: no REALM or no NONCE")
     return response
 
 
@@ -34,8 +35,8 @@ def challenge(bench):
     refused(bench.client().plain(M.ALLOCATE, [TRANSPORT]), 401)
 
 
-@case("8489-9.2.4-2", "MUST", "Requests from different addresses or ports get different nonces.",
-      new=True)
+@case("8489-9.2.4-2", "MUST", "Requests from different addresses or ports get different "
+      "nonces.", new=True)
 def nonces_differ(bench):
     nonces = [bench.client().challenge().get(A.NONCE) for _ in range(4)]
     require(len(set(nonces)) == len(nonces), f"one NONCE for two ports: {nonces[0]!r}")
@@ -64,7 +65,8 @@ def no_nonce(bench):
     require(response.code == 400, f"{show(response)} instead of 400")
 
 
-@case("8489-9.2.4-7", "SHOULD", "That 400 has no USERNAME, USERHASH, NONCE or REALM.")
+@case("8489-9.2.4-7", "SHOULD", "A 400 for want of USERNAME, REALM or NONCE has no USERNAME, "
+      "USERHASH, NONCE or REALM.")
 def bare_400(bench):
     for omitted in (A.USERNAME, A.REALM, A.NONCE):
         response = incomplete(bench, omitted)
@@ -84,14 +86,16 @@ def wrong_integrity(bench):
     refused(client.request(M.ALLOCATE, [TRANSPORT], integrity=("bad-sha1",)), 401)
 
 
-@case("8489-9.2.4-10", "MUST", "An integrity by another password is refused with 401, REALM and NONCE.")
+@case("8489-9.2.4-10", "MUST", "An integrity by another password is refused with 401, REALM and "
+      "NONCE.")
 def wrong_password(bench):
     user, _ = bench.target.credentials(bench.name)
     client = bench.client(credentials=(user, "not the password"))
     refused(client.request(M.ALLOCATE, [TRANSPORT]), 401)
 
 
-@case("8489-9.2.4-11", "SHOULD", "A 401 to a wrong integrity has no USERNAME, USERHASH or integrity.")
+@case("8489-9.2.4-11", "SHOULD", "A 401 to a wrong integrity has no USERNAME, USERHASH or "
+      "integrity.")
 def wrong_integrity_is_bare(bench):
     client = bench.client()
     without(refused(client.request(M.ALLOCATE, [TRANSPORT], integrity=("bad-sha1",)), 401), SECRETS)
@@ -126,8 +130,8 @@ def stale_is_bare(bench):
     without(refused(stale(bench)[1], 438), (A.USERNAME, A.USERHASH))
 
 
-@case("8489-9.2.4-15", "MUST", "A success response to a request with MESSAGE-INTEGRITY has it, too, "
-      "by the same key.")
+@case("8489-9.2.4-15", "MUST", "A success response to a request with MESSAGE-INTEGRITY has it, "
+      "too, by the same key.")
 def success_is_signed(bench):
     client = bench.client()
     response = client.allocate()
@@ -136,7 +140,8 @@ def success_is_signed(bench):
     without(response, (A.MESSAGE_INTEGRITY_SHA256,))
 
 
-@case("8489-9.2.4-16", "MUST", "So has every error response to an authenticated request.")
+@case("8489-9.2.4-16", "MUST", "Every error response to an authenticated request has "
+      "MESSAGE-INTEGRITY.")
 def errors_are_signed(bench):
     client = bench.allocation()
     seen = {
@@ -149,7 +154,8 @@ def errors_are_signed(bench):
     require(not bad, f"without a right integrity: {'; '.join(bad)}")
 
 
-@case("8489-9.2.4-17", "SHOULD", "These responses have no REALM, NONCE, USERNAME or USERHASH.")
+@case("8489-9.2.4-17", "SHOULD", "Responses to authenticated requests have no REALM, NONCE, "
+      "USERNAME or USERHASH.")
 def responses_are_bare(bench):
     client = bench.client()
     for response in (client.allocate(), client.request(M.CREATE_PERMISSION)):
@@ -165,8 +171,8 @@ def nonce_is_reused(bench):
         require(response.ok, f"{show(response)} with the same NONCE")
 
 
-@case("8489-9.2.4-19", "RULE", "The integrity is checked before the nonce: wrong in both, a request is "
-      "refused with 401, not 438.", new=True)
+@case("8489-9.2.4-19", "RULE", "The integrity is checked before the nonce: wrong in both, a "
+      "request is refused with 401, not 438.", new=True)
 def integrity_before_nonce(bench):
     client = bench.client()
     client.challenge()
@@ -180,15 +186,16 @@ def allocate_needs_credentials(bench):
     require(response.code == 401, f"{show(response)} without credentials")
 
 
-@case("8656-21.1.3-1", "RULE", "Refresh, CreatePermission and ChannelBind of a living allocation are "
-      "authenticated.")
+@case("8656-21.1.3-1", "RULE", "Refresh, CreatePermission and ChannelBind of a living allocation "
+      "are authenticated.")
 def others_need_credentials(bench):
     client, peer = bench.allocation(), bench.peer()
     txid = b"no-password0"
     address = client.peer_attribute(peer.address, txid)
+    number = (A.CHANNEL_NUMBER, stun.channel(0x4000))
     for method, attributes in ((M.REFRESH, [(A.LIFETIME, stun.u32(0))]),
                                (M.CREATE_PERMISSION, [address]),
-                               (M.CHANNEL_BIND, [(A.CHANNEL_NUMBER, stun.channel(0x4000)), address])):
+                               (M.CHANNEL_BIND, [number, address])):
         response = client.plain(method, attributes, txid=txid)
         require(response.code == 401, f"{show(response)} to {method.name} without credentials")
     peer.send(b"uninvited", client.relayed[0])
@@ -211,7 +218,8 @@ def wrong_credentials(bench):
     require(not bad, f"instead of 441: {'; '.join(bad)}")
 
 
-@case("8656-5-2", "MUST", "Such a request changes nothing.")
+@case("8656-5-2", "MUST", "A request with other credentials than the allocation's changes "
+      "nothing.")
 def thief_changes_nothing(bench):
     client, peer = bench.allocation(), bench.peer()
     own = client.user, client.password

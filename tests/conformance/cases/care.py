@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""What no sentence asks for, or only as a consideration: robustness, amplification, peers that should
-be refused. None of this is conformance; it is what servers were attacked with."""
+"""What no sentence asks for, or only as a consideration: robustness, amplification, peers that
+should be refused. None of this is conformance; it is what servers were attacked with."""
 
 import os
 import random
@@ -30,36 +30,40 @@ def amplification(bench, what, data):
     return seen
 
 
-@case("care-amplification-1", "CARE", "A Binding request of 20 bytes is not answered by more than three "
-      "times as many.")
+@case("care-amplification-1", "CARE", "A Binding request of 20 bytes is not answered by more than "
+      "three times as many.")
 def amplified_binding(bench):
     return amplification(bench, "Binding", stun.build(M.BINDING, stun.REQUEST))
 
 
-@case("care-amplification-2", "CARE", "Nor is an Allocate request of 20 bytes.")
+@case("care-amplification-2", "CARE", "An Allocate request of 20 bytes is not answered by more "
+      "than three times as many.")
 def amplified_empty_allocate(bench):
     return amplification(bench, "Allocate", stun.build(M.ALLOCATE, stun.REQUEST))
 
 
-@case("care-amplification-3", "CARE", "Nor an Allocate request of 28 bytes (REQUESTED-TRANSPORT), as "
-      "clients send it.")
+@case("care-amplification-3", "CARE", "An Allocate request of 28 bytes (REQUESTED-TRANSPORT), as "
+      "clients send it, is not answered by more than three times as many.")
 def amplified_allocate(bench):
     return amplification(bench, "Allocate", stun.build(M.ALLOCATE, stun.REQUEST, [TRANSPORT]))
 
 
-@case("care-amplification-4", "CARE", "Nor Refresh, CreatePermission and ChannelBind of 20 bytes.")
+@case("care-amplification-4", "CARE", "Refresh, CreatePermission and ChannelBind of 20 bytes are "
+      "not answered by more than three times as many.")
 def amplified_others(bench):
     return "; ".join(amplification(bench, method.name, stun.build(method, stun.REQUEST))
                      for method in (M.REFRESH, M.CREATE_PERMISSION, M.CHANNEL_BIND))
 
 
-@case("care-amplification-5", "CARE", "Nor a Binding request with an unknown attribute.")
+@case("care-amplification-5", "CARE", "A Binding request with an unknown attribute is not answered "
+      "by more than three times its bytes.")
 def amplified_unknown(bench):
     return amplification(bench, "Binding with an unknown attribute",
                          stun.build(M.BINDING, stun.REQUEST, [(0x7F31, b"")]))
 
 
-@case("care-amplification-6", "CARE", "Nor a request with wrong credentials.")
+@case("care-amplification-6", "CARE", "A request with wrong credentials is not answered by more "
+      "than three times its bytes.")
 def amplified_wrong(bench):
     data = stun.build(M.ALLOCATE, stun.REQUEST,
                       [TRANSPORT, (A.USERNAME, b"u"), (A.REALM, b"r"), (A.NONCE, b"n")], key=b"k")
@@ -122,7 +126,8 @@ def half_a_message(bench):
     stuck.send(stun.build(M.BINDING, stun.REQUEST)[:13])
     for kind in ("tcp", "udp"):
         client = Client(bench.link(kind), ("", ""), bench.timing)
-        require(client.transact(stun.build(M.BINDING, stun.REQUEST)) is not None, f"no answer on {kind}")
+        require(client.transact(stun.build(M.BINDING, stun.REQUEST)) is not None,
+                f"no answer on {kind}")
 
 
 @case("care-robust-4", "CARE", "A client on TCP that does not read does not hold up the others.")
@@ -149,23 +154,25 @@ def loopback(bench):
     return denied(bench, "127.0.0.1")
 
 
-@case("care-peer-2", "CARE", "So is one for IPv6 loopback, and for IPv4 loopback as a mapped address.")
+@case("care-peer-2", "CARE", "A permission for IPv6 loopback, or for IPv4 loopback as a mapped "
+      "address, is refused.")
 def loopback6(bench):
     return denied(bench, "::1", 6) + ", " + denied(bench, "::ffff:127.0.0.1", 6)
 
 
-@case("care-peer-3", "CARE", "So are 0.0.0.0, broadcast and multicast.")
+@case("care-peer-3", "CARE", "Permissions for 0.0.0.0, broadcast and multicast are refused.")
 def nobody(bench):
     return ", ".join(denied(bench, host) for host in ("0.0.0.0", "255.255.255.255", "224.0.0.1"))
 
 
-@case("care-peer-4", "CARE", "So are link-local addresses, where clouds keep their metadata.")
+@case("care-peer-4", "CARE", "A permission for a link-local address, where clouds keep their "
+      "metadata, is refused.")
 def link_local(bench):
     return denied(bench, "169.254.169.254")
 
 
-@case("care-peer-5", "CARE", "The server itself at its own port cannot be reached (TURN loop, RFC 8656 "
-      "section 21.1.7).")
+@case("care-peer-5", "CARE", "The server itself at its own port cannot be reached (TURN loop, RFC "
+      "8656 section 21.1.7).")
 def itself(bench):
     host, port = bench.server()
     client = bench.allocation()
@@ -190,4 +197,5 @@ def hairpin(bench):
     two.permit(one.relayed[0])
     one.send(two.relayed[0], b"across")
     item = bench.comes_back(two, b"across", "a datagram between allocations")
-    require(item.address(A.XOR_PEER_ADDRESS) == one.relayed[0], f"from {item.address(A.XOR_PEER_ADDRESS)}")
+    require(item.address(A.XOR_PEER_ADDRESS) == one.relayed[0],
+            f"from {item.address(A.XOR_PEER_ADDRESS)}")

@@ -48,21 +48,22 @@ def no_address(bench):
                                        [(A.CHANNEL_NUMBER, stun.channel(0x4000))]))
 
 
-@case("8656-12.2-3", "RULE", "Numbers below 0x4000 and from 0x8000 are refused with 400.")
+@case("8656-12.2-3", "RULE", "Channel numbers below 0x4000 and from 0x8000 are refused with 400.")
 def outside(bench):
     client, peer = bench.allocation(), bench.peer()
     for number in (0x0000, 0x3FFF, 0x8000, 0xFFFF):
         refused(client.ask_channel(number, peer.address))
 
 
-@case("8656-12.2-4", "RULE", "So are 0x5000 to 0x7FFF, which RFC 5766 allowed.", new=True)
+@case("8656-12.2-4", "RULE", "Channel numbers 0x5000 to 0x7FFF, which RFC 5766 allowed, are "
+      "refused with 400.", new=True)
 def old_range(bench):
     client, peer = bench.allocation(), bench.peer()
     for number in (0x5000, 0x7FFE):
         refused(client.ask_channel(number, peer.address))
 
 
-@case("8656-12.2-5", "RULE", "0x4000 and 0x4FFF are good.")
+@case("8656-12.2-5", "RULE", "Channel numbers 0x4000 and 0x4FFF are good.")
 def both_ends(bench):
     client, one, two = bench.allocation(), bench.peer(), bench.peer()
     for number, peer in ((0x4000, one), (0x4FFF, two)):
@@ -79,13 +80,13 @@ def number_reserved(bench):
     require(response.ok, show(response))
 
 
-@case("8656-12.2-6", "RULE", "A number that is bound to another address: 400.")
+@case("8656-12.2-6", "RULE", "ChannelBind with a number that is bound to another address: 400.")
 def number_taken(bench):
     client, _ = bound(bench)
     refused(client.ask_channel(0x4000, bench.peer().address))
 
 
-@case("8656-12.2-7", "RULE", "An address that is bound to another number: 400.")
+@case("8656-12.2-7", "RULE", "ChannelBind with an address that is bound to another number: 400.")
 def address_taken(bench):
     client, peer = bound(bench)
     refused(client.ask_channel(0x4001, peer.address))
@@ -102,7 +103,7 @@ def refusal_changes_nothing(bench):
     frame(client.receive_data(), 0x4000, b"and back")
 
 
-@case("8656-12.2-9", "RULE", "The same pair again succeeds.")
+@case("8656-12.2-9", "RULE", "ChannelBind with the same pair again succeeds.")
 def again(bench):
     client, peer = bound(bench)
     client.bind(0x4000, peer.address)
@@ -129,8 +130,8 @@ def two_ports(bench):
         bench.arrives(peer, b"to %x" % number)
 
 
-@case("8656-12-2", "RULE", "Channels of one allocation are nothing to another: the same number, another "
-      "peer.")
+@case("8656-12-2", "RULE", "Channels of one allocation are nothing to another: the same number, "
+      "another peer.")
 def other_allocation(bench):
     first, one = bound(bench)
     second, two = bound(bench)
@@ -140,13 +141,14 @@ def other_allocation(bench):
     bench.arrives(two, b"to two")
 
 
-@case("8656-12.2-11", "MUST", "An address of a family that the allocation does not have: 443.")
+@case("8656-12.2-11", "MUST", "ChannelBind with an address of a family that the allocation does "
+      "not have: 443.")
 def other_family(bench):
     refused(bench.allocation().ask_channel(0x4000, ("2001:db8::77", 7)), 443)
 
 
-@case("8656-12.2-12", "RULE", "ChannelBind installs a permission for the address: another port of it gets "
-      "in, by Data indications.")
+@case("8656-12.2-12", "RULE", "ChannelBind installs a permission for the address: another port of "
+      "it gets in, by Data indications.")
 def installs_permission(bench):
     client, _ = bound(bench)
     other = bench.peer()
@@ -154,7 +156,8 @@ def installs_permission(bench):
     bench.comes_back(client, b"another port")
 
 
-@case("8656-12.6-1", "RULE", "ChannelData becomes a datagram from the relayed address to the peer.")
+@case("8656-12.6-1", "RULE", "ChannelData becomes a datagram from the relayed address to the "
+      "peer.")
 def to_peer(bench):
     client, peer = bound(bench)
     for size in (1, 2, 3, 4, 5, 1201):
@@ -171,7 +174,8 @@ def empty(bench):
     bench.arrives(peer, b"", "empty ChannelData")
 
 
-@case("8656-12.6-3", "RULE", "Over UDP, bytes after the length (padding) are not sent on (section 12.5).")
+@case("8656-12.6-3", "RULE", "Over UDP, bytes after the length (padding) are not sent on (section "
+      "12.5).")
 def padding_over_udp(bench):
     client, peer = bound(bench)
     client.link.send(stun.channel_data(0x4000, b"odd") + b"\0")
@@ -203,8 +207,8 @@ def reserved_range(bench):
     bench.unheard(client.link, "ChannelData with a reserved number")
 
 
-@case("8656-12-3", "MUST", "What begins with a reserved byte (4 to 15, 80 to 127, 192 to 255) is dropped "
-      "(table 3).")
+@case("8656-12-3", "MUST", "What begins with a reserved byte (4 to 15, 80 to 127, 192 to 255) is "
+      "dropped (table 3).")
 def reserved_first_bytes(bench):
     client, peer = bound(bench)
     for first in (4, 15, 80, 127, 192, 255):
@@ -221,7 +225,8 @@ def from_peer(bench):
         frame(client.receive_data(), 0x4000, data)
 
 
-@case("8656-12.5-3", "RULE", "Also when the channel was bound after the first Data indication.")
+@case("8656-12.5-3", "RULE", "What the peer of a channel sends comes as ChannelData, also when the "
+      "channel was bound after the first Data indication.")
 def bound_later(bench):
     client, peer = bench.allocation(), bench.peer()
     client.permit(peer.address)
@@ -241,8 +246,8 @@ def intermixed(bench):
         bench.arrives(peer, b"by channel %d" % number)
 
 
-@case("8656-12.5-5", "MUST", "Over TCP, the server's ChannelData is padded to four bytes, and its length "
-      "does not count the padding.")
+@case("8656-12.5-5", "MUST", "Over TCP, the server's ChannelData is padded to four bytes, and its "
+      "length does not count the padding.")
 def padded_over_tcp(bench):
     client, peer = bound(bench, kind="tcp")
     for size in (1, 2, 3, 4, 5):

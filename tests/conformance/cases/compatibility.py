@@ -28,8 +28,8 @@ def old_binding(bench, attributes=(), klass=stun.REQUEST):
     return link, identity, response
 
 
-@case("5389-12.2-1", "SHOULD", "A request of RFC 3489 gets its first four bytes back, and MAPPED-ADDRESS "
-      "instead of XOR-MAPPED-ADDRESS (RFC 8489 section 12).")
+@case("5389-12.2-1", "SHOULD", "A request of RFC 3489 gets its first four bytes back, and "
+      "MAPPED-ADDRESS instead of XOR-MAPPED-ADDRESS (RFC 8489 section 12).")
 def rfc3489(bench):
     link, identity, response = old_binding(bench)
     require(response is not None and response.ok, f"{show(response)} to a request of RFC 3489")
@@ -37,8 +37,8 @@ def rfc3489(bench):
     require(response.address(A.MAPPED_ADDRESS) == link.local, show(response))
 
 
-@case("5389-12.2-2", "RULE", "With CHANGE-REQUEST it gets an error response, unless the server does "
-      "change address or port (RFC 5780).")
+@case("5389-12.2-2", "RULE", "With CHANGE-REQUEST it gets an error response, unless the server "
+      "does change address or port (RFC 5780).")
 def change_request(bench):
     _, _, response = old_binding(bench)
     bench.applicable(response is not None, "the server does not answer requests of RFC 3489")

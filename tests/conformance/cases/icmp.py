@@ -22,7 +22,8 @@ def closed_port(peer):
 
 def icmp(client, seconds):
     """The next Data indication with ICMP; None when none comes."""
-    return client.link.wait(lambda item: isinstance(item, stun.Message) and item.has(A.ICMP), seconds)
+    return client.link.wait(lambda item: isinstance(item, stun.Message) and item.has(A.ICMP),
+                            seconds)
 
 
 def expected(bench, client, address, kind, code, info=0):
@@ -38,8 +39,8 @@ def expected(bench, client, address, kind, code, info=0):
     return item
 
 
-@case("8656-11.5-1", "MUST", "Of an ICMP error (port unreachable) the client learns by a Data indication "
-      "with XOR-PEER-ADDRESS and ICMP, type 3 and code 3.", new=True)
+@case("8656-11.5-1", "MUST", "Of an ICMP error (port unreachable) the client learns by a Data "
+      "indication with XOR-PEER-ADDRESS and ICMP, type 3 and code 3.", new=True)
 def port_unreachable(bench):
     client, peer = ready(bench)
     address = closed_port(peer)
@@ -47,7 +48,8 @@ def port_unreachable(bench):
     expected(bench, client, address, 3, 3)
 
 
-@case("8656-11.5-2", "RULE", "The same over TCP.", new=True)
+@case("8656-11.5-2", "RULE", "A client on TCP learns of port unreachable by a Data indication with "
+      "ICMP.", new=True)
 def port_unreachable_tcp(bench):
     client, peer = ready(bench, kind="tcp")
     address = closed_port(peer)
@@ -55,8 +57,8 @@ def port_unreachable_tcp(bench):
     expected(bench, client, address, 3, 3)
 
 
-@case("8656-12.5-1", "RULE", "The same where a channel is bound to the peer: still a Data indication.",
-      new=True)
+@case("8656-12.5-1", "RULE", "A client with a channel to the peer learns of port unreachable by a "
+      "Data indication with ICMP, too.", new=True)
 def port_unreachable_channel(bench):
     client, peer = ready(bench)
     address = peer.address
@@ -66,7 +68,8 @@ def port_unreachable_channel(bench):
     expected(bench, client, address, 3, 3)
 
 
-@case("8656-11.5-3", "RULE", "The same with ICMPv6: type 1 and code 4.", new=True)
+@case("8656-11.5-3", "RULE", "ICMPv6 errors (port unreachable) are reported with type 1 and code "
+      "4.", new=True)
 def port_unreachable6(bench):
     client, peer = bench.allocation6(), bench.peer(0, 6)
     client.permit(peer.address)
@@ -86,20 +89,20 @@ def crafted(bench, code_type, code, info=0, prepare=()):
     return client, peer, router
 
 
-@case("8656-11.5-4", "MUST", "The source of the ICMP packet is not checked against the permissions: a "
-      "router's host unreachable (type 3, code 1) is reported.", new=True)
+@case("8656-11.5-4", "MUST", "The source of the ICMP packet is not checked against the "
+      "permissions: a router's host unreachable (type 3, code 1) is reported.", new=True)
 def from_a_router(bench):
     client, peer, _ = crafted(bench, 3, 1)
     expected(bench, client, peer.address, 3, 1)
 
 
-@case("8656-11.5-5", "RULE", "Time exceeded (type 11) is reported, too.", new=True)
+@case("8656-11.5-5", "RULE", "Time exceeded (ICMP type 11) is reported.", new=True)
 def time_exceeded(bench):
     client, peer, _ = crafted(bench, 11, 0)
     expected(bench, client, peer.address, 11, 0)
 
 
-@case("8656-11.5-6", "RULE", "Other types (12, parameter problem) are silently dropped.")
+@case("8656-11.5-6", "RULE", "Other types of ICMP (12, parameter problem) are silently dropped.")
 def other_types(bench):
     client, peer, _ = crafted(bench, 12, 0)
     item = icmp(client, 2 * bench.timing.quiet)
@@ -107,8 +110,8 @@ def other_types(bench):
     bench.exchange(client, peer)
 
 
-@case("8656-11.5-7", "RULE", "An error about a datagram to an address without a permission is silently "
-      "dropped.")
+@case("8656-11.5-7", "RULE", "An error about a datagram to an address without a permission is "
+      "silently dropped.")
 def unpermitted_destination(bench):
     bench.need_root()
     client, peer, other = bench.allocation(), bench.peer(0), bench.peer(1)
@@ -119,8 +122,8 @@ def unpermitted_destination(bench):
     require(item is None, f"{show(item)} about {item and item.address(A.XOR_PEER_ADDRESS)}")
 
 
-@case("8656-18.13-1", "RULE", "Fragmentation needed (type 3, code 4) about a datagram with DONT-FRAGMENT "
-      "is reported with the MTU in Error Data.", new=True)
+@case("8656-18.13-1", "RULE", "Fragmentation needed (type 3, code 4) about a datagram with "
+      "DONT-FRAGMENT is reported with the MTU in Error Data.", new=True)
 def fragmentation_needed(bench):
     response = bench.client().request(
         M.ALLOCATE, [(A.REQUESTED_TRANSPORT, stun.u8(stun.UDP)), DONT_FRAGMENT])
@@ -129,8 +132,8 @@ def fragmentation_needed(bench):
     expected(bench, client, peer.address, 3, 4, 1300)
 
 
-@case("8656-18.13-2", "MUST", "The reserved bytes of ICMP are zero, and so is Error Data of type 3, code 3.",
-      new=True)
+@case("8656-18.13-2", "MUST", "The reserved bytes of ICMP are zero, and so is Error Data of type "
+      "3, code 3.", new=True)
 def zeroes(bench):
     client, peer = ready(bench)
     address = closed_port(peer)
@@ -141,8 +144,8 @@ def zeroes(bench):
     require(item.get(A.ICMP) == b"\0\0\3\3\0\0\0\0", f"ICMP {item.get(A.ICMP).hex()}")
 
 
-@case("8656-11.5-8", "CARE", "A forged error does not end the relaying to its peer: the next datagram is "
-      "sent.")
+@case("8656-11.5-8", "CARE", "A forged error does not end the relaying to its peer: the next "
+      "datagram is sent.")
 def forged_error(bench):
     client, peer, _ = crafted(bench, 3, 3)
     bench.exchange(client, peer)

@@ -55,8 +55,8 @@ def ticket_in_allocate(bench):
     refused(bench.client().request(M.ALLOCATE, [TRANSPORT, ticket(b"used")]), 400)
 
 
-@case("8016-3.2.2-1", "RULE", "Refresh with the ticket from a new port succeeds; data goes both ways from "
-      "there, the relayed address and the channels stay.")
+@case("8016-3.2.2-1", "RULE", "Refresh with the ticket from a new port succeeds; data goes both "
+      "ways from there, the relayed address and the channels stay.")
 def moves(bench):
     old, value = mobile(bench)
     peer = bench.peer()
@@ -79,8 +79,8 @@ def new_ticket(bench):
     require(response.get(A.MOBILITY_TICKET) != value, "the same ticket again")
 
 
-@case("8016-3.2.2-3", "MUST", "Until the client sends data from the new 5-tuple, data flows on the old, "
-      "both ways.")
+@case("8016-3.2.2-3", "MUST", "Until the client sends data from the new 5-tuple, data flows on the "
+      "old, both ways.")
 def make_before_break(bench):
     old, value = mobile(bench)
     peer = bench.peer()
@@ -94,7 +94,8 @@ def make_before_break(bench):
     bench.arrives(peer, b"from the old")
 
 
-@case("8016-3.2.2-4", "RULE", "Afterwards the old 5-tuple is nothing any more.")
+@case("8016-3.2.2-4", "RULE", "Once the client has sent data from the new 5-tuple, the old one is "
+      "nothing any more.")
 def old_is_gone(bench):
     old, value = mobile(bench)
     peer = bench.peer()
@@ -108,20 +109,22 @@ def old_is_gone(bench):
     refused(old.request(M.REFRESH), 437)
 
 
-@case("8016-3.2.2-5", "MUST", "An invalid ticket: 400.")
+@case("8016-3.2.2-5", "MUST", "Refresh with an invalid ticket: 400.")
 def invalid(bench):
     old, value = mobile(bench)
     new = bench.client(credentials=(old.user, old.password))
     refused(new.request(M.REFRESH, [ticket(os.urandom(len(value)))]), 400)
 
 
-@case("8016-3.2.2-6", "RULE", "A ticket from the 5-tuple of the allocation itself: 400.")
+@case("8016-3.2.2-6", "RULE", "Refresh with a ticket from the 5-tuple of the allocation itself: "
+      "400.")
 def same_place(bench):
     client, value = mobile(bench)
     refused(client.request(M.REFRESH, [ticket(value)]), 400)
 
 
-@case("8016-3.2.2-7", "MUST", "A ticket with another user's credentials: 441; the allocation stays.")
+@case("8016-3.2.2-7", "MUST", "Refresh with a ticket and another user's credentials: 441; the "
+      "allocation stays.")
 def stolen(bench):
     old, value = mobile(bench)
     thief = bench.client(credentials=bench.other_user(bench.name + "-thief"))
@@ -129,8 +132,8 @@ def stolen(bench):
     require(old.refresh().ok, "the allocation is gone")
 
 
-@case("8016-3.2.2-8", "MUST", "The ticket of an allocation that has ended: 437 (or 400 where tickets end "
-      "with it).")
+@case("8016-3.2.2-8", "MUST", "Refresh with the ticket of an allocation that has ended: 437 (or "
+      "400 where tickets end with it).")
 def ended(bench):
     old, value = mobile(bench)
     require(old.refresh(0).ok, "the allocation cannot be deleted")
@@ -139,8 +142,8 @@ def ended(bench):
     refused(response, 437, 400)
 
 
-@case("8016-3.2.2-9", "RULE", "A retransmitted Refresh with the old ticket is answered with success for "
-      "at least 30 seconds.")
+@case("8016-3.2.2-9", "RULE", "A retransmitted Refresh with the old ticket is answered with "
+      "success for at least 30 seconds.")
 def retransmitted(bench):
     old, value = mobile(bench)
     new = bench.client(credentials=(old.user, old.password))

@@ -14,15 +14,15 @@ def no_address(bench):
     bench.allocation().expect(M.CREATE_PERMISSION, 400)
 
 
-@case("8656-10.2-2", "RULE", "CreatePermission with an invalid XOR-PEER-ADDRESS (cut short, or of family "
-      "0x07): 400.")
+@case("8656-10.2-2", "RULE", "CreatePermission with an invalid XOR-PEER-ADDRESS (cut short, or of "
+      "family 0x07): 400.")
 def invalid_address(bench):
     client = bench.allocation()
     for value in (b"\0\x01\x12\x34", b"\0\x07\x12\x34\x01\x02\x03\x04"):
         client.expect(M.CREATE_PERMISSION, 400, [(A.XOR_PEER_ADDRESS, value)])
 
 
-@case("8656-10.2-3", "RULE", "So is one that has a valid and an invalid XOR-PEER-ADDRESS.")
+@case("8656-10.2-3", "RULE", "CreatePermission with a valid and an invalid XOR-PEER-ADDRESS: 400.")
 def one_is_invalid(bench):
     client, peer = bench.allocation(), bench.peer()
     txid = b"second-wrong"
@@ -31,7 +31,8 @@ def one_is_invalid(bench):
                   txid=txid)
 
 
-@case("8656-10.2-4", "RULE", "Several addresses may stand in one request; each gets its permission.")
+@case("8656-10.2-4", "RULE", "Several addresses may stand in one request; each gets its "
+      "permission.")
 def several(bench):
     client, one, two = bench.allocation(), bench.peer(0), bench.peer(1)
     client.permit(one.address, two.address)
@@ -39,13 +40,14 @@ def several(bench):
     bench.exchange(client, two)
 
 
-@case("8656-10.2-5", "MUST", "An address of a family that the allocation does not have: 443.")
+@case("8656-10.2-5", "MUST", "CreatePermission for an address of a family that the allocation does "
+      "not have: 443.")
 def other_family(bench):
     response = bench.allocation().with_peers(M.CREATE_PERMISSION, [("2001:db8::77", 7)])
     require(response.code == 443, f"{show(response)} instead of 443")
 
 
-@case("8656-10.2-6", "MUST", "The same for an IPv4 address and an IPv6 allocation.")
+@case("8656-10.2-6", "MUST", "An IPv4 address for an IPv6 allocation: 443.")
 def other_family6(bench):
     response = bench.allocation6().with_peers(M.CREATE_PERMISSION, [("192.0.2.77", 7)])
     require(response.code == 443, f"{show(response)} instead of 443")
@@ -112,8 +114,8 @@ def retransmitted(bench):
         require(response is not None and response.ok, show(response))
 
 
-@case("8656-21.4-1", "MUST", "Teredo (2001::/32) and 6to4 (2002::/16) addresses are not accepted in "
-      "ChannelBind requests.")
+@case("8656-21.4-1", "MUST", "Teredo (2001::/32) and 6to4 (2002::/16) addresses are not accepted "
+      "in ChannelBind requests.")
 def tunnels(bench):
     client = bench.allocation6()
     for number, host in enumerate(("2001:0:c000:201::1", "2002:c000:204::1")):
@@ -121,7 +123,8 @@ def tunnels(bench):
         require(response.klass == stun.ERROR, f"{show(response)} for {host}")
 
 
-@case("8656-21.4-2", "CARE", "Nor in CreatePermission requests: 403.")
+@case("8656-21.4-2", "CARE", "Teredo and 6to4 addresses are not accepted in CreatePermission "
+      "requests either: 403.")
 def tunnels_by_permission(bench):
     client = bench.allocation6()
     for host in ("2001:0:c000:201::1", "2002:c000:204::1"):

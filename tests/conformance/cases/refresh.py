@@ -24,36 +24,39 @@ def two_addresses(bench):
     return client, {("6" if is_v6(address) else "4"): address for address in client.relayed}
 
 
-@case("8656-8.2-1", "MUST", "REQUESTED-ADDRESS-FAMILY that is not the allocation's: 443.")
+@case("8656-8.2-1", "MUST", "Refresh with a REQUESTED-ADDRESS-FAMILY that is not the allocation's: "
+      "443.")
 def other_family(bench):
     bench.allocation().expect(M.REFRESH, 443, [V6])
 
 
-@case("8656-8.2-2", "RULE", "REQUESTED-ADDRESS-FAMILY that is the allocation's: success.")
+@case("8656-8.2-2", "RULE", "Refresh with the REQUESTED-ADDRESS-FAMILY of the allocation "
+      "succeeds.")
 def same_family(bench):
     bench.allocation().succeed(M.REFRESH, [V4])
 
 
-@case("8656-8.2-3", "RULE", "Without LIFETIME the allocation lasts 600 seconds more.")
+@case("8656-8.2-3", "RULE", "Refresh without LIFETIME gives 600 seconds more.")
 def no_lifetime(bench):
     seen = lifetime(bench, None)
     require(about(seen, DEFAULT_LIFETIME), f"LIFETIME {seen}")
 
 
-@case("8656-8.2-4", "RULE", "A LIFETIME below the default gives the default.")
+@case("8656-8.2-4", "RULE", "Refresh with a LIFETIME below the default gives the default.")
 def short(bench):
     seen = lifetime(bench, 30)
     require(about(seen, DEFAULT_LIFETIME), f"asked for 30, LIFETIME {seen}")
 
 
-@case("8656-8.2-5", "RULE", "A LIFETIME above it gives that, or the server's maximum.")
+@case("8656-8.2-5", "RULE", "Refresh with a LIFETIME above the default gives that, or the server's "
+      "maximum.")
 def long(bench):
     seen = lifetime(bench, 900)
     require(about(seen, DEFAULT_LIFETIME, 900), f"asked for 900, LIFETIME {seen}")
     return f"LIFETIME {seen}"
 
 
-@case("8656-8.2-6", "RULE", "LIFETIME 0 succeeds, and says so.")
+@case("8656-8.2-6", "RULE", "Refresh with LIFETIME 0 succeeds, and says so.")
 def delete(bench):
     client = bench.allocation()
     response = client.refresh(0)
@@ -101,8 +104,8 @@ def refresh_again(bench):
         require(response is not None and response.ok, show(response))
 
 
-@case("8656-8.1-1", "MUST", "Deleting one family of a dual allocation leaves the other, its permissions "
-      "and its channels.", new=True)
+@case("8656-8.1-1", "MUST", "Deleting one family of a dual allocation leaves the other, its "
+      "permissions and its channels.", new=True)
 def delete_one_family(bench):
     client, relayed = two_addresses(bench)
     peer4, peer6 = bench.peer(0, 4), bench.peer(0, 6)
@@ -117,8 +120,8 @@ def delete_one_family(bench):
     require(isinstance(item, stun.ChannelData) and item.data == b"and back", show(item))
 
 
-@case("8656-8.1-2", "RULE", "What was deleted is gone: its relayed address is mute, and deleting it "
-      "again is refused with 443 or 437.", new=True)
+@case("8656-8.1-2", "RULE", "A deleted family of a dual allocation is gone: its relayed address is "
+      "mute, and deleting it again is refused with 443 or 437.", new=True)
 def deleted_family_is_gone(bench):
     client, relayed = two_addresses(bench)
     peer6 = bench.peer(0, 6)

@@ -72,7 +72,8 @@ def even_reserved(bench):
             f"port {client.relayed[0][1]}, {show(response)}")
 
 
-@case("8656-7.2-32", "RULE", "EVEN-PORT with R gives an even port and a RESERVATION-TOKEN of 8 bytes.")
+@case("8656-7.2-32", "RULE", "EVEN-PORT with R gives an even port and a RESERVATION-TOKEN of 8 "
+      "bytes.")
 def pair(bench):
     client = bench.client()
     value = client.allocate(PAIR).get(A.RESERVATION_TOKEN) or b""
@@ -80,7 +81,8 @@ def pair(bench):
             f"port {client.relayed[0][1]}, token {value.hex()}")
 
 
-@case("8656-7.2-33", "RULE", "The token gives the next port of the same address, to another 5-tuple.")
+@case("8656-7.2-33", "RULE", "The token gives the next port of the same address, to another "
+      "5-tuple.")
 def claimed(bench):
     first, value = reserved(bench)
     second, response = claim(bench, value)
@@ -89,7 +91,7 @@ def claimed(bench):
     require(second.relayed == [(host, port + 1)], f"{first.relayed}, then {second.relayed}")
 
 
-@case("8656-7.2-34", "RULE", "That 5-tuple may have another transport.")
+@case("8656-7.2-34", "RULE", "The 5-tuple that uses a token may have another transport.")
 def claimed_by_tcp(bench):
     first, value = reserved(bench)
     second, response = claim(bench, value, kind="tcp")
@@ -106,37 +108,39 @@ def claimed_twice(bench):
     require(response.code == 508, f"{show(response)} instead of 508")
 
 
-@case("8656-7.2-36", "RULE", "A token that was never given out: 508.")
+@case("8656-7.2-36", "RULE", "Allocate with a token that was never given out: 508.")
 def unknown_token(bench):
     bench.client().expect(M.ALLOCATE, 508, [TRANSPORT, token()])
 
 
-@case("8656-7.2-37", "RULE", "RESERVATION-TOKEN with EVEN-PORT: 400.")
+@case("8656-7.2-37", "RULE", "Allocate with RESERVATION-TOKEN and EVEN-PORT: 400.")
 def token_and_even(bench):
     known(bench)
     bench.client().expect(M.ALLOCATE, 400, [TRANSPORT, token(), EVEN])
 
 
-@case("8656-7.2-38", "RULE", "RESERVATION-TOKEN with REQUESTED-ADDRESS-FAMILY: 400.")
+@case("8656-7.2-38", "RULE", "Allocate with RESERVATION-TOKEN and REQUESTED-ADDRESS-FAMILY: 400.")
 def token_and_family(bench):
     known(bench)
     bench.client().expect(M.ALLOCATE, 400, [TRANSPORT, token(), V4])
 
 
-@case("8656-7.2-39", "RULE", "RESERVATION-TOKEN with ADDITIONAL-ADDRESS-FAMILY: 400.", new=True)
+@case("8656-7.2-39", "RULE", "Allocate with RESERVATION-TOKEN and ADDITIONAL-ADDRESS-FAMILY: "
+      "400.", new=True)
 def token_and_additional(bench):
     known(bench)
     bench.client().expect(M.ALLOCATE, 400, [TRANSPORT, token(), BOTH])
 
 
-@case("8656-7.2-40", "RULE", "EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY: 400.", new=True)
+@case("8656-7.2-40", "RULE", "Allocate with EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY: "
+      "400.", new=True)
 def pair_and_additional(bench):
     known(bench)
     bench.client().expect(M.ALLOCATE, 400, [TRANSPORT, PAIR, BOTH])
 
 
-@case("8656-7.2-41", "MUST", "A retransmitted request gets the same RESERVATION-TOKEN "
-      "(RFC 8489 section 6.3.1).")
+@case("8656-7.2-41", "MUST", "A retransmitted request gets the same RESERVATION-TOKEN (RFC 8489 "
+      "section 6.3.1).")
 def retransmitted_pair(bench):
     known(bench)
     client = bench.client()
@@ -150,8 +154,8 @@ def retransmitted_pair(bench):
     require(tokens[0] and tokens[0] == tokens[1], f"{tokens}")
 
 
-@case("8656-7.2-42", "RULE", "A reserved port is nobody else's meanwhile: what arrives there goes to "
-      "nobody.")
+@case("8656-7.2-42", "RULE", "A reserved port is nobody else's meanwhile: what arrives there goes "
+      "to nobody.")
 def reserved_is_mute(bench):
     client, _ = reserved(bench)
     peer = bench.peer()

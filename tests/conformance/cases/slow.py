@@ -36,7 +36,8 @@ def expired(bench, client, peer, start):
     require(not lets_out(bench, client, peer), f"a datagram went out after {PERMISSION + LATE} s")
 
 
-@case("8656-9-10", "MUST", "A permission lasts 300 seconds: it is there before, and not after.", slow=True)
+@case("8656-9-10", "MUST", "A permission lasts 300 seconds: it is there before, and not "
+      "after.", slow=True)
 def permission(bench):
     client, peer = ready(bench)
     start = time.monotonic()
@@ -45,7 +46,8 @@ def permission(bench):
     expired(bench, client, peer, start)
 
 
-@case("8656-9-11", "RULE", "CreatePermission starts the 300 seconds anew.", slow=True)
+@case("8656-9-11", "RULE", "CreatePermission starts the 300 seconds of a permission "
+      "anew.", slow=True)
 def renewed(bench):
     client, peer = ready(bench)
     start = time.monotonic()
@@ -55,7 +57,7 @@ def renewed(bench):
     require(lets_in(bench, client, peer), f"gone {PERMISSION - EARLY} s after it was renewed")
 
 
-@case("8656-9-12", "RULE", "So does ChannelBind.", slow=True)
+@case("8656-9-12", "RULE", "ChannelBind starts the 300 seconds of a permission anew.", slow=True)
 def renewed_by_channel(bench):
     client, peer = ready(bench)
     start = time.monotonic()
@@ -87,7 +89,8 @@ def channel_data_does_not(bench):
     expired(bench, client, peer, start)
 
 
-@case("8656-12.6-21", "MUST", "ChannelData does not refresh a channel: it lasts 600 seconds.", slow=True)
+@case("8656-12.6-21", "MUST", "ChannelData does not refresh a channel: it lasts 600 "
+      "seconds.", slow=True)
 def channel_expires(bench):
     client, peer = bound(bench)
     client.refresh(900)
@@ -112,13 +115,14 @@ def bound_anew(bench):
     client, peer = bound(bench)
     client.refresh(1500)
     until(time.monotonic(), CHANNEL + PERMISSION + LATE)
-    bench.applicable(client.refresh().ok, "the allocation has ended meanwhile: lifetimes are short here")
+    bench.applicable(client.refresh().ok,
+                     "the allocation has ended meanwhile: lifetimes are short here")
     client.bind(0x4001, peer.address)
     client.bind(0x4000, bench.peer().address)
 
 
-@case("8656-6-20", "RULE", "An allocation that is not refreshed ends after its LIFETIME, however much "
-      "data it carries.", slow=True)
+@case("8656-6-20", "RULE", "An allocation that is not refreshed ends after its LIFETIME, however "
+      "much data it carries.", slow=True)
 def allocation_expires(bench):
     client, peer = ready(bench)
     start, lifetime = time.monotonic(), client.lifetime

@@ -41,8 +41,8 @@ def stays_open(bench):
         time.sleep(1)
 
 
-@case("8489-6.2.2-2", "RULE", "Several requests may be sent before the first is answered; each gets its "
-      "answer on that connection.")
+@case("8489-6.2.2-2", "RULE", "Several requests may be sent before the first is answered; each "
+      "gets its answer on that connection.")
 def pipelined(bench):
     link = bench.link("tcp")
     requests = [stun.build(M.BINDING, stun.REQUEST) for _ in range(8)]
@@ -69,7 +69,7 @@ def over_tcp(bench):
     whole_life(bench, "tcp")
 
 
-@case("8656-5-21", "SHOULD", "And over TLS.")
+@case("8656-5-21", "SHOULD", "Allocate, indications, channels and Refresh work over TLS.")
 def over_tls(bench):
     whole_life(bench, "tls")
 
@@ -100,7 +100,8 @@ def old_request_over_dtls(bench):
     link, identity = over_dtls_only(bench), os.urandom(16)
     data = stun.build(M.BINDING, stun.REQUEST, (), identity[4:], cookie=identity[:4])
     link.send(data)
-    answer = link.wait(lambda item: getattr(item, "txid", None) == identity[4:], bench.timing.answer)
+    answer = link.wait(lambda item: getattr(item, "txid", None) == identity[4:],
+                       bench.timing.answer)
     require(answer is not None and answer.code == 500, f"{show(answer)} instead of 500")
 
 
@@ -120,11 +121,12 @@ def padded_over_tls(bench):
         require(len(item.raw) % 4 == 0, f"{item} in {len(item.raw)} bytes")
 
 
-@case("8656-12.5-11", "RULE", "Messages and ChannelData that share segments, or are cut anywhere, keep "
-      "their bounds.")
+@case("8656-12.5-11", "RULE", "Messages and ChannelData that share segments, or are cut anywhere, "
+      "keep their bounds.")
 def any_cut(bench):
     client, peer = bound(bench, kind="tcp")
-    parts = [stun.channel_data(0x4000, b"%d" % number * (number + 1), pad=True) for number in range(5)]
+    parts = [stun.channel_data(0x4000, b"%d" % number * (number + 1), pad=True)
+             for number in range(5)]
     request = client.form(M.REFRESH)
     stream = b"".join(parts[:3]) + request + b"".join(parts[3:])
     for at in range(0, len(stream), 7):
@@ -164,8 +166,8 @@ def dhe(bench):
     cipher(bench, "DHE-RSA-AES128-GCM-SHA256")
 
 
-@case("8489-6.2.3-3", "MUST", "Cipher suites with forward secrecy are preferred to those without.",
-      new=True)
+@case("8489-6.2.3-3", "MUST", "Cipher suites with forward secrecy are preferred to those "
+      "without.", new=True)
 def forward_secrecy(bench):
     try:
         link = handshake(bench, highest=ssl.TLSVersion.TLSv1_2,
@@ -175,8 +177,8 @@ def forward_secrecy(bench):
     require("DHE" in link.sock.cipher()[0], f"{link.sock.cipher()[0]} was chosen")
 
 
-@case("8489-16-1", "MUST", "The recommendations of BCP 195 are followed: TLS 1.0 and 1.1 are refused "
-      "(RFC 9325 section 3.1.1).", new=True)
+@case("8489-16-1", "MUST", "The recommendations of BCP 195 are followed: TLS 1.0 and 1.1 are "
+      "refused (RFC 9325 section 3.1.1).", new=True)
 def old_versions(bench):
     require(handshake(bench) is not None, "no TLS")
     for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):

@@ -116,10 +116,11 @@ def unsuitable(bench):
         bench.client("tcp").expect(M.ALLOCATE, 400, [OVER_TCP, extra])
 
 
-@case("6062-5.1-4", "MUST", "The relayed address accepts TCP connections; no RESERVATION-TOKEN is given.")
+@case("6062-5.1-4", "MUST", "The relayed address accepts TCP connections; no RESERVATION-TOKEN is "
+      "given.")
 def listens(bench):
     client = supported(bench)
-    with contextlib.suppress(ConnectionResetError):  # accepted, then closed for want of a permission
+    with contextlib.suppress(ConnectionResetError):  # accepted, then closed: no permission
         socket.create_connection(client.relayed[0], bench.timing.answer).close()
 
 
@@ -135,7 +136,8 @@ def no_address(bench):
     supported(bench).expect(M.CONNECT, 400)
 
 
-@case("6062-5.2-3", "MUST", "Connect succeeds with CONNECTION-ID; the peer sees the relayed address.")
+@case("6062-5.2-3", "MUST", "Connect succeeds with CONNECTION-ID; the peer sees the relayed "
+      "address.")
 def outgoing(bench):
     client, listener = supported(bench), Listener(bench)
     response = connect(client, listener.address)
@@ -168,8 +170,8 @@ def unique_ids(bench):
     require(len(set(ids)) == 4, f"{[number.hex() for number in ids]}")
 
 
-@case("6062-5.3-1", "MUST", "A connection of a peer with a permission is announced by ConnectionAttempt "
-      "with XOR-PEER-ADDRESS and CONNECTION-ID.")
+@case("6062-5.3-1", "MUST", "A connection of a peer with a permission is announced by "
+      "ConnectionAttempt with XOR-PEER-ADDRESS and CONNECTION-ID.")
 def announced(bench):
     client, listener = supported(bench), Listener(bench)
     client.permit(listener.address)
@@ -235,7 +237,8 @@ def early(bench):
     require(got == b"early bird", f"the client got {got!r}")
 
 
-@case("6062-5.4-5", "MUST", "The same for a connection that the peer made.")
+@case("6062-5.4-5", "MUST", "What a peer that connected itself sent before ConnectionBind is not "
+      "lost.")
 def early_incoming(bench):
     client, listener = supported(bench), Listener(bench)
     client.permit(listener.address)
@@ -289,8 +292,8 @@ def allocation_ends(bench):
     require(link.raw(bench.timing.answer) == b"" and closes(peer), "they stay open")
 
 
-@case("6062-5.2-7", "MUST", "Without ConnectionBind the peer's connection is closed after 30 seconds.",
-      slow=True)
+@case("6062-5.2-7", "MUST", "Without ConnectionBind the peer's connection is closed after 30 "
+      "seconds.", slow=True)
 def unbound(bench):
     client, listener = supported(bench), Listener(bench)
     _, peer = connected(bench, client, listener)
