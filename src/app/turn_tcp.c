@@ -134,8 +134,8 @@ void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now)
 {
     switch (letter->kind) {
     case TURN_LETTER_PEER_JOIN:
-        join_here(tcp, letter->client.link, letter->fd, letter->number,
-                  letter->data + TURN_HEADROOM, letter->len, now);
+        join_here(tcp, letter->client.link, letter->fd, letter->number, turn_letter_data(letter),
+                  letter->len, now);
         letter->fd = -1;
         break;
     case TURN_LETTER_PEER_PART:

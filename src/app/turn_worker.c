@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: ISC
 // The world around a TURN core; see turn_worker.h.
-//
-// A client's link is a number that any worker may keep: of a listener, or of a connection's place
-// on its worker, with a serial so that a link outlives its connection harmlessly.
 #include "turn_worker.h"
 
 #include "base/log.h"
 #include "platform/probe.h"
+#include "turn_link.h"
+#include "turn_relayed.h"
 #include "turn_tcp.h"
 
 #include <assert.h>
@@ -15,17 +14,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
-#define BIND_TRIES  16
 #define CLOCK_EVERY USEC_PER_SEC
-#define LETTER_HEAD TURN_HEADROOM
-#define LETTER_TAIL TURN_TAILROOM
-#define CONNS_MAX   (1u << 24)
 #define DTLS_FIRST  20 // RFC 7983: the first byte of a DTLS record
 #define DTLS_LAST   63
 
-static_assert(sizeof(uintptr_t) >= 8, "a link packs three numbers into a pointer");
 static_assert((int)UDP_HEADROOM >= (int)TURN_HEADROOM &&
                   (int)STREAM_HEADROOM >= (int)TURN_HEADROOM &&
                   (int)DTLS_HEADROOM >= (int)TURN_HEADROOM,
@@ -35,20 +28,6 @@ struct listener {
     struct turn_worker *worker;
     unsigned number;
     struct udp_socket *socket;
-};
-
-struct relayed { // one relayed port
-    struct udp_socket *socket;
-    struct lent_port port;
-    void *owner; // the core's
-};
-
-struct conn {   // a place for a connection
-    void *conn; // struct stream_conn or dtls_session; NULL: free
-    uint32_t serial;
-    uint32_t next_free;
-    bool trusted;
-    enum turn_transport transport;
 };
 
 struct turn_worker {
@@ -61,8 +40,8 @@ struct turn_worker {
     struct turn_tcp *tcp; // NULL: no TCP allocations
     struct streams *streams;
     struct dtls *dtls;
-    struct conn *conn;
-    uint32_t conns, first_free; // first_free == conns: none
+    struct turn_links links;
+    struct relayed_ports ports;
     usec_t clock_set;
     usec_t now; // of the call that is running
     // The message of another worker that is being taken; NULL: what runs is this one's own, or has
@@ -70,107 +49,12 @@ struct turn_worker {
     const struct turn_letter *letter;
 };
 
-// ---- links
-
-struct link_parts {
-    unsigned worker;
-    uint32_t place, serial;
-};
-
-static void *link_of_conn(unsigned worker, uint32_t place, uint32_t serial)
-{
-    return (void *)((uintptr_t)worker << 56 | (uintptr_t)place << 32 | serial);
-}
-
-static struct link_parts link_parts(const void *link)
-{
-    uintptr_t bits = (uintptr_t)link;
-
-    return (struct link_parts){(unsigned)(bits >> 56), (uint32_t)(bits >> 32) & (CONNS_MAX - 1),
-                               (uint32_t)bits};
-}
-
-static void *link_of_listener(unsigned number)
-{
-    return (void *)(uintptr_t)(number + 1);
-}
-
 static struct udp_socket *listener_of_link(const struct turn_worker *w, const void *link)
 {
-    return w->listener[(uintptr_t)link - 1].socket;
-}
-
-// NULL: that connection is gone.
-static struct conn *conn_of_link(const struct turn_worker *w, const void *link)
-{
-    struct link_parts parts = link_parts(link);
-    bool own = parts.worker == w->config.number && parts.place < w->conns;
-    struct conn *conn = own ? &w->conn[parts.place] : NULL;
-
-    return conn && conn->conn && conn->serial == parts.serial ? conn : NULL;
-}
-
-static int grow_conns(struct turn_worker *w)
-{
-    uint32_t size = w->conns ? 2 * w->conns : 16;
-    struct conn *grown = size <= CONNS_MAX ? realloc(w->conn, size * sizeof *grown) : NULL;
-
-    if (!grown)
-        return -ENOMEM;
-    for (uint32_t i = w->conns; i < size; i++)
-        grown[i] = (struct conn){.serial = 1, .next_free = i + 1};
-    w->conn = grown;
-    w->first_free = w->conns;
-    w->conns = size;
-    return 0;
-}
-
-// Returns the link of a new connection, or NULL without memory.
-static void *conn_add(struct turn_worker *w, void *conn, enum turn_transport transport)
-{
-    uint32_t place;
-
-    if (w->first_free == w->conns && grow_conns(w) < 0)
-        return NULL;
-    place = w->first_free;
-    w->first_free = w->conn[place].next_free;
-    w->conn[place].conn = conn;
-    w->conn[place].trusted = false;
-    w->conn[place].transport = transport;
-    return link_of_conn(w->config.number, place, w->conn[place].serial);
-}
-
-static void conn_remove(struct turn_worker *w, const void *link)
-{
-    struct conn *conn = conn_of_link(w, link);
-
-    if (!conn)
-        return;
-    conn->conn = NULL;
-    conn->serial++;
-    conn->next_free = w->first_free;
-    w->first_free = (uint32_t)(conn - w->conn);
+    return w->listener[turn_link_listener_number(link)].socket;
 }
 
 // ---- letters
-
-void turn_letter_free(struct turn_letter *letter)
-{
-    if (letter->kind == TURN_LETTER_PEER_JOIN && letter->fd >= 0)
-        close(letter->fd);
-    free(letter->data);
-    *letter = (struct turn_letter){0};
-}
-
-int turn_letter_set_data(struct turn_letter *letter, const uint8_t *data, size_t len)
-{
-    letter->data = malloc(LETTER_HEAD + len + LETTER_TAIL);
-    if (!letter->data)
-        return -ENOMEM;
-    memcpy(letter->data + LETTER_HEAD, data, len);
-    letter->len = len;
-    return 0;
-}
 
 // 'what' says what kind of letter it is, about which client, and the message's serial.
 static void post(struct turn_worker *w, unsigned to, const struct turn_letter *what,
@@ -189,7 +73,7 @@ static void post(struct turn_worker *w, unsigned to, const struct turn_letter *w
 static int send_to_conn(struct turn_worker *w, const struct turn_client *client,
                         const uint8_t *data, size_t len)
 {
-    const struct conn *conn = conn_of_link(w, client->link);
+    const struct turn_conn *conn = turn_link_conn(&w->links, client->link);
 
     if (!conn)
         return -EPIPE;
@@ -200,7 +84,7 @@ static int send_to_conn(struct turn_worker *w, const struct turn_client *client,
 // NULL: it is gone, or no stream.
 static struct stream_conn *stream_of_link(const struct turn_worker *w, const void *link)
 {
-    const struct conn *conn = conn_of_link(w, link);
+    const struct turn_conn *conn = turn_link_conn(&w->links, link);
 
     return conn && conn->transport != TURN_DTLS ? conn->conn : NULL;
 }
@@ -213,7 +97,7 @@ static int io_send_client(void *ctx, const struct turn_client *client, const uin
 
     if (client->transport == TURN_UDP)
         return udp_send(listener_of_link(w, client->link), &client->remote, data, len, 0);
-    home = link_parts(client->link).worker;
+    home = turn_link_worker(client->link);
     if (home == w->config.number)
         return send_to_conn(w, client, data, len);
     post(w, home, &(struct turn_letter){.kind = TURN_LETTER_ANSWER, .client = *client}, data, len);
@@ -222,71 +106,13 @@ static int io_send_client(void *ctx, const struct turn_client *client, const uin
 
 // ---- relayed ports
 
-static void relayed_close(struct turn_worker *w, struct relayed *relayed)
-{
-    if (relayed->socket) {
-        peers_port_closed(w->server->peers, PEERS_UDP, &relayed->port.bind);
-        udp_close(relayed->socket);
-    }
-    relay_take_back(w->config.relay, &relayed->port, w->now);
-    free(relayed);
-}
-
-// Takes the port, whether or not it can be opened.
-static int relayed_open(struct turn_worker *w, const struct lent_port *port, void *owner,
-                        struct relayed **ret_relayed)
-{
-    struct relayed *relayed = calloc(1, sizeof *relayed);
-    int r;
-
-    if (!relayed) {
-        relay_take_back(w->config.relay, port, w->now);
-        return -ENOMEM;
-    }
-    relayed->port = *port;
-    relayed->owner = owner;
-    r = udp_open(w->config.udp, &port->bind, &w->relayed_reader, relayed, &relayed->socket);
-    if (r < 0) {
-        relayed_close(w, relayed);
-        return r;
-    }
-    peers_port_opened(w->server->peers, PEERS_UDP, &port->bind);
-    (void)udp_report_icmp(relayed->socket); // without it clients do not hear of ICMP errors
-    *ret_relayed = relayed;
-    return 0;
-}
-
-static int open_once(struct turn_worker *w, enum family family, enum port_parity parity,
-                     void *owner, struct relayed *ret_relayed[2])
-{
-    struct lent_port port[2];
-    int r = relay_lend(w->config.relay, family, parity, port, w->now);
-
-    if (r < 0)
-        return r;
-    r = relayed_open(w, &port[0], owner, &ret_relayed[0]);
-    if (parity != PORT_PAIR)
-        return r;
-    if (r < 0) {
-        relay_take_back(w->config.relay, &port[1], w->now);
-        return r;
-    }
-    r = relayed_open(w, &port[1], NULL, &ret_relayed[1]);
-    if (r < 0)
-        relayed_close(w, ret_relayed[0]);
-    return r;
-}
-
 static int io_open(void *ctx, enum family family, enum port_parity parity, void *owner,
                    struct turn_port ret_port[2])
 {
     struct turn_worker *w = ctx;
-    struct relayed *relayed[2] = {NULL, NULL};
-    int r = -EADDRINUSE;
+    struct relayed *relayed[2];
+    int r = relayed_open(&w->ports, family, parity, owner, relayed, w->now);
 
-    // A number that another program has is as good as used: it rests, and another is tried.
-    for (int i = 0; i < BIND_TRIES && r == -EADDRINUSE; i++)
-        r = open_once(w, family, parity, owner, relayed);
     if (r < 0)
         return r;
     for (int i = 0; i < (parity == PORT_PAIR ? 2 : 1); i++)
@@ -304,7 +130,9 @@ static void io_set_owner(void *ctx, void *handle, void *owner)
 
 static void io_close(void *ctx, void *handle)
 {
-    relayed_close(ctx, handle);
+    struct turn_worker *w = ctx;
+
+    relayed_close(&w->ports, handle, w->now);
 }
 
 // ---- the rest of what the core asks for
@@ -411,8 +239,8 @@ static struct udp_socket *on_listener(void *ctx, void *owner, struct udp_datagra
     struct turn_worker *w = ctx;
     const struct listener *listener = owner;
     const struct addr *local = &w->server->listener[listener->number];
-    const struct turn_client client = {link_of_listener(listener->number), TURN_UDP, datagram->from,
-                                       *local};
+    const struct turn_client client = {turn_link_listener(listener->number), TURN_UDP,
+                                       datagram->from, *local};
     struct turn_packet packet = {.data = datagram->data, .len = datagram->len};
     struct udp_socket *out;
 
@@ -436,7 +264,7 @@ static void *conn_message(struct turn_worker *w, void *user, void *conn,
     struct turn_client client = *address;
     struct turn_packet packet = {.data = data, .len = len};
 
-    client.link = user ? user : conn_add(w, conn, client.transport);
+    client.link = user ? user : turn_link_add(&w->links, conn, client.transport);
     if (client.link)
         client_message_send(w, &client, &packet);
     return client.link;
@@ -445,7 +273,7 @@ static void *conn_message(struct turn_worker *w, void *user, void *conn,
 // An authentic client may keep its connection. True the first time.
 static bool newly_trusted(struct turn_worker *w, const struct turn_client *client)
 {
-    struct conn *conn = conn_of_link(w, client->link);
+    struct turn_conn *conn = turn_link_conn(&w->links, client->link);
 
     if (!conn || conn->trusted || !turn_client_known(w->turn, client))
         return false;
@@ -499,7 +327,7 @@ static void conn_gone(struct turn_worker *w, struct turn_client *client, void *l
     other = turn_client_gone(w->turn, client, now);
     if (other != w->config.number)
         post(w, other, &(struct turn_letter){.kind = TURN_LETTER_GONE, .client = *client}, NULL, 0);
-    conn_remove(w, link);
+    turn_link_remove(&w->links, link);
 }
 
 static void on_stream_gone(void *ctx, struct stream_conn *conn, usec_t now)
@@ -543,8 +371,7 @@ static void take_message(struct turn_worker *w, const struct turn_letter *letter
 
 void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t now)
 {
-    struct turn_packet packet = {.data = letter->data ? letter->data + LETTER_HEAD : NULL,
-                                 .len = letter->len};
+    struct turn_packet packet = {.data = turn_letter_data(letter), .len = letter->len};
 
     w->now = now;
     switch (letter->kind) {
@@ -685,7 +512,7 @@ static int listen_on(struct turn_worker *w, unsigned number)
 static unsigned worker_of_link(void *ctx, const void *link)
 {
     (void)ctx;
-    return link_parts(link).worker;
+    return turn_link_worker(link);
 }
 
 static struct stream_conn *take_stream(void *ctx, const void *link)
@@ -694,7 +521,7 @@ static struct stream_conn *take_stream(void *ctx, const void *link)
     struct stream_conn *stream = stream_of_link(w, link);
 
     if (stream)
-        conn_remove(w, link);
+        turn_link_remove(&w->links, link);
     return stream;
 }
 
@@ -780,6 +607,9 @@ int turn_worker_new(const struct turn_worker_config *config, struct turn_worker 
     w->listener_reader = (struct udp_reader){.ctx = w, .datagram = on_listener};
     w->relayed_reader =
         (struct udp_reader){.ctx = w, .datagram = on_relayed, .icmp = on_relayed_icmp};
+    w->ports = (struct relayed_ports){config->udp, config->relay, config->server->peers,
+                                      &w->relayed_reader};
+    w->links.worker = config->number;
     w->now = usec_now();
     r = start(w);
     if (r < 0) {
@@ -802,6 +632,6 @@ void turn_worker_free(struct turn_worker *w)
     turn_tcp_free(w->tcp);
     for (unsigned i = 0; i < w->server->listeners; i++)
         udp_close(w->listener[i].socket);
-    free(w->conn);
+    turn_links_free(&w->links);
     free(w);
 }

@@ -7,34 +7,10 @@
 
 #include "platform/udp.h"
 #include "relay/relay.h"
+#include "turn_letter.h"
 #include "turn_server.h"
 
 struct turn_worker;
-
-enum turn_letter_kind {
-    TURN_LETTER_MESSAGE, // of a client, to the worker that has its allocation
-    TURN_LETTER_ANSWER,  // to a client, to the worker that has its connection
-    TURN_LETTER_GONE,    // the client's connection has ended
-    // To the worker that has sent a message: its client has nothing here after all. With the
-    // message, if it was not answered and is that worker's to answer.
-    TURN_LETTER_BACK,
-    // Of TCP allocations (turn_tcp.h):
-    TURN_LETTER_PEER_JOIN,  // the peer's 'fd' is to become one with the client's connection
-    TURN_LETTER_PEER_PART,  // and no more
-    TURN_LETTER_PEER_ENDED, // back to the worker that has the allocation
-};
-
-struct turn_letter {
-    enum turn_letter_kind kind;
-    unsigned from;   // the worker that has sent it
-    uint32_t serial; // of the message, as the core there counts
-    struct turn_client client;
-    uint8_t *data; // owned by the letter; with room before and behind, NULL: none
-    size_t len;
-    uint32_t number; // of the peer's connection
-    int fd;          // owned by the letter; only with TURN_LETTER_PEER_JOIN
-    uint64_t bytes_in, bytes_out;
-};
 
 struct turn_worker_config {
     const struct turn_server *server;
@@ -55,9 +31,6 @@ int turn_worker_new(const struct turn_worker_config *config, struct turn_worker 
 void turn_worker_free(struct turn_worker *worker); // before its udp and relay; NULL is fine
 
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
-void turn_letter_free(struct turn_letter *letter); // one that was not taken
-// Copies the data. Returns 0 or -ENOMEM.
-int turn_letter_set_data(struct turn_letter *letter, const uint8_t *data, size_t len);
 // Returns when to call again, or USEC_NEVER.
 usec_t turn_worker_tick(struct turn_worker *worker, usec_t now);
 void turn_worker_list(const struct turn_worker *worker,
