@@ -3,13 +3,15 @@
 
 
 from .call import Call
+from .divert_ejabberd import DivertEjabberd
 from .documents import piece
 from .lab import Lab
 from .network import wait_for
-from .servers import Prosody
+from .servers import DOMAIN, Prosody
 
 # Per server: its class, its piece of the document, and what its log says when the relay is there.
-DOORS = {"prosody": (Prosody, "prosody-divert", "goes by way of")}
+DOORS = {"prosody": (Prosody, "prosody-divert", "goes by way of"),
+         "ejabberd": (DivertEjabberd, "ejabberd-divert", f"{DOMAIN} go by")}
 
 
 class DivertLab(Lab):

@@ -119,7 +119,7 @@ class User(Stream):
         await self.take(lambda e: e.get("id") == "session", "result of session")
         self.write("<presence/>")
         await self.take(lambda e: e.tag == f"{CLIENT}presence", "own presence")
-        self.inbox.clear()
+        self.inbox.clear()  # others of our own may follow
         return self
 
     def got(self, element):
@@ -131,6 +131,10 @@ class User(Stream):
         """Sends a Jingle request whose id is NUMBER."""
         self.write(f"<iq type='set' id='{number}' to='{to}'>"
                    f"<jingle xmlns='{JINGLE}' action='{action}' sid='{sid}'>{more}</jingle></iq>")
+
+    def ids(self):
+        """The ids of what came so far, in order, without presence."""
+        return [e.get("id") for e in self.inbox if e.tag != f"{CLIENT}presence"]
 
     def requests(self):
         """The ids of the Jingle requests so far, in order."""
@@ -157,8 +161,8 @@ class Relay(Stream):
 
     async def join(self, host="127.0.0.1", port=5347):
         await self.open(host, port, self.jid)
-        header = await self.until(lambda: self.header, "header")
-        text = header.get("id") + SECRET
+        await self.until(lambda: self.header is not None, "header")
+        text = self.header.get("id") + SECRET
         self.write(f"<handshake>{hashlib.sha1(text.encode()).hexdigest()}</handshake>")
         await self.take(lambda e: e.tag.endswith("}handshake"), "handshake")
         return self
@@ -185,6 +189,8 @@ class Relay(Stream):
             self.asked.append((element, original))
             if self.policy:
                 self.policy(element, original)
+        else:
+            super().got(element)
 
     def result(self, iq, payload, kind="result"):
         self.write(f"<iq type='{kind}' id='{iq.get('id')}' from='{iq.get('to')}' "
