@@ -91,7 +91,8 @@ end
 -- A stanza that goes on comes by our hooks again. It is recognised by its origin: a stand-in for th
 -- session that it came from, with a field that only this server's code can set. Answers to it find
 -- their way by address: the session may have been resumed, or be gone.
-local function stand_in(origin, answer)
+local function stand_in(origin)
+  local function answer(reply) return module:send(reply); end
   return setmetatable({ jingle_relayed = relay, send = answer }, { __index = origin });
 end
 
@@ -101,27 +102,19 @@ end
 
 -- Sends from this host without the events pre-*, which the original has behind it. An error in
 -- somebody's handler may cost this stanza, as it always would, but not those behind it.
-local function post(stanza, origin, answer)
-  local ok, err = pcall(module.send, module, stanza, stand_in(origin, answer));
+local function post(stanza, origin)
+  local ok, err = pcall(module.send, module, stanza, stand_in(origin));
   if not ok then module:log("error", "Could not send on %s: %s", stanza:top_tag(), err); end
 end
 
-local function answer_by_address(reply)
-  return module:send(reply);
-end
-
-local function swallow()
-  return true;
-end
-
 local function send_on(item, stanza)
-  post(stanza, item.origin, answer_by_address);
+  post(stanza, item.origin);
 end
 
 local function send_extra(item, stanza)
   local attr = stanza.attr;
   extras:set(key_of(attr.to, attr.from, attr.id), true);
-  post(stanza, item.origin, swallow);
+  post(stanza, item.origin);
 end
 
 -- Whether this is the answer to a stanza of the relay's own, which its seeming sender never sent.
@@ -280,7 +273,7 @@ local function deliver(item, outcome, stanzas)
     send_on(item, item.stanza);
   elseif outcome == "answered" then
     count_answered(1);
-    post(stanzas[1], hosts[module.host], answer_by_address);
+    post(stanzas[1], hosts[module.host]);
   else
     count_diverted(1);
     send_on(item, stanzas[1]);
