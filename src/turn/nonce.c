@@ -9,6 +9,11 @@
 // 48 bits are enough, because guessing them proves nothing but an address: whoever did must still
 // know a password. The expiry that is signed is the whole one; of the 16 bits in the nonce, which
 // wrap after three days, the one nearest to now is meant.
+//
+// A stream has proved its address by itself, and a data connection of RFC 6062 comes from another
+// port than the connection from which its client knows the nonce. So the nonce of one stream is
+// good for all of that host: the port is only in the last bytes, which keep "the same NONCE for two
+// requests unless they have the same source IP address and port" from being chosen.
 #include "internal.h"
 
 #include <openssl/crypto.h>
@@ -18,6 +23,7 @@
 #define COOKIE     "obMatJos2"
 #define COOKIE_LEN 13
 #define MAC_LEN    6
+#define PORT_LEN   2 // bytes of it that a stream is not asked for
 #define TEXT_LEN   11
 #define BIT_ALGO   0x80 // of the first byte: bit 0, RFC 8489 section 18.1
 #define BIT_ANONYM 0x40
@@ -41,8 +47,13 @@ static void cookie_write(const struct turn_config *config, char *text)
     text[COOKIE_LEN - 1] = 'A';
 }
 
-static bool sign(struct turn *turn, const struct turn_client *client, uint64_t expiry,
-                 uint8_t ret_mac[MAC_LEN])
+static bool is_stream(const struct turn_client *client)
+{
+    return client->transport == TURN_TCP || client->transport == TURN_TLS;
+}
+
+static bool sign_port(struct turn *turn, const struct turn_client *client, uint16_t port,
+                      uint64_t expiry, uint8_t ret_mac[MAC_LEN])
 {
     uint8_t text[40], mac[SHA256_LEN];
     struct writer w = writer_over(text, sizeof text);
@@ -50,13 +61,27 @@ static bool sign(struct turn *turn, const struct turn_client *client, uint64_t e
     write_u64(&w, expiry);
     write_u8(&w, (uint8_t)client->transport);
     write_u8(&w, client->remote.family);
-    write_u16(&w, client->remote.port);
+    write_u16(&w, port);
     write_bytes(&w, client->remote.ip, sizeof client->remote.ip);
     const struct hmac_part part = {text, writer_used(&w)};
     const struct turn_config *config = turn->config;
     if (hmac_sum(HMAC_SHA256, config->nonce_key, sizeof config->nonce_key, &part, 1, mac) < 0)
         return false;
     memcpy(ret_mac, mac, MAC_LEN);
+    return true;
+}
+
+static bool sign(struct turn *turn, const struct turn_client *client, uint64_t expiry,
+                 uint8_t ret_mac[MAC_LEN])
+{
+    uint8_t host[MAC_LEN];
+    if (!sign_port(turn, client, client->remote.port, expiry, ret_mac))
+        return false;
+    if (!is_stream(client))
+        return true;
+    if (!sign_port(turn, client, 0, expiry, host))
+        return false;
+    memcpy(ret_mac, host, MAC_LEN - PORT_LEN);
     return true;
 }
 
@@ -137,7 +162,8 @@ bool nonce_valid(struct turn *turn, const struct turn_client *client, const stru
         return false;
     for (unsigned i = 0; i < MAC_LEN; i++)
         mac[i] = (uint8_t)(value >> (40 - 8 * i));
-    return sign(turn, client, expiry, want) && CRYPTO_memcmp(mac, want, MAC_LEN) == 0;
+    size_t len = is_stream(client) ? MAC_LEN - PORT_LEN : MAC_LEN;
+    return sign(turn, client, expiry, want) && CRYPTO_memcmp(mac, want, len) == 0;
 }
 
 bool nonce_offers_algorithms(const struct stun_view *nonce)

@@ -353,6 +353,36 @@ static void a_nonce_of_another_address(void **state)
     }
 }
 
+// Clients of RFC 6062 know the nonce of another connection.
+static void a_nonce_of_another_stream(void **state)
+{
+    static const struct {
+        const char *ip;
+        enum turn_transport transport;
+        int code;
+    } others[] = {
+        {"198.51.100.2", TURN_TCP, 0},    {"198.51.100.3", TURN_TCP, 438},
+        {"198.51.100.2", TURN_TLS, 438},  {"198.51.100.2", TURN_UDP, 438},
+        {"198.51.100.2", TURN_DTLS, 438},
+    };
+    alice.at.transport = TURN_TCP;
+    assert_int_equal(tw_allocate(world, &alice), 0);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct tw_client c = tw_client(world, others[i].ip, (uint16_t)(5000 + i));
+        c.at.transport = others[i].transport;
+        memcpy(c.nonce, alice.nonce, sizeof c.nonce);
+        memcpy(c.realm, alice.realm, sizeof c.realm);
+        assert_int_equal(tw_allocate(world, &c), others[i].code);
+    }
+    // Nor is it chosen for any of them.
+    struct tw_client other = tw_client(world, "198.51.100.2", 6000);
+    other.at.transport = TURN_TCP;
+    other.plain = true;
+    assert_int_equal(tw_allocate(world, &other), 401);
+    tw_learn(world, &other);
+    assert_string_not_equal(other.nonce, alice.nonce);
+}
+
 // Every character counts, and so does every length.
 static void a_forged_nonce(void **state)
 {
@@ -565,6 +595,7 @@ int main(void)
         CASE(a_stale_nonce),
         CASE(a_wrong_password_comes_before_a_stale_nonce),
         CASE(a_nonce_of_another_address),
+        CASE(a_nonce_of_another_stream),
         CASE(a_forged_nonce),
         CASE(an_old_nonce_does_not_come_back),
         CASE(nonces_of_another_key),
