@@ -188,12 +188,18 @@ static int open_families(struct request *r, struct allocation *a, const struct w
     return 0;
 }
 
+// With the one that is being made.
+static bool too_many(const struct turn *turn)
+{
+    return turn->allocations > turn->config->allocations_max;
+}
+
 // The charge of the reservation becomes that of the allocation if both are one user's.
 static int take_reserved(struct request *r, struct allocation *a, uint64_t token)
 {
     struct turn *turn = r->turn;
     struct reservation *reservation = reservation_find(turn, token);
-    if (!reservation)
+    if (!reservation || too_many(turn))
         return 508;
     bool same = strcmp(reservation->identity, allocation_identity(a)) == 0;
     int code = same ? 0 : charge(turn, a);
@@ -210,7 +216,8 @@ static int open_charged(struct request *r, struct allocation *a, const struct wa
     int code = charge(r->turn, a);
     if (code != 0)
         return code;
-    code = open_families(r, a, want);
+    // Only now: whoever has had his share is told so (486), not that the server is full.
+    code = too_many(r->turn) ? 508 : open_families(r, a, want);
     if (code != 0)
         refund(r->turn, a);
     return code;
@@ -219,8 +226,6 @@ static int open_charged(struct request *r, struct allocation *a, const struct wa
 static int create(struct request *r, const struct wanted *want, struct allocation **ret_a)
 {
     struct turn *turn = r->turn;
-    if (turn->allocations >= turn->config->allocations_max)
-        return 508;
     struct allocation *a = allocation_new(turn, r->client, r->username, r->identity, r->now);
     if (!a)
         return 508;

@@ -36,7 +36,7 @@ static int tear_down(void **state)
 // Attributes of a request, to be sent together.
 struct with {
     enum stun_attr attr;
-    uint32_t value; // EVEN-PORT: the byte; flags: ignored
+    uint64_t value; // EVEN-PORT: the byte; flags: ignored
 };
 
 static int send_with(struct tw_client *c, uint16_t method, const struct with *with, size_t n)
@@ -53,7 +53,7 @@ static int send_with(struct tw_client *c, uint16_t method, const struct with *wi
         else if (with[i].attr == STUN_MOBILITY_TICKET)
             stun_put_bytes(&out, with[i].attr, "ticket", with[i].value);
         else
-            stun_put_u32(&out, with[i].attr, with[i].value);
+            stun_put_u32(&out, with[i].attr, (uint32_t)with[i].value);
     }
     return tw_send(world, c, &out);
 }
@@ -456,6 +456,19 @@ static void limit_of_a_worker(void **state)
     assert_int_equal(tw_allocate(world, &alice), 0);
     assert_int_equal(tw_allocate(world, &bob), 508);
     assert_int_equal(tw_charged(world, "static"), 1);
+    // Who has had his share is told that.
+    world->per_user = 1;
+    assert_int_equal(tw_allocate(world, &bob), 486);
+    // A reserved port does not help.
+    world->per_user = 9;
+    world->config.allocations_max = 2;
+    assert_int_equal(ALLOCATE(&bob, {STUN_EVEN_PORT, 0x80}), 0);
+    const struct with token = {STUN_RESERVATION_TOKEN,
+                               stun_u64(&world->reply, STUN_RESERVATION_TOKEN)};
+    struct tw_client third = tw_client(world, "198.51.100.3", 4001);
+    assert_int_equal(ALLOCATE(&third, token), 508);
+    world->config.allocations_max = 3;
+    assert_int_equal(ALLOCATE(&third, token), 0);
 }
 
 // Section 5: "the request MUST be rejected with a 441 (Wrong Credentials) error".
