@@ -334,7 +334,9 @@ go(Pair, Queue, #state{pairs = Pairs, up = Up, timeout = Timeout} = State) ->
             State#state{pairs = maps:remove(Pair, Pairs)};
         {{value, #item{divert = Divert, since = Since, stanza = Stanza} = Item}, Rest} ->
             Left = Since + Timeout - now_ms(),
-            case Divert andalso Up andalso Left > 0 of
+            IsAsked = Divert andalso Up andalso Left > 0
+                andalso ejabberd_router:is_my_route(State#state.link#link.component),
+            case IsAsked of
                 true ->
                     Ref = ask(Pair, Stanza, Left, State),
                     Held = #held{ref = Ref, first = Item, rest = Rest},

@@ -4,30 +4,15 @@ exactly what they are told (lab/puppets.py). Each scenario says which rules it t
 """
 
 import asyncio
-import os
 import time
 
 from lab.call import require
-from lab.divert_ejabberd import DivertEjabberd
-from lab.documents import piece
-from lab.lab import Place
 from lab.puppets import (DIVERT, JINGLE, Relay, User, changed, divert, forwarded, is_changed,
                          is_request)
-from lab.servers import DOMAIN, RELAY, SECRET
+from lab.servers import DOMAIN, RELAY
+from lab.stage import REMOTE, SERVERS, Stage
 
 SCENARIOS = {}
-SERVERS = {"ejabberd": (DivertEjabberd, "ejabberd-divert")}
-REMOTE = "remote.test"  # a component that plays another server
-
-# Blocking needs privacy lists; the second host and the other server are there for some.
-MORE = {"ejabberd": f"""
-  mod_privacy: {{}}
-  mod_blocking: {{}}
-  mod_stream_mgmt: {{}}
-listen:
-  - {{port: 5348, ip: "127.0.0.1", module: ejabberd_service,
-     hosts: {{"{REMOTE}": {{password: "{SECRET}"}}}}}}
-"""}
 
 
 def scenario(function):
@@ -35,38 +20,6 @@ def scenario(function):
     for server in SERVERS:
         SCENARIOS[f"divert-rules-{server}-{function.__name__.replace('_', '-')}"] = (function, server)
     return function
-
-
-class Stage(Place):
-    """One host with a server and nothing else; puppets run inside."""
-
-    def __init__(self, server, logs=None):
-        super().__init__(logs)
-        os.chmod(self.directory, 0o755)
-        try:
-            self.network.add("srv")
-            kind, name = SERVERS[server]
-            self.server = kind(self.network, self.directory, ["127.0.0.1"],
-                               more=piece(name, self.directory) + MORE[server])
-            self.server.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self):
-        if getattr(self, "server", None) and self.server.process:
-            self.server.stop()
-        super().close()
-
-    async def ask_server(self, function, *arguments):
-        """What takes long and does not wait by itself."""
-        return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
-
-    async def users(self, *resources):
-        """Alice and Bob, each at this resource, or several of Bob's."""
-        alice = await User("alice", resources[0] if resources else "x").join()
-        bobs = [await User("bob", r).join() for r in resources or ("x",)]
-        return alice, *bobs
 
 
 def run(name, _daemon, logs=None):
@@ -428,7 +381,9 @@ async def reload_and_stop(stage):
     server, figures = stage.server, {}
     everything = server.configured
     held = [f"h{n}" for n in range(5)]
-    for what, text in (("reload", everything.replace("component:", "timeout: 30 s\n    component:")),
+    slower = {"ejabberd": ("component:", "timeout: 30 s\n    component:"), "prosody": (
+        "jingle_relay_component", "jingle_relay_timeout = 30; jingle_relay_component")}
+    for what, text in (("reload", everything.replace(*slower[stage.name])),
                        ("stop", "{}\n"), ("start", everything)):
         relay = await (Relay().join())
         if what != "start":

@@ -16,6 +16,7 @@ from .servers import DOMAIN, RELAY, SECRET
 DIVERT = "urn:xmpp:jingle-relayd:divert:1"
 JINGLE = "urn:xmpp:jingle:1"
 DISCO = "http://jabber.org/protocol/disco#info"
+CAN = (JINGLE, "urn:xmpp:jingle:apps:rtp:1", "urn:xmpp:jingle:transports:ice-udp:1")
 STREAM = "{http://etherx.jabber.org/streams}"
 CLIENT = "{jabber:client}"
 PATIENCE = 10
@@ -94,8 +95,8 @@ class Stream:
 
 
 class User(Stream):
-    """A client that answers nothing by itself, except for the Jingle requests that it gets where
-    'answers' is set: those with an empty result, at once."""
+    """A client that answers nothing by itself, except where 'answers' is set: then it gives Jingle
+    requests an empty result at once, and tells who asks what it can do."""
 
     def __init__(self, name, resource="x", domain=DOMAIN):
         super().__init__("jabber:client")
@@ -123,9 +124,16 @@ class User(Stream):
         return self
 
     def got(self, element):
+        if self.answers and element.find(f"{{{DISCO}}}query") is not None:
+            self.result(element, f"<query xmlns='{DISCO}'>" + "".join(
+                f"<feature var='{feature}'/>" for feature in CAN) + "</query>")
+            return
         super().got(element)
         if self.answers and is_request(element):
-            self.write(f"<iq type='result' id='{element.get('id')}' to='{element.get('from')}'/>")
+            self.result(element, "")
+
+    def result(self, iq, payload):
+        self.write(f"<iq type='result' id='{iq.get('id')}' to='{iq.get('from')}'>{payload}</iq>")
 
     def jingle(self, to, number, action="session-info", sid="s", more=""):
         """Sends a Jingle request whose id is NUMBER."""
