@@ -93,6 +93,8 @@
       "result=\"passed\",reason=\"malformed\"", "")                                                \
     X(DIVERT_PASSED_OUT_OF_ORDER, COUNTER, "diverted_stanzas_total",                               \
       "result=\"passed\",reason=\"out_of_order\"", "")                                             \
+    X(DIVERT_PASSED_LATE, COUNTER, "diverted_stanzas_total", "result=\"passed\",reason=\"late\"",  \
+      "")                                                                                          \
     X(DIVERT_PASSED_SESSION_ENDED, COUNTER, "diverted_stanzas_total",                              \
       "result=\"passed\",reason=\"session_ended\"", "")                                            \
     X(DIVERT_FORBIDDEN, COUNTER, "diverted_requests_refused_total", "",                            \

@@ -274,6 +274,18 @@ bool contents_have_paths(const struct session *session)
     return false;
 }
 
+bool contents_own(const struct session *session, enum side to, const struct addr *addr)
+{
+    const struct content *content;
+
+    TAILQ_FOREACH (content, &session->contents, link) {
+        if (transport_owns(content->current, to, addr) ||
+            (content->pending && transport_owns(content->pending, to, addr)))
+            return true;
+    }
+    return false;
+}
+
 bool contents_silent(const struct session *session)
 {
     const struct content *content;

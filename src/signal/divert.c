@@ -238,5 +238,6 @@ void divert_gone(struct signal *signal, const struct xml *iq, usec_t now)
                                   jid_equal(session->party[SIDE_RESPONDER].jid, jid)))
             session_end(session, "gone", now);
     }
+    dialect_forget(signal, jid);
     reply_result(signal, iq);
 }

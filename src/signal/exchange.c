@@ -14,92 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SID_MAX       512
-#define WAITING_MAX   64                    // stanzas of one session
-#define HOLD_TIMEOUT  (500 * USEC_PER_MSEC) // how long an offer waits for the disco#info
-#define HOLD_DIVERTED (250 * USEC_PER_MSEC) // the same, while a server waits
-
-// ---- asking the clients
-
-void session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now)
-{
-    struct xml *iq = xml_new("iq", NS_CLIENT);
-    struct pending *pending;
-
-    const char *from =
-        session->diverted ? session->signal->config.domain : session->party[other(side)].proxy;
-
-    if (!iq || !xml_add(iq, "query", NS_DISCO_INFO) || xml_set(iq, "type", "get") ||
-        xml_set(iq, "from", from) || xml_set(iq, "to", session->party[side].jid)) {
-        xml_free(iq);
-        return;
-    }
-    pending = iq_ask(session->signal, iq, kind, NULL, now);
-    if (!pending)
-        return;
-    pending->call = session->call.id;
-    pending->side = side;
-}
-
-static void hold_expired(struct timer *timer, void *ctx, usec_t now)
-{
-    struct session *session = container_of(timer, struct session, hold);
-
-    (void)ctx;
-    session->asking = false;
-    session_work(session, now);
-}
-
-// Strangers' servers may not know the component, in whose name it asks about diverted sessions.
-static bool ask_dialect(struct session *session, enum side side, usec_t now)
-{
-    if (session->diverted && !served(session->signal, session->party[side].jid))
-        return false;
-    session_ask(session, side, PENDING_DIALECT, now);
-    return true;
-}
-
-// What may be written to whom: the responder is asked before it gets the offer, which waits a
-// little for the answer.
-static void ask_dialects(struct session *session, usec_t now)
-{
-    usec_t patience = session->diverted ? HOLD_DIVERTED : HOLD_TIMEOUT;
-    bool asked = ask_dialect(session, SIDE_RESPONDER, now);
-
-    (void)ask_dialect(session, SIDE_INITIATOR, now);
-    session->hold.fire = hold_expired;
-    session->asking =
-        asked && timer_arm(&session->signal->timers, &session->hold, now + patience) == 0;
-}
-
-static void learn_dialect(struct session *session, enum side side, const struct xml *answer,
-                          usec_t now)
-{
-    const struct xml *query = answer ? xml_child(answer, "query", NS_DISCO_INFO) : NULL;
-
-    if (query)
-        session->party[side].dialect |= dialect_of(query);
-    if (side != SIDE_RESPONDER || !session->asking)
-        return;
-    session->asking = false;
-    timer_cancel(&session->signal->timers, &session->hold);
-    session_work(session, now);
-}
-
-// The server answers for a client that is gone (RFC 6121 section 8.5.3.2.3) with one of these; a
-// client that is there answers with a result, or is slow.
-static bool says_gone(const struct xml *answer)
-{
-    static const char *const conditions[] = {"service-unavailable", "recipient-unavailable",
-                                             "item-not-found", "gone", "remote-server-not-found"};
-    const struct xml *error = answer ? xml_child(answer, "error", NULL) : NULL;
-
-    for (size_t i = 0; error && i < sizeof conditions / sizeof conditions[0]; i++) {
-        if (xml_child(error, conditions[i], NS_STANZAS))
-            return true;
-    }
-    return false;
-}
+#define SID_MAX     512
+#define WAITING_MAX 64                     // stanzas of one session
+#define PATIENCE    (1500 * USEC_PER_MSEC) // of servers that wait for what they have diverted
 
 // ---- refusing
 
@@ -130,6 +47,8 @@ static const struct refusal refusal_out_of_order = {&condition_out_of_order, NUL
                                                     COUNTER_DIVERT_PASSED_OUT_OF_ORDER};
 static const struct refusal refusal_memory = {&condition_constraint, NULL,
                                               COUNTER_DIVERT_PASSED_MEMORY};
+static const struct refusal refusal_late = {&condition_constraint, "the relay was too slow",
+                                            COUNTER_DIVERT_PASSED_LATE};
 static const struct refusal refusal_queue = {&condition_constraint, NULL,
                                              COUNTER_DIVERT_PASSED_LIMIT};
 
@@ -350,6 +269,56 @@ void session_work(struct session *session, usec_t now)
     }
 }
 
+// The server would soon give up: the stanza passes without us. What we would have added goes with a
+// later one, if there is one.
+static void pass_late(struct session *session, struct waiting *w, usec_t now)
+{
+    bool offer = session->call.state == CALL_SETUP;
+
+    if (!w->prepared)
+        prepare(session, w);
+    if (session->failure)
+        contents_undo(session, session->serial);
+    session->failure = 0;
+    contents_settle(session, w->from, w->action, xml_child(w->stanza, "jingle", NS_JINGLE));
+    waiting_refuse(session->signal, w, &refusal_late, now);
+    if (offer && session->signal->config.policy == POLICY_RELAY_ONLY)
+        session_end(session, "refused", now); // it did not pass
+    else
+        forwarded(session, w, now);
+}
+
+static void watch(struct session *session);
+
+static void patience_ended(struct timer *timer, void *ctx, usec_t now)
+{
+    struct session *session = container_of(timer, struct session, patience);
+    struct waiting *w;
+
+    (void)ctx;
+    while ((w = STAILQ_FIRST(&session->queue)) && w->since + PATIENCE <= now) {
+        STAILQ_REMOVE_HEAD(&session->queue, link);
+        session->waiting--;
+        pass_late(session, w, now);
+        waiting_free(w);
+    }
+    session_work(session, now);
+    watch(session);
+}
+
+// Over the server that has diverted the stanza whose turn it is.
+static void watch(struct session *session)
+{
+    const struct waiting *w = session->diverted ? STAILQ_FIRST(&session->queue) : NULL;
+    struct timers *timers = &session->signal->timers;
+
+    session->patience.fire = patience_ended;
+    if (!w)
+        timer_cancel(timers, &session->patience);
+    else if (timer_arm(timers, &session->patience, w->since + PATIENCE) < 0)
+        log_warning("memory is exhausted: a server may wait for too long");
+}
+
 static struct waiting *waiting_clone(const struct waiting *borrowed)
 {
     struct waiting *w = calloc(1, sizeof *w);
@@ -381,6 +350,7 @@ static void enqueue(struct session *session, const struct waiting *borrowed, use
     STAILQ_INSERT_TAIL(&session->queue, w, link);
     session->waiting++;
     session_work(session, now);
+    watch(session);
 }
 
 // "As soon as an entity sends a session-terminate action, it MUST consider the session to be in the
@@ -422,7 +392,7 @@ static void initiate(struct signal *signal, const struct waiting *w, const char 
         return;
     }
     session->met = session->diverted; // the server keeps the order
-    ask_dialects(session, now);
+    session_ask_dialects(session, now);
     enqueue(session, w, now);
 }
 
@@ -563,9 +533,9 @@ void session_answered(struct signal *signal, const struct pending *pending,
     if (!session || session->call.state == CALL_ENDED)
         return;
     if (pending->kind == PENDING_DIALECT) {
-        learn_dialect(session, pending->side, answer, now);
+        session_learn_dialect(session, pending->side, answer, now);
     } else if (pending->kind == PENDING_ALIVE) {
-        if (says_gone(answer))
+        if (answer_says_gone(answer))
             session_terminate(session, "gone", now);
     } else if (pending->action == JINGLE_SESSION_INITIATE && session->call.state == CALL_RINGING) {
         offer_answered(session, answer, refused, now);

@@ -102,14 +102,15 @@ struct session {
     struct party party[SIDE_COUNT];
     TAILQ_HEAD(, content) contents;
     STAILQ_HEAD(, waiting) queue;
-    unsigned waiting;  // stanzas in the queue
-    struct timer hold; // ends 'asking'
-    bool asking;       // the responder's disco#info is awaited
-    unsigned opening;  // paths whose answer is awaited
-    int failure;       // of the stanza that is at its turn, or of a path that it needs
-    bool met;          // the responder knows the session: it has answered the offer, or spoken
-    bool bundled;      // a BUNDLE group was accepted
-    unsigned serial;   // of stanzas prepared
+    unsigned waiting;      // stanzas in the queue
+    struct timer hold;     // ends 'asking'
+    bool asking;           // the responder's disco#info is awaited
+    struct timer patience; // of the server that waits for an answer
+    unsigned opening;      // paths whose answer is awaited
+    int failure;           // of the stanza that is at its turn, or of a path that it needs
+    bool met;              // the responder knows the session: it has answered the offer, or spoken
+    bool bundled;          // a BUNDLE group was accepted
+    unsigned serial;       // of stanzas prepared
     char *end_reason;
     usec_t ended;
     struct path_view *view; // the relay's last figures of paths that were given back
@@ -160,6 +161,8 @@ struct pending {          // an IQ of ours that waits for its answer
     unsigned serial;           // of the original
 };
 
+struct dialect_entry; // of one full JID
+
 struct signal {
     struct signal_config config; // strings owned
     struct signal_io io;
@@ -177,7 +180,9 @@ struct signal {
     usec_t started;
     int64_t wall_minus_now; // what credentials count by
     struct histogram divert_times;
-    uint64_t last_id; // of paths
+    struct map dialects;                      // of clients that were asked; see ask.c
+    TAILQ_HEAD(, dialect_entry) dialect_list; // the oldest first
+    uint64_t last_id;                         // of paths
 };
 
 // Never 0; the upper half of the numbers marks other snapshots than those of calls.
@@ -344,8 +349,18 @@ void session_work(struct session *session, usec_t now); // the queue, as far as 
 // NULL answer: none came in time.
 void session_answered(struct signal *signal, const struct pending *pending,
                       const struct xml *answer, usec_t now);
-// A disco#info to one side, in the name of the other; of a diverted session, in the component's.
-void session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
+
+// ---- ask.c: what the clients say of themselves
+
+// A disco#info to one side, in the name of the other; of a diverted session, in the component's,
+// and to users of served domains only. False: it was not sent.
+bool session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
+void session_ask_dialects(struct session *session, usec_t now);
+void session_learn_dialect(struct session *session, enum side side, const struct xml *answer,
+                           usec_t now);
+bool answer_says_gone(const struct xml *answer); // NULL is fine
+void dialect_forget(struct signal *signal, const char *jid);
+void dialects_free_all(struct signal *signal);
 
 // ---- divert.c: what servers hand over, and what they get back (docs/DIVERT.md)
 
@@ -446,6 +461,8 @@ struct content *content_find(struct session *session, const struct xml *element)
 struct transport *content_transport(struct content *content, enum jingle_action action,
                                     const struct xml *transport);
 bool contents_have_paths(const struct session *session);
+// Is this one of the relay's addresses that this side is offered?
+bool contents_own(const struct session *session, enum side to, const struct addr *addr);
 bool contents_silent(const struct session *session); // no path carries anything
 // ICE may have found a direct path: the paths can be given back, and a restart opens new ones.
 bool contents_can_go_direct(const struct session *session);

@@ -70,21 +70,32 @@ static bool is_replaced(const struct xml *x)
            jingle_transport(x->parent) == x && jingle_transport_kind(x) == TRANSPORT_RAW;
 }
 
-static void hide_addresses(struct xml *x)
+// What is diverted a second time brings our candidates with it.
+static bool is_own(const struct session *session, enum side to, const struct xml *candidate)
+{
+    struct addr addr;
+
+    return session->diverted && jingle_candidate_addr(candidate, &addr) == 0 &&
+           contents_own(session, to, &addr);
+}
+
+static void hide_addresses(const struct session *session, enum side to, struct xml *x)
 {
     struct xml *child = xml_child(x, NULL, NULL), *next;
 
     for (; child; child = next) {
         next = xml_next(child, NULL, NULL);
+        if (is_own(session, to, child))
+            continue;
         if (jingle_tells_address(child))
             xml_free(child);
         else if (!is_replaced(child))
-            hide_addresses(child);
+            hide_addresses(session, to, child);
     }
 }
 
 // relay-only: neither side learns the other's address, wherever a client may have written it.
-static void hide(struct xml *iq)
+static void hide(const struct session *session, enum side to, struct xml *iq)
 {
     struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
     struct xml *x = xml_child(iq, NULL, NULL), *next;
@@ -94,7 +105,7 @@ static void hide(struct xml *iq)
         if (x != jingle)
             xml_free(x);
     }
-    hide_addresses(jingle);
+    hide_addresses(session, to, jingle);
 }
 
 // ---- ICE
@@ -147,8 +158,10 @@ static int offer_path(const struct media_path *path, enum side to, unsigned gene
 
         if (addr->family == FAMILY_NONE || has_candidate(element, addr))
             continue;
-        snprintf(candidate.id, sizeof candidate.id, "relay%" PRIx64 "-%u%c%u", path->id & 0xffffff,
-                 path->component, i == 0 ? 'a' : 'b', generation);
+        // Calls have random numbers: another relay in the same call has other ids.
+        snprintf(candidate.id, sizeof candidate.id, "relay%" PRIx32 "-%u%c%u",
+                 (uint32_t)(path->call + path->id), path->component, i == 0 ? 'a' : 'b',
+                 generation);
         if (jingle_add_candidate(element, &candidate) < 0)
             return -1;
     }
@@ -272,10 +285,10 @@ static int rewrite_raw(struct transport *transport, enum side to, struct xml *el
 // ---- contents
 
 // A transport that is not the content's, or of a kind that is not ours to change.
-static int leave_transport(const struct session *session, struct xml *transport)
+static int leave_transport(const struct session *session, enum side to, struct xml *transport)
 {
     if (transport && session->signal->config.policy == POLICY_RELAY_ONLY)
-        hide_addresses(transport);
+        hide_addresses(session, to, transport);
     return 0;
 }
 
@@ -285,12 +298,12 @@ static int rewrite_transport(struct session *session, struct transport *t, enum 
     const struct credentials *creds = t ? &t->creds[other(to)] : NULL;
 
     if (!t || strcmp(t->ns, transport->ns) != 0)
-        return leave_transport(session, transport);
+        return leave_transport(session, to, transport);
     if (t->kind == TRANSPORT_ICE)
         return rewrite_ice(session, t, to, generation_of(original, creds->generation), transport);
     if (t->kind == TRANSPORT_RAW)
         return rewrite_raw(t, to, transport);
-    return leave_transport(session, transport);
+    return leave_transport(session, to, transport);
 }
 
 static int rewrite_content(struct session *session, enum side to, enum jingle_action action,
@@ -308,7 +321,7 @@ static int rewrite_content(struct session *session, enum side to, enum jingle_ac
         xml_set(element, "creator", content->creator == SIDE_INITIATOR ? "initiator" : "responder"))
         return -1;
     if (!content || !transport)
-        return leave_transport(session, transport);
+        return leave_transport(session, to, transport);
     t = content_transport(content, action, transport);
     // Of these a session has one each: when one is diverted again, the first answer may be lost.
     if (session->diverted && action != JINGLE_TRANSPORT_INFO)
@@ -360,7 +373,7 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
         return NULL;
     jingle = xml_child(copy, "jingle", NS_JINGLE);
     if (hides)
-        hide(copy);
+        hide(session, other(from), copy);
     if ((!session->diverted && readdress_parties(session, from, copy) < 0) ||
         rewrite_contents(session, other(from), action, original, jingle) < 0) {
         xml_free(copy);

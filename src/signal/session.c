@@ -92,6 +92,7 @@ void session_free(struct session *session)
     if (session->call.state == CALL_ENDED)
         map_remove(&signal->ids, &session->id_node);
     timer_cancel(&signal->timers, &session->hold);
+    timer_cancel(&signal->timers, &session->patience);
     queue_free(session);
     contents_free(session);
     relation_release(signal, session->relation);
@@ -296,6 +297,7 @@ void session_end(struct session *session, const char *reason, usec_t now)
     map_remove(&signal->sessions, &session->node);
     call_ended(&signal->calls, &session->call);
     timer_cancel(&signal->timers, &session->hold);
+    timer_cancel(&signal->timers, &session->patience);
     session->ended = now;
     session->end_reason = strdup(reason);
     session_turn_back(session, reason, now);
@@ -356,8 +358,8 @@ static void go_direct(struct session *session, usec_t now)
         ask_figures(session);
         contents_close_paths(session);
     }
-    session_ask(session, SIDE_INITIATOR, PENDING_ALIVE, now);
-    session_ask(session, SIDE_RESPONDER, PENDING_ALIVE, now);
+    (void)session_ask(session, SIDE_INITIATOR, PENDING_ALIVE, now);
+    (void)session_ask(session, SIDE_RESPONDER, PENDING_ALIVE, now);
     call_silent(&session->signal->calls, &session->call, now);
     session_work(session, now); // a stanza may have waited for one of the paths
 }

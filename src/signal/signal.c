@@ -72,6 +72,8 @@ int signal_new(const struct signal_config *config, const struct signal_io *io,
     map_init(&signal->ids, key);
     map_init(&signal->channels, key);
     map_init(&signal->listeners, key);
+    map_init(&signal->dialects, key);
+    TAILQ_INIT(&signal->dialect_list);
     STAILQ_INIT(&signal->unclosed);
     calls_init(&signal->calls, &config->calls, counters, key);
     signal->calls.ctx = signal;
@@ -99,6 +101,7 @@ void signal_free(struct signal *signal)
         return;
     pending_free_all(signal);
     push_free_all(signal);
+    dialects_free_all(signal);
     while ((node = map_each(&signal->ids, NULL)))
         session_free(container_of(node, struct session, id_node));
     while ((node = map_each(&signal->channels, NULL)))
@@ -116,6 +119,7 @@ void signal_free(struct signal *signal)
     map_free(&signal->ids);
     map_free(&signal->channels);
     map_free(&signal->listeners);
+    map_free(&signal->dialects);
     config_free(&signal->config);
     free(signal);
 }

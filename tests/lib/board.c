@@ -263,7 +263,7 @@ void board_opened(struct board *b, unsigned index)
 
     path->answered = true;
     for (unsigned side = 0; side < SIDE_COUNT; side++) {
-        uint16_t port = (uint16_t)(40000 + 2 * index + side);
+        uint16_t port = (uint16_t)(40000 + b->port + 2 * index + side);
 
         if (path->open.u.open.family_v4[side])
             path->relay[side][0] = addr_v4(v4, port);

@@ -41,6 +41,7 @@ struct board {
     unsigned snapshots;
     bool late;                      // openings wait for board_opened()
     bool mute;                      // no snapshots are answered
+    uint16_t port;                  // added to those of the relay
     int fail;                       // openings fail with this
     int order_error, send_error;    // what the functions of the world return
     unsigned fail_order, fail_send; // the k-th call fails, counted from 1; 0: none

@@ -109,12 +109,372 @@ static void what_is_not_changed_passes(void **state)
     end(b);
 }
 
+// What Alice trickles need not wait for an answer that is never seen here.
+static void the_server_keeps_the_order(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->late = true;
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    divert(b, ALICE, BOB, "transport-info", AUDIO);
+    board_none(b);
+    board_opened(b, 0);
+    board_none(b);
+    board_opened(b, 1);
+    assert_int_equal(count_children(transport_of(board_sent_on(b), "0"), "candidate"), 3);
+    board_expect_passed(b);
+    board_none(b);
+    end(b);
+}
+
+static void calls_from_elsewhere_count_for_the_callee(void **state)
+{
+    struct signal_config config = board_config();
+    struct board *b;
+
+    config.calls.calls_per_user = 1;
+    b = board_new(&config);
+    divert(b, CAROL, BOB, "session-initiate", AUDIO);
+    board_sent_on(b);
+    divert(b, BOB, CAROL, "session-accept", BACK);
+    board_sent_on(b);
+    divert(b, "dave@example.net/d", BOB, "session-initiate", AUDIO);
+    board_expect_passed(b); // for Bob
+    divert(b, BOB, "dave@example.net/d", "session-initiate", AUDIO);
+    board_expect_passed(b); // for Bob, too
+    assert_int_equal(board_counter(b, COUNTER_CALLS_REFUSED_PER_JID), 2);
+    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_LIMIT), 2);
+    divert(b, ALICE, CAROL, "session-initiate", AUDIO);
+    board_sent_on(b);
+    divert(b, ALICE, CAROL, "session-terminate", "%s", "");
+    board_expect_passed(b);
+    divert(b, BOB, CAROL, "session-terminate", "%s", "");
+    board_expect_passed(b);
+    board_free(b);
+}
+
+// XEP-0167 section 4; the rest of the bundle and of the components is given back.
+static void the_answer_settles_components(void **state)
+{
+    static const char mux[] =
+        "<content creator='initiator' name='0'><description "
+        "xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'><rtcp-mux/></description>"
+        "<transport xmlns='" ICE "' ufrag='%s' pwd='p'/></content>";
+    struct board *b = board_new(NULL);
+
+    divert(b, ALICE, BOB, "session-initiate", mux, "ua");
+    board_sent_on(b);
+    assert_int_equal(board_open_paths(b), 2);
+    divert(b, BOB, ALICE, "session-accept", mux, "ub");
+    assert_int_equal(count_children(transport_of(board_sent_on(b), "0"), "candidate"), 1);
+    assert_int_equal(board_open_paths(b), 1);
+    end(b);
+}
+
+static void a_replacement_has_paths_of_its_own(void **state)
+{
+    struct board *b = accepted();
+
+    divert(b, ALICE, BOB, "transport-replace", CONTENT("initiator", "0", "uc"));
+    assert_non_null(relay_candidate(transport_of(board_sent_on(b), "0"), 1, FAMILY_V4));
+    assert_int_equal(board_open_paths(b), 4);
+    divert(b, BOB, ALICE, "transport-accept", CONTENT("initiator", "0", "ud"));
+    assert_non_null(relay_candidate(transport_of(board_sent_on(b), "0"), 1, FAMILY_V4));
+    assert_int_equal(board_open_paths(b), 2);
+    assert_true(b->path[0].closed);
+    end(b);
+}
+
+static void a_restart_has_candidates(void **state)
+{
+    struct board *b = accepted();
+    const struct xml *transport;
+
+    divert(b, ALICE, BOB, "transport-info",
+           "<content creator='initiator' name='0'><transport xmlns='" ICE
+           "' ufrag='new' pwd='p'/></content>");
+    transport = transport_of(board_sent_on(b), "0");
+    assert_non_null(relay_candidate(transport, 1, FAMILY_V4));
+    assert_string_equal(xml_attr(relay_candidate(transport, 1, FAMILY_V4), "generation"), "1");
+    assert_string_equal(b->path[0].ufrag[SIDE_INITIATOR], "new");
+    assert_int_equal(b->paths, 2);
+    end(b);
+}
+
+// ---- the end
+
+static void the_end_waits_for_nothing(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->late = true;
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    divert(b, ALICE, BOB, "transport-info", AUDIO);
+    divert(b, ALICE, BOB, "session-terminate", "<reason><cancel/></reason>");
+    board_expect_passed(b); // the offer ...
+    board_expect_passed(b);
+    board_expect_passed(b); // ... leaves before its end
+    assert_string_equal(b->ended_reason, "cancel");
+    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_SESSION_ENDED), 2);
+    board_free(b);
+}
+
+static void nobody_speaks_in_their_names(void **state)
+{
+    struct board *b = offered();
+
+    board_wait(b, 120 * USEC_PER_SEC);
+    board_none(b);
+    assert_string_equal(b->ended_reason, "timeout");
+    divert(b, BOB, ALICE, "session-accept", BACK); // it rang for longer: the call goes on
+    board_expect_passed(b);
+    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_UNKNOWN_SESSION), 1);
+    board_free(b);
+    b = accepted();
+    signal_end_all(b->signal, "gone", b->now);
+    board_settle(b);
+    board_none(b);
+    board_free(b);
+}
+
+static void expect_question(struct board *b, const char *to)
+{
+    board_expect(b,
+                 "<iq type='get' from='relay.example.org' to='%s' id='*'>"
+                 "<query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+                 to);
+}
+
+static void silent(struct board *b)
+{
+    for (unsigned i = 0; i < b->paths; i++) {
+        if (!b->path[i].closed)
+            board_event(b, i, EVENT_SILENT);
+    }
+    board_wait(b, 300 * USEC_PER_SEC);
+}
+
+// A direct path carries it: ports are given back, the component asks in its own name.
+static void a_direct_call_gives_its_ports_back(void **state)
+{
+    struct board *b = accepted();
+
+    b->no_disco = true;
+    silent(b);
+    assert_int_equal(board_open_paths(b), 0);
+    expect_question(b, ALICE);
+    expect_question(b, BOB);
+    board_none(b);
+    assert_int_equal(signal_calls(b->signal), 1);
+    divert(b, ALICE, BOB, "transport-info", CONTENT("initiator", "0", "new"));
+    assert_non_null(relay_candidate(transport_of(board_sent_on(b), "0"), 1, FAMILY_V4));
+    assert_int_equal(board_open_paths(b), 2);
+    end(b);
+}
+
+static void who_is_gone_ends_the_call(void **state)
+{
+    struct board *b = accepted();
+
+    b->no_disco = true;
+    silent(b);
+    board_take(b);
+    board_error(b, "service-unavailable");
+    assert_string_equal(b->ended_reason, "gone");
+    board_clear(b);
+    board_free(b);
+}
+
+static void strangers_are_not_asked(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->no_disco = true;
+    divert(b, BOB, CAROL, "session-initiate", AUDIO);
+    expect_question(b, BOB);
+    board_sent_on(b); // it did not wait: nobody was asked
+    divert(b, CAROL, BOB, "session-accept", BACK);
+    board_sent_on(b);
+    silent(b);
+    expect_question(b, BOB);
+    board_none(b);
+    divert(b, BOB, CAROL, "session-terminate", "%s", "");
+    board_expect_passed(b);
+    board_free(b);
+}
+
+static void gone(struct board *b, const char *server, const char *jid)
+{
+    board_put(b,
+              "<iq type='set' id='g1' from='%s' to='relay.example.org'>"
+              "<gone xmlns='urn:xmpp:jingle-relayd:divert:1' jid='%s'/></iq>",
+              server, jid);
+}
+
+static void a_server_says_who_is_gone(void **state)
+{
+    struct board *b = accepted();
+
+    divert(b, CAROL, BOB, "session-initiate", AUDIO);
+    board_sent_on(b);
+    gone(b, "example.org", "alice@example.org/other");
+    board_expect_result(b, "example.org", "g1");
+    assert_int_equal(signal_calls(b->signal), 2);
+    gone(b, "example.org", ALICE);
+    board_expect_result(b, "example.org", "g1");
+    assert_int_equal(signal_calls(b->signal), 1);
+    assert_string_equal(b->ended_reason, "gone");
+    gone(b, "example.org", BOB);
+    board_expect_result(b, "example.org", "g1");
+    board_none(b);
+    board_free(b);
+}
+
+static void only_of_its_own_users(void **state)
+{
+    static const struct {
+        const char *server, *jid, *condition;
+    } rows[] = {
+        {"example.org", "carol@example.net/c", "bad-request"},
+        {"example.org", "alice@example.org", "bad-request"},
+        {"example.org", "", "bad-request"},
+        {"example.net", "carol@example.net/c", "forbidden"},
+        {"eve@example.org/e", ALICE, "forbidden"},
+        {"eve@example.org", ALICE, "forbidden"},
+        {"example.org/eve", ALICE, "forbidden"},
+    };
+    struct board *b = accepted();
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        gone(b, rows[i].server, rows[i].jid);
+        board_expect_error(b, rows[i].server, "g1", rows[i].condition, NULL);
+    }
+    assert_int_equal(signal_calls(b->signal), 1);
+    end(b);
+}
+
+// ---- time
+
+static void a_slow_relay_lets_it_pass(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->late = true;
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    board_wait(b, USEC_PER_SEC);
+    divert(b, ALICE, BOB, "transport-info", AUDIO);
+    board_none(b);
+    board_wait(b, 500 * USEC_PER_MSEC);
+    board_expect_passed(b);
+    board_none(b);
+    board_opened(b, 0);
+    board_opened(b, 1);
+    // The candidates come after all.
+    assert_non_null(relay_candidate(transport_of(board_sent_on(b), "0"), 2, FAMILY_V4));
+    divert(b, BOB, ALICE, "session-accept", BACK);
+    assert_non_null(relay_candidate(transport_of(board_sent_on(b), "0"), 2, FAMILY_V4));
+    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_LATE), 1);
+    assert_int_equal(signal_divert_times(b->signal)->count, 3);
+    assert_int_equal(signal_divert_times(b->signal)->sum, 2000 * USEC_PER_MSEC);
+    end(b);
+}
+
+static void ports_that_never_open(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->late = true;
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    board_wait(b, 1500 * USEC_PER_MSEC);
+    board_expect_passed(b);
+    for (int i = 0; i < 3; i++) {
+        divert(b, BOB, ALICE, i == 0 ? "session-accept" : "transport-info", BACK);
+        board_none(b);
+        board_wait(b, 1500 * USEC_PER_MSEC);
+        board_expect_passed(b);
+    }
+    assert_int_equal(board_counter(b, COUNTER_DIVERTED_ACTIVE), 1);
+    board_failed(b, 0, -EMFILE);
+    board_failed(b, 1, -EMFILE);
+    end(b);
+}
+
+// ---- what clients can read
+
+static void an_offer_waits_little_for_a_client(void **state)
+{
+    struct board *b = board_new(NULL);
+
+    b->no_disco = true;
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    expect_question(b, BOB);
+    expect_question(b, ALICE);
+    board_wait(b, 249 * USEC_PER_MSEC);
+    board_none(b);
+    board_wait(b, USEC_PER_MSEC);
+    board_sent_on(b);
+    divert(b, ALICE, BOB, "session-terminate", "%s", "");
+    board_expect_passed(b);
+    divert(b, ALICE, BOB, "session-initiate", AUDIO); // Bob is not waited for again
+    expect_question(b, ALICE);
+    board_sent_on(b);
+    end(b);
+}
+
+static void clients_are_asked_once(void **state)
+{
+    struct board *b = board_new(NULL);
+    const struct xml *divert_element;
+
+    b->client[SIDE_RESPONDER] = "Miranda NG";
+    for (int i = 0; i < 3; i++) {
+        divert(b, ALICE, BOB, "session-initiate", AUDIO);
+        board_sent_on(b);
+        // The candidates again, one by one: a client of its kind reads none of the offer's.
+        divert_element = xml_child(b->last, "divert", NULL);
+        assert_int_equal(count_children(divert_element, "forwarded"), 4);
+        for (const struct xml *x = divert_element->first->next; x; x = x->next) {
+            assert_string_equal(xml_attr(x->first, "from"), ALICE);
+            assert_string_equal(xml_attr(x->first, "to"), BOB);
+            assert_int_equal(strlen(xml_attr(x->first, "id")), 17);
+        }
+        divert(b, ALICE, BOB, "session-terminate", "%s", "");
+        board_expect_passed(b);
+        b->no_disco = true; // whatever is asked from now on stays unanswered
+        board_none(b);
+    }
+    gone(b, "example.org", BOB);
+    board_expect_result(b, "example.org", "g1");
+    divert(b, ALICE, BOB, "session-initiate", AUDIO);
+    expect_question(b, BOB);
+    board_wait(b, 250 * USEC_PER_MSEC);
+    board_sent_on(b);
+    assert_int_equal(count_children(xml_child(b->last, "divert", NULL), "forwarded"), 1);
+    end(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(candidates_are_all_that_is_added),
         cmocka_unit_test(each_side_is_offered_its_own_port),
         cmocka_unit_test(what_is_not_changed_passes),
+        cmocka_unit_test(the_server_keeps_the_order),
+        cmocka_unit_test(calls_from_elsewhere_count_for_the_callee),
+        cmocka_unit_test(the_answer_settles_components),
+        cmocka_unit_test(a_replacement_has_paths_of_its_own),
+        cmocka_unit_test(a_restart_has_candidates),
+        cmocka_unit_test(the_end_waits_for_nothing),
+        cmocka_unit_test(nobody_speaks_in_their_names),
+        cmocka_unit_test(a_direct_call_gives_its_ports_back),
+        cmocka_unit_test(who_is_gone_ends_the_call),
+        cmocka_unit_test(strangers_are_not_asked),
+        cmocka_unit_test(a_server_says_who_is_gone),
+        cmocka_unit_test(only_of_its_own_users),
+        cmocka_unit_test(a_slow_relay_lets_it_pass),
+        cmocka_unit_test(ports_that_never_open),
+        cmocka_unit_test(an_offer_waits_little_for_a_client),
+        cmocka_unit_test(clients_are_asked_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

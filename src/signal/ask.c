@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: ISC
+// What clients say of themselves (disco#info): what may be written to them, and whether they are
+// still there. Of diverted sessions the component asks in its own name, and only users of the
+// served domains: strangers' servers may not even reach it. Then a server waits while the offer
+// does, so that what a client has said is remembered.
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLD_TIMEOUT  (500 * USEC_PER_MSEC) // how long an offer waits for the disco#info
+#define HOLD_DIVERTED (250 * USEC_PER_MSEC) // the same, while a server waits
+#define REMEMBERED    ((usec_t)3600 * USEC_PER_SEC)
+#define ENTRIES_MAX   10000
+
+// ---- what is remembered
+
+struct dialect_entry { // owned by signal.dialects
+    struct map_node node;
+    TAILQ_ENTRY(dialect_entry) link; // in signal.dialect_list
+    usec_t until;
+    unsigned dialect;
+    size_t len;
+    char jid[]; // full
+};
+
+static void entry_free(struct signal *signal, struct dialect_entry *entry)
+{
+    map_remove(&signal->dialects, &entry->node);
+    TAILQ_REMOVE(&signal->dialect_list, entry, link);
+    free(entry);
+}
+
+static struct dialect_entry *entry_find(const struct signal *signal, const char *jid)
+{
+    size_t len = strlen(jid);
+    struct map_node *n = map_first(&signal->dialects, map_hash(&signal->dialects, jid, len));
+
+    for (; n; n = map_next(n)) {
+        struct dialect_entry *entry = container_of(n, struct dialect_entry, node);
+
+        if (entry->len == len && memcmp(entry->jid, jid, len) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+static void remember(struct signal *signal, const char *jid, unsigned dialect, usec_t now)
+{
+    size_t len = strlen(jid);
+    struct dialect_entry *entry;
+
+    dialect_forget(signal, jid);
+    if (signal->dialects.count >= ENTRIES_MAX)
+        entry_free(signal, TAILQ_FIRST(&signal->dialect_list));
+    entry = calloc(1, sizeof *entry + len + 1);
+    if (!entry)
+        return;
+    entry->until = now + REMEMBERED;
+    entry->dialect = dialect;
+    entry->len = len;
+    memcpy(entry->jid, jid, len);
+    if (map_insert(&signal->dialects, &entry->node, map_hash(&signal->dialects, jid, len)) < 0) {
+        free(entry);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&signal->dialect_list, entry, link);
+}
+
+void dialect_forget(struct signal *signal, const char *jid)
+{
+    struct dialect_entry *entry = entry_find(signal, jid);
+
+    if (entry)
+        entry_free(signal, entry);
+}
+
+void dialects_free_all(struct signal *signal)
+{
+    while (!TAILQ_EMPTY(&signal->dialect_list))
+        entry_free(signal, TAILQ_FIRST(&signal->dialect_list));
+}
+
+// ---- asking
+
+bool session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now)
+{
+    const struct party *party = &session->party[side];
+    const char *from =
+        session->diverted ? session->signal->config.domain : session->party[other(side)].proxy;
+    struct pending *pending;
+    struct xml *iq;
+
+    if (session->diverted && !served(session->signal, party->jid))
+        return false;
+    iq = xml_new("iq", NS_CLIENT);
+    if (!iq || !xml_add(iq, "query", NS_DISCO_INFO) || xml_set(iq, "type", "get") ||
+        xml_set(iq, "from", from) || xml_set(iq, "to", party->jid)) {
+        xml_free(iq);
+        return false;
+    }
+    pending = iq_ask(session->signal, iq, kind, NULL, now);
+    if (!pending)
+        return false;
+    pending->call = session->call.id;
+    pending->side = side;
+    return true;
+}
+
+static void hold_ended(struct session *session, usec_t now)
+{
+    session->asking = false;
+    session_work(session, now);
+}
+
+static void hold_expired(struct timer *timer, void *ctx, usec_t now)
+{
+    struct session *session = container_of(timer, struct session, hold);
+
+    // Who does not answer is not waited for a second time.
+    if (session->diverted)
+        remember(ctx, session->party[SIDE_RESPONDER].jid, 0, now);
+    hold_ended(session, now);
+}
+
+static bool ask_dialect(struct session *session, enum side side, usec_t now)
+{
+    struct party *party = &session->party[side];
+    const struct dialect_entry *entry =
+        session->diverted ? entry_find(session->signal, party->jid) : NULL;
+
+    if (!entry || entry->until <= now)
+        return session_ask(session, side, PENDING_DIALECT, now);
+    party->dialect = entry->dialect;
+    return false;
+}
+
+// What may be written to whom: the responder is asked before it gets the offer, which waits a
+// little for the answer.
+void session_ask_dialects(struct session *session, usec_t now)
+{
+    usec_t patience = session->diverted ? HOLD_DIVERTED : HOLD_TIMEOUT;
+    bool asked = ask_dialect(session, SIDE_RESPONDER, now);
+
+    (void)ask_dialect(session, SIDE_INITIATOR, now);
+    session->hold.fire = hold_expired;
+    session->asking =
+        asked && timer_arm(&session->signal->timers, &session->hold, now + patience) == 0;
+}
+
+void session_learn_dialect(struct session *session, enum side side, const struct xml *answer,
+                           usec_t now)
+{
+    const struct xml *query = answer ? xml_child(answer, "query", NS_DISCO_INFO) : NULL;
+    struct party *party = &session->party[side];
+
+    if (query) {
+        party->dialect |= dialect_of(query);
+        if (session->diverted)
+            remember(session->signal, party->jid, party->dialect, now);
+    }
+    if (side != SIDE_RESPONDER || !session->asking)
+        return;
+    timer_cancel(&session->signal->timers, &session->hold);
+    hold_ended(session, now);
+}
+
+// The server answers for a client that is gone (RFC 6121 section 8.5.3.2.3) with one of these; a
+// client that is there answers with a result, or is slow.
+bool answer_says_gone(const struct xml *answer)
+{
+    static const char *const conditions[] = {"service-unavailable", "recipient-unavailable",
+                                             "item-not-found", "gone", "remote-server-not-found"};
+    const struct xml *error = answer ? xml_child(answer, "error", NULL) : NULL;
+
+    for (size_t i = 0; error && i < sizeof conditions / sizeof conditions[0]; i++) {
+        if (xml_child(error, conditions[i], NS_STANZAS))
+            return true;
+    }
+    return false;
+}
