@@ -159,6 +159,21 @@ static bool has_grace(const struct request *r)
            r->method->number == STUN_CONNECTION_BIND;
 }
 
+// Whose username is a bare expiry counts by his address: in IPv6 by its /64, of which every host has
+// as many as it likes.
+static void name_by_address(struct request *r)
+{
+    struct addr host = r->client->remote;
+    if (host.family == FAMILY_V6) {
+        memset(host.ip + 8, 0, 8);
+        addr_format_ip(&host, r->address);
+        strcat(r->address, "/64");
+    } else {
+        addr_format_ip(&host, r->address);
+    }
+    r->identity = (struct part){r->address, strlen(r->address)};
+}
+
 static int check_user(struct request *r, bool sha256)
 {
     uint64_t expiry;
@@ -166,10 +181,8 @@ static int check_user(struct request *r, bool sha256)
     if (user == -2)
         return fail(r, 401, COUNTER_TURN_AUTH_USER);
     bool rest = user < 0 && split_rest(r->username, &expiry, &r->identity);
-    if (rest && r->identity.len == 0) {
-        addr_format_ip(&r->client->remote, r->address);
-        r->identity = (struct part){r->address, strlen(r->address)};
-    }
+    if (rest && r->identity.len == 0)
+        name_by_address(r);
     if (rest && has_expired(r, expiry, has_grace(r)))
         return fail(r, 401, COUNTER_TURN_AUTH_EXPIRED);
     if (own_key_verifies(r, sha256))

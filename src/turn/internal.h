@@ -290,7 +290,7 @@ struct request {
     struct key key;         // with which it was authenticated
     struct part username;   // the same
     struct part identity;
-    char address[ADDR_TEXT_MAX]; // the identity of those who have no other
+    char address[ADDR_TEXT_MAX + 4]; // the identity of those who have no other
     struct writer reply;
     uint8_t buf[REPLY_MAX];
 };

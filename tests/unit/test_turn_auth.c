@@ -216,6 +216,12 @@ static void rest_vectors(void **state)
     bare.user = "1700000000";
     bare.password = "CWyHi3zCeWqXBir9thl4m+iZPRY=";
     assert_int_equal(tw_allocate(world, &bare), 0);
+    assert_int_equal(tw_charged(world, "198.51.100.3"), 1);
+    struct tw_client v6 = tw_client(world, "2001:db8:1:2:3:4:5:6", 1);
+    v6.user = bare.user;
+    v6.password = bare.password;
+    assert_int_equal(tw_allocate(world, &v6), 0);
+    assert_int_equal(tw_charged(world, "2001:db8:1:2::/64"), 1);
 }
 
 static void an_expired_credential(void **state)
