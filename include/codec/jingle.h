@@ -31,8 +31,8 @@
 #define NS_DIVERT  "urn:xmpp:jingle-relayd:divert:1"
 
 #define NS_JINGLENODES         "http://jabber.org/protocol/jinglenodes"
-#define NS_JINGLENODES_CHANNEL NS_JINGLENODES "#channel"
-#define NS_JINGLENODES_TURN    NS_JINGLENODES "#turncredentials"
+#define NS_JINGLENODES_CHANNEL "http://jabber.org/protocol/jinglenodes#channel"
+#define NS_JINGLENODES_TURN    "http://jabber.org/protocol/jinglenodes#turncredentials"
 
 // X(identifier, name): the 15 actions of XEP-0166 section 7.2
 #define JINGLE_ACTION_TABLE(X)                                                                     \
