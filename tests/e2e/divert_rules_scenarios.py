@@ -10,7 +10,7 @@ from lab.call import require
 from lab.puppets import (DIVERT, JINGLE, Relay, User, changed, divert, forwarded, is_changed,
                          is_request)
 from lab.servers import DOMAIN, RELAY
-from lab.stage import REMOTE, SERVERS, Stage
+from lab.stage import OTHER, OTHER_RELAY, REMOTE, SERVERS, Stage
 
 SCENARIOS = {}
 
@@ -345,6 +345,35 @@ async def other_servers(stage):
     out = await remote.take(lambda e: e.get("id") == "out", "the request")
     require(out.find(f"{{{JINGLE}}}jingle/{{urn:x}}relayed") is not None, "not asked on its way out")
     require(len(relay.asked) == 2, f"asked {len(relay.asked)} times")
+
+
+@scenario
+async def two_hosts(stage):
+    """Two hosts of one server: with one relay it is asked once; with a relay each, both are, the
+    sender's first."""
+    relay = await Relay().join()
+    alice = await User("alice").join()
+    mark = "<other xmlns='urn:x'/>"
+    await stage.ask_server(stage.server.add_host, OTHER, RELAY, "carol")
+    carol = await User("carol", domain=OTHER).join()
+    await relay.until(lambda: relay.probes >= 2, "both hosts' questions")
+    await asyncio.sleep(0.2)
+    relay.policy = relay.changes
+    alice.jingle(carol.jid, "t1")
+    await _arrive(carol, ["t1"])
+    require([iq.get("from") for iq, _ in relay.asked] == [DOMAIN], "not asked once, by the sender's")
+    await stage.ask_server(stage.server.add_host, OTHER, OTHER_RELAY, "dora")
+    other = await (await Relay(jid=OTHER_RELAY).join(port=5348)).ready()
+    other.policy = lambda iq, o: other.result(iq, divert(forwarded(changed(o, mark))))
+    relay.asked.clear()
+    for number, sender, receiver in (("t2", alice, carol), ("t3", carol, alice)):
+        _empty(receiver)
+        sender.jingle(receiver.jid, number)
+        await _arrive(receiver, [number])
+        marks = [e.tag for e in receiver.inbox[-1][0] if e.tag.startswith("{urn:x}")]
+        wanted = ["{urn:x}relayed", "{urn:x}other"]
+        require(marks == (wanted if sender is alice else wanted[::-1]), f"{number}: {marks}")
+    require((len(relay.asked), len(other.asked)) == (2, 2), "not asked once each")
 
 
 # --- section 5 ---

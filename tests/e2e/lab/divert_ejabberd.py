@@ -36,6 +36,15 @@ class DivertEjabberd(Ejabberd):
                 "access_rules:\n  callers: {allow: callers}\n" + self.configured.replace(
             "component:", "access: callers\n    component:"))
 
+    def add_host(self, domain, relay, user):
+        """A second host with the module, a relay of its own or the same, and one user."""
+        self.configure(f"""hosts: ["{domain}"]
+host_config:
+  {domain}:
+    modules: {{mod_disco: {{}}, mod_roster: {{}}, {MODULE}: {{component: {relay}}}}}
+{self.configured}""")
+        self.ask("register", user, domain, f"{user}-pw")
+
     def configure(self, text):
         """Puts TEXT in the place of the included file."""
         with open(self.included, "w", encoding="utf-8") as file:

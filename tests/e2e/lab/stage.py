@@ -12,9 +12,11 @@ from .puppets import User
 from .servers import SECRET
 
 REMOTE = "remote.test"  # a component that plays another server
+OTHER, OTHER_RELAY = "other.test", "relay.other.test"  # a second host of the server
 
 # Per server: its class, its piece of the document, and more of its configuration: blocking (which
-# needs privacy lists), many sessions of one user, and the component that plays another server.
+# needs privacy lists), many sessions of one user, components that play another server and another
+# relay.
 SERVERS = {"ejabberd": (DivertEjabberd, "ejabberd-divert", f"""
   mod_privacy: {{}}
   mod_blocking: {{}}
@@ -22,7 +24,8 @@ SERVERS = {"ejabberd": (DivertEjabberd, "ejabberd-divert", f"""
 shaper_rules: {{max_user_sessions: 1000}}
 listen:
   - {{port: 5348, ip: "127.0.0.1", module: ejabberd_service,
-     hosts: {{"{REMOTE}": {{password: "{SECRET}"}}}}}}
+     global_routes: false,
+     hosts: {{"{REMOTE}": {{password: "{SECRET}"}}, "{OTHER_RELAY}": {{password: "{SECRET}"}}}}}}
 """)}
 
 
