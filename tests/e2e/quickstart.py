@@ -1,18 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""What ./quickstart shows: a call, aiortc to aiortc, each behind a NAT that lets nothing in, with no
-STUN or TURN server anywhere; and the relay as the TURN server of a client behind such a NAT, who asks
-it for credentials. Prints the result as one JSON line, then where the live figures are."""
+"""What ./quickstart shows: a call between two ordinary addresses, aiortc to aiortc, each behind a NAT
+that lets nothing in. The clients know of no relay, STUN or TURN server: Prosody's module hands the
+call to the relay. Then the relay as the TURN server of clients who ask it for credentials. Prints the
+result as one JSON line, then where the live figures are."""
 
 import json
 import os
 import signal
 import sys
 
-from lab.call import Call
 from lab.daemon import STATS_PORT
+from lab.divert import DivertedCall, DivertLab
 from lab.forward import Forwarder
-from lab.lab import Lab
 from lab.network import wait_for
 from lab.servers import RELAY
 from lab.services import EXTDISCO, parse
@@ -23,7 +23,7 @@ SECONDS = 5
 TURN_PACKETS = 50
 
 
-class Show(Lab):
+class Show(DivertLab):
     groups = "turn: { enabled = true; };"  # the line that the sample configuration has
 
 
@@ -34,13 +34,14 @@ def say(text):
 def show_call(lab):
     """One call; returns the result line."""
     say("Alice and Bob join the server")
-    call = Call(lab, "aiortc", "aiortc", ["audio", "video"]).connect()
-    say(f"Alice calls Bob through the relay; {SECONDS} seconds of audio and video")
+    call = DivertedCall(lab, "aiortc", "aiortc", ["audio", "video"]).connect()
+    say(f"{call.alice.jid} calls {call.address()}; {SECONDS} seconds of audio and video")
     call.place()
     call.keep_flowing(SECONDS)
     view = call.relay()
     turn = show_turn(lab)
-    return {"ok": view["verdict"] == "carried", **call.figures(), "relay": view, "turn": turn}
+    return {"ok": view["verdict"] == "carried", "called": call.address(), **call.figures(),
+            "relay": view, "turn": turn}
 
 
 def show_turn(lab):
@@ -73,8 +74,8 @@ def show_turn(lab):
 def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    say("starting namespaces, NATs, Prosody and the daemon")
-    with Show(os.path.abspath(DAEMON), logs=os.path.abspath(LOGS)) as lab:
+    say("starting namespaces, NATs, Prosody with mod_jingle_relay, and the daemon")
+    with Show(os.path.abspath(DAEMON), door="prosody", logs=os.path.abspath(LOGS)) as lab:
         try:
             result = show_call(lab)
         except Exception as error:
