@@ -21,7 +21,7 @@ local DISCO = "http://jabber.org/protocol/disco#info";
 
 local QUEUE_MAX = 64; -- stanzas of one pair that wait
 local HELD_MAX = 8192; -- stanzas that wait altogether
-local SILENT_MAX = 3; -- requests in a row without an answer before the relay counts as away
+local FORWARDED_MAX = 32; -- stanzas in one answer
 local RETRY = 10; -- seconds until a relay that is away is asked again
 local RETRY_REFUSED = 60; -- ... that refused
 local QUIET = 60; -- seconds between two lines about stanzas that went on without the relay
@@ -42,17 +42,18 @@ end
 
 local users, domains = option_keys("jingle_relay_users"), option_keys("jingle_relay_domains");
 
-local count_diverted = module:measure("diverted", "counter");
-local count_passed = module:measure("passed", "counter");
-local count_answered = module:measure("answered", "counter");
-local count_failed_open = module:measure("failed_open", "counter");
+-- What became of requests: handed to the relay, and of these changed, passed unchanged or answered
+-- by it; gone on as they were because it failed, kept silent or was away.
+local count, OUTCOMES = {},
+  { "diverted", "changed", "passed", "answered", "failed", "timeout", "away" };
+for _, name in ipairs(OUTCOMES) do count[name] = module:measure(name, "counter"); end
 local measure_delay = module:measure("delay", "times");
 
 -- What is known of the relay.
 local ready = false; -- it said that it takes our requests
+local doubted = false; -- it was ready, then kept silent, and has not yet said whether it is there
 local features = {};
 local retry_at = 0;
-local silent = 0; -- requests in a row that it did not answer
 
 -- id of a request to the relay -> what to do with its answer
 local requests = {};
@@ -75,8 +76,8 @@ local function key_of(...)
 end
 
 -- One line per QUIET seconds about what went on without the relay.
-local function complain(stanza, why)
-  count_failed_open(1);
+local function complain(kind, stanza, why)
+  count[kind](1);
   failures = failures + 1;
   module:log("debug", "IQ %s from %s goes on without the relay: %s", stanza.attr.id,
     stanza.attr.from, why);
@@ -160,7 +161,7 @@ local function is_proper_answer(stanza, original)
     and (attr.type == "result" or attr.type == "error");
 end
 
--- What the relay says about a stanza: "diverted" or "answered" and the stanzas that it sent,
+-- What the relay says about a stanza: "changed" or "answered" and the stanzas that it sent,
 -- "passed"; or nil and what is wrong.
 local function read_verdict(reply, original)
   local divert = reply:get_child("divert", DIVERT);
@@ -177,11 +178,12 @@ local function read_verdict(reply, original)
     else
       proper = is_proper(stanza, #stanzas + 1, original);
     end
-    if not proper then return nil, "the relay's stanza is not of these two users"; end
+    if not proper then return nil, "the relay's stanza is not what it may send"; end
+    if #stanzas == FORWARDED_MAX then return nil, "the relay sends too many stanzas"; end
     table.insert(stanzas, strip(st.clone(stanza)));
   end
   if #stanzas == 0 then return nil, "the relay's answer is empty"; end
-  return answered and "answered" or "diverted", stanzas;
+  return answered and "answered" or "changed", stanzas;
 end
 
 -- -- Requests to the relay ------------------------------------------------------------------------
@@ -235,31 +237,31 @@ local function remove(queue)
 end
 
 -- Everything in a queue goes on as it is, in its order.
-local function flush(queue, why)
+local function flush(queue, kind, why)
   forget_request(queue);
   while head(queue) do
     local item = pop(queue);
-    if item.wanted then complain(item.stanza, why); end
+    if item.wanted then complain(kind, item.stanza, why); end
     send_on(item, item.stanza);
   end
   remove(queue);
 end
 
-local function flush_all(why)
+local function flush_all(kind, why)
   local all = {};
   for _, queue in pairs(queues) do table.insert(all, queue); end
-  for _, queue in ipairs(all) do flush(queue, why); end
+  for _, queue in ipairs(all) do flush(queue, kind, why); end
 end
 
 -- From now on, and for what waits, calls go on without the relay.
 local function lose(why, pause)
   retry_at = now() + (pause or RETRY);
-  if ready then
-    ready = false;
+  if ready or doubted then
+    ready, doubted = false, false;
     module:log("info", "%s is away: %s. Calls go on without it", relay, why);
     module:set_status("warn", "The relay is away: " .. why);
   end
-  flush_all(why);
+  flush_all("away", why);
 end
 
 -- Errors that speak of the relay, not of the stanza.
@@ -268,30 +270,27 @@ local AWAY = { ["remote-server-not-found"] = RETRY, ["remote-server-timeout"] = 
   ["forbidden"] = RETRY_REFUSED, ["not-allowed"] = RETRY_REFUSED };
 
 local function deliver(item, outcome, stanzas)
+  count[outcome](1);
   if outcome == "passed" then
-    count_passed(1);
     send_on(item, item.stanza);
   elseif outcome == "answered" then
-    count_answered(1);
     post(stanzas[1], hosts[module.host]);
   else
-    count_diverted(1);
     send_on(item, stanzas[1]);
     for n = 2, #stanzas do send_extra(item, stanzas[n]); end
   end
 end
 
-local advance;
+local advance, probe;
 
 local function on_verdict(queue, reply)
   local item = head(queue);
-  silent = 0;
   forget_request(queue);
   if reply.attr.type == "error" then
     local _, condition = reply:get_error();
     if AWAY[condition] then return lose(condition, AWAY[condition]); end
     pop(queue);
-    complain(item.stanza, condition);
+    complain("failed", item.stanza, condition);
     send_on(item, item.stanza);
   else
     local outcome, stanzas = read_verdict(reply, item.stanza);
@@ -301,7 +300,7 @@ local function on_verdict(queue, reply)
         item.stanza.attr.to, outcome);
       deliver(item, outcome, stanzas);
     else
-      complain(item.stanza, stanzas);
+      complain("failed", item.stanza, stanzas);
       send_on(item, item.stanza);
     end
   end
@@ -309,10 +308,13 @@ local function on_verdict(queue, reply)
   return advance(queue);
 end
 
+-- A stanza that the relay chokes on, or a relay that hangs? Until it has said that it is there
+-- nobody else waits for it.
 local function on_silence(queue)
-  silent = silent + 1;
-  flush(queue, "the relay did not answer in time");
-  if silent >= SILENT_MAX then lose("it does not answer"); end
+  flush(queue, "timeout", "the relay did not answer in time");
+  if not ready then return; end
+  ready, doubted = false, true;
+  probe();
 end
 
 local function note_local(address)
@@ -326,6 +328,7 @@ local function consult(queue, item)
     :tag("forwarded", { xmlns = FORWARD }):add_child(inner):reset();
   note_local(inner.attr.from);
   note_local(inner.attr.to);
+  count.diverted(1);
   item.measured = measure_delay();
   queue.request = iq.attr.id;
   queue.timer = module:add_timer(item.since + timeout - now(), function () on_silence(queue); end);
@@ -339,17 +342,23 @@ end
 
 local function is_worth_asking(item)
   local attr = item.stanza.attr;
-  return item.wanted and ready and is_still_here(attr.from) and is_still_here(attr.to);
+  if not item.wanted or not is_still_here(attr.from) or not is_still_here(attr.to) then
+    return false;
+  elseif not ready then
+    complain("away", item.stanza, "the relay is away");
+    return false;
+  elseif now() >= item.since + timeout then
+    complain("timeout", item.stanza, "it waited too long for those before it");
+    return false;
+  end
+  return true;
 end
 
 -- Sends on what need not wait, up to the first stanza that goes to the relay.
 function advance(queue)
   while head(queue) do
     local item = head(queue);
-    if is_worth_asking(item) then
-      if now() < item.since + timeout then return consult(queue, item); end
-      complain(item.stanza, "it waited too long for those before it");
-    end
+    if is_worth_asking(item) then return consult(queue, item); end
     pop(queue);
     send_on(item, item.stanza);
   end
@@ -401,7 +410,7 @@ end
 
 local function is_wanted(stanza)
   local attr = stanza.attr;
-  if not ready or stanza.name ~= "iq" or attr.type ~= "set" or not attr.id then return false; end
+  if stanza.name ~= "iq" or attr.type ~= "set" or not attr.id then return false; end
   if not attr.from or not has_jingle(stanza) then return false; end
   local from_node, from_host, from_resource = jid.split(attr.from);
   local to_node, to_host, to_resource = jid.split(attr.to);
@@ -423,7 +432,6 @@ local function take(event)
   if is_ours(event) then return; end
   local stanza = event.stanza;
   if is_answer_to_extra(stanza) then return true; end
-  if not ready then return; end -- and nothing waits
   if held == 0 and stanza.name ~= "iq" then return; end
   local from, to = stanza.attr.from, stanza.attr.to;
   if not from or not to then return; end
@@ -431,14 +439,15 @@ local function take(event)
   local queue, wanted = queues[key], is_wanted(stanza);
   if queue then
     if queue.last - queue.first + 1 >= QUEUE_MAX or held >= HELD_MAX then
-      flush(queue, "too many stanzas wait");
+      flush(queue, "failed", "too many stanzas wait");
       return;
     end
     enqueue(queue, event, wanted);
     return true;
   end
   if not wanted then return; end
-  if held >= HELD_MAX then return complain(stanza, "too many stanzas wait"); end
+  if not ready then return complain("away", stanza, "the relay is away"); end
+  if held >= HELD_MAX then return complain("failed", stanza, "too many stanzas wait"); end
   queue = { key = key, first = 1, last = 0 };
   queues[key] = queue;
   enqueue(queue, event, wanted);
@@ -469,18 +478,19 @@ local function on_features(reply)
     module:log("debug", "%s does not take our Jingle: %s", relay, condition or "not a feature");
     return lose("it does not take our Jingle", query and RETRY_REFUSED);
   end
-  features, silent = found, 0;
-  if ready then return; end
-  ready = true;
-  module:log("info", "Jingle of %s goes by way of %s", module.host, relay);
-  module:set_status("info", "Calls go by way of " .. relay);
+  features = found;
+  if not ready and not doubted then
+    module:log("info", "Jingle of %s goes by way of %s", module.host, relay);
+    module:set_status("info", "Calls go by way of " .. relay);
+  end
+  ready, doubted = true, false;
   for address in pairs(left) do tell_gone(address); end
   left = {};
 end
 
 local probing; -- the id of our last question
 
-local function probe()
+function probe()
   if probing then requests[probing] = nil; end
   retry_at = now() + RETRY;
   local iq = request("get"):tag("query", { xmlns = DISCO }):reset();
@@ -497,6 +507,7 @@ local function is_connected()
 end
 
 local function watch()
+  if doubted and now() >= retry_at then lose("it does not answer", 0); end
   if not ready and now() >= retry_at and is_connected() ~= false then probe(); end
   return RETRY;
 end
@@ -527,7 +538,7 @@ end
 
 function module.unload()
   ready = false;
-  flush_all("the module is unloaded");
+  flush_all("away", "the module is unloaded");
 end
 
 local function install()

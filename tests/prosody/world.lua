@@ -11,6 +11,9 @@ if not io.open(lib .. "/util/stanza.lua") then
   os.exit(77);
 end
 
+local loader = loadfile(lib .. "/loader.lua"); -- Prosody 13 has longer names for its libraries
+if loader then loader(); end
+
 local World = { HOST = "here.test", RELAY = "relay.here.test", FAR = "far.test",
   DIVERT = "urn:xmpp:jingle-relayd:divert:1", FORWARD = "urn:xmpp:forward:0",
   JINGLE = "urn:xmpp:jingle:1" };
@@ -175,15 +178,20 @@ function World:to_relay(event)
   end
   local query = stanza:get_child("query", "http://jabber.org/protocol/disco#info");
   if query then
-    local reply = st.reply(stanza):query("http://jabber.org/protocol/disco#info");
-    for _, feature in ipairs(self.options.features or { World.DIVERT }) do
-      reply:tag("feature", { var = feature }):up();
-    end
-    self:from_relay(reply);
+    self.probe = stanza;
+    if not self.deaf then self:answer_probe(); end
   else
     table.insert(self.asked, stanza);
   end
   return true;
+end
+
+function World:answer_probe()
+  local reply = st.reply(self.probe):query("http://jabber.org/protocol/disco#info");
+  for _, feature in ipairs(self.options.features or { World.DIVERT }) do
+    reply:tag("feature", { var = feature }):up();
+  end
+  self:from_relay(reply);
 end
 
 -- As from a stream: every element bears its namespace.

@@ -30,7 +30,7 @@ data_path = "{directory}"
 pidfile = "{directory}/prosody.pid"
 log = {{ {{ levels = {{ min = "info" }}, to = "console" }} }}
 modules_enabled = {{ "roster", "saslauth", "disco", "ping", "presence", "message", "iq",
-  "websocket", "carbons", "blocklist", "http_openmetrics" }}
+  "websocket", "carbons", "blocklist", "http_openmetrics", "admin_shell" }}
 modules_disabled = {{ "s2s", "tls", "offline" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -128,8 +128,9 @@ class Prosody:
         """What mod_jingle_relay counted so far, by name."""
         text = self.network.inside("srv", lambda: urllib.request.urlopen(
             f"http://{self.address}:5280/metrics", timeout=5).read().decode())
-        return {name: int(float(value)) for name, value in re.findall(
+        counts = {name: int(float(value)) for name, value in re.findall(
             r'^prosody_mod_jingle_relay__(\w+)_total\{[^}]*\} (\S+)', text, re.M)}
+        return {**counts, "failed_open": counts["failed"] + counts["timeout"] + counts["away"]}
 
     def control(self, *words):
         """Runs prosodyctl; returns what it says, and its exit status."""
