@@ -231,6 +231,35 @@ static void questions(struct board *b)
     assert_int_equal(board_counter(b, COUNTER_PUSH_LISTENERS), 0);
 }
 
+// ---- what a server diverts
+
+static void diverted_call(struct board *b)
+{
+    divert(b, ALICE, BOB, "session-initiate", "%s",
+           CONTENT("0", "initiator", "a") CONTENT("1", "initiator", "a") BUNDLE);
+    divert(b, ALICE, BOB, "transport-info", "%s", CONTENT("0", "initiator", "a"));
+    answers(b);
+    divert(b, BOB, ALICE, "session-accept", "%s",
+           CONTENT("0", "initiator", "b") CONTENT("1", "initiator", "b") BUNDLE);
+    answers(b);
+    divert(b, ALICE, BOB, "transport-info", "%s", CONTENT("0", "initiator", "a2"));
+    divert(b, ALICE, BOB, "transport-replace", "%s", RAW_CONTENT);
+    divert(b, BOB, ALICE, "transport-accept", "%s", RAW_CONTENT);
+    divert(b, ALICE, BOB, "transport-info", "%s", RAW_CONTENT);
+    answers(b);
+    silence(b);
+    board_put(b, "<iq type='set' id='g' from='example.org' to='relay.example.org'>"
+                 "<gone xmlns='urn:xmpp:jingle-relayd:divert:1' jid='" ALICE "'/></iq>");
+    answers(b);
+    b->late = true;
+    divert(b, BOB, ALICE, "session-initiate", "%s", CONTENT("0", "initiator", "a"));
+    divert(b, BOB, ALICE, "transport-info", "%s", CONTENT("0", "initiator", "a"));
+    board_wait(b, 2 * USEC_PER_SEC);
+    answers(b);
+    divert(b, BOB, ALICE, "session-terminate", "%s", "");
+    ends(b);
+}
+
 static unsigned sweep(void (*life)(struct board *b), const struct signal_config *config,
                       const char *client)
 {
@@ -267,6 +296,15 @@ static void allocations_for_clients_with_dialects(void **state)
 static void allocations_of_calls_that_are_cut_short(void **state)
 {
     print_message("%u allocations\n", sweep(call_cut_short, NULL, "Psi"));
+}
+
+static void allocations_of_diverted_calls(void **state)
+{
+    struct signal_config config = board_config();
+
+    print_message("%u allocations\n", sweep(diverted_call, NULL, "Miranda"));
+    config.policy = POLICY_RELAY_ONLY;
+    print_message("%u allocations\n", sweep(diverted_call, &config, "Client"));
 }
 
 static void allocations_of_questions_about_turn(void **state)
@@ -332,6 +370,7 @@ int main(void)
         cmocka_unit_test(allocations_of_a_whole_call),
         cmocka_unit_test(allocations_for_clients_with_dialects),
         cmocka_unit_test(allocations_of_calls_that_are_cut_short),
+        cmocka_unit_test(allocations_of_diverted_calls),
         cmocka_unit_test(allocations_of_questions_about_turn),
         cmocka_unit_test(orders_and_stanzas_that_are_lost),
     };

@@ -2,6 +2,8 @@
 // See lib_office.h.
 #include "sim/lib_office.h"
 
+#include "sim/lib_host.h"
+
 #include "../src/signal/internal.h"
 
 #include <inttypes.h>
@@ -9,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum item_kind { ITEM_STANZA_IN, ITEM_STANZA_OUT, ITEM_ORDER, ITEM_EVENT };
+enum item_kind { ITEM_STANZA_IN, ITEM_STANZA_OUT, ITEM_STANZA_HOST, ITEM_ORDER, ITEM_EVENT };
 
 struct item { // something under way; its own owner
     struct timer timer;
@@ -39,7 +41,10 @@ static void compare_books(const struct office *o)
     const struct signal *s = o->signal;
     uint64_t calls = counter_get(&o->counters, COUNTER_CALLS_SETUP) +
                      counter_get(&o->counters, COUNTER_CALLS_RINGING) +
-                     counter_get(&o->counters, COUNTER_CALLS_ACTIVE);
+                     counter_get(&o->counters, COUNTER_CALLS_ACTIVE) +
+                     counter_get(&o->counters, COUNTER_DIVERTED_SETUP) +
+                     counter_get(&o->counters, COUNTER_DIVERTED_RINGING) +
+                     counter_get(&o->counters, COUNTER_DIVERTED_ACTIVE);
 
     if (s->paths.count != o->known)
         net_fail(o->net, "the signalling knows %zu paths, not %u", s->paths.count, o->known);
@@ -148,6 +153,17 @@ static void note_answer(struct office *o, const struct xml *stanza)
     net_fail(o->net, "an answer to %s, which nobody asked or which was answered before", id);
 }
 
+static void stanza_in(struct office *o, struct item *item)
+{
+    if (o->host && !jid_domain_is(xml_attr(item->stanza, "to"), "relay.example.org")) {
+        host_stanza(o->host, item->stanza);
+        item->stanza = NULL;
+        return;
+    }
+    signal_stanza(o->signal, item->stanza, o->net->now);
+    after_signal(o);
+}
+
 static void item_due(struct timer *timer, void *ctx, usec_t now)
 {
     struct item *item = container_of(timer, struct item, timer);
@@ -158,8 +174,10 @@ static void item_due(struct timer *timer, void *ctx, usec_t now)
     o->under_way--;
     switch (item->kind) {
     case ITEM_STANZA_IN:
-        signal_stanza(o->signal, item->stanza, o->net->now);
-        after_signal(o);
+        stanza_in(o, item);
+        break;
+    case ITEM_STANZA_HOST:
+        host_answer(o->host, item->stanza);
         break;
     case ITEM_STANZA_OUT:
         note_answer(o, item->stanza);
@@ -179,23 +197,43 @@ static void item_due(struct timer *timer, void *ctx, usec_t now)
 
 // ---- the world of the signalling
 
-static int on_send(void *ctx, const struct xml *stanza)
+void office_deliver(struct office *o, struct xml *stanza)
 {
-    struct office *o = ctx;
-    const char *to = xml_attr(stanza, "to"), *from = xml_attr(stanza, "from");
+    const char *to = xml_attr(stanza, "to");
     unsigned user = to[0] == 'u' ? (unsigned)(to[1] - '0') : OFFICE_USERS;
     struct item *item;
 
     if (user >= OFFICE_USERS || !jid_domain_is(to, "example.org"))
         net_fail(o->net, "sent to %s", to);
-    if (!jid_domain_is(from, "relay.example.org"))
-        net_fail(o->net, "sent from %s", from);
     // A stanza takes longer than an order: the relay knows credentials before clients use them.
     item = item_new(o, ITEM_STANZA_OUT, &o->lane_out[user],
                     (10 + office_random(o, 70)) * USEC_PER_MSEC);
     item->user = user;
-    item->stanza = xml_clone(stanza);
-    return item->stanza ? 0 : -1;
+    item->stanza = stanza;
+}
+
+void office_to_relay(struct office *o, struct xml *stanza)
+{
+    item_new(o, ITEM_STANZA_IN, &o->lane_relay, office_random(o, 5) * USEC_PER_MSEC)->stanza =
+        stanza;
+}
+
+static int on_send(void *ctx, const struct xml *stanza)
+{
+    struct office *o = ctx;
+    const char *to = xml_attr(stanza, "to"), *from = xml_attr(stanza, "from");
+    struct xml *copy = xml_clone(stanza);
+
+    if (!copy)
+        abort();
+    if (!jid_domain_is(from, "relay.example.org"))
+        net_fail(o->net, "sent from %s", from);
+    if (o->host && strcmp(to, "example.org") == 0)
+        item_new(o, ITEM_STANZA_HOST, &o->lane_host, office_random(o, 5) * USEC_PER_MSEC)->stanza =
+            copy;
+    else
+        office_deliver(o, copy);
+    return 0;
 }
 
 static int on_order(void *ctx, const struct order *order)
@@ -303,7 +341,7 @@ static void relay_says(void *ctx, const struct relay_event *event)
 
 // ---- life
 
-struct office *office_new(uint64_t seed, const struct signal_config *config,
+struct office *office_new(uint64_t seed, bool diverts, const struct signal_config *config,
                           const struct relay_config *relay, const struct office_hooks *hooks)
 {
     struct office *o = calloc(1, sizeof *o);
@@ -316,6 +354,8 @@ struct office *office_new(uint64_t seed, const struct signal_config *config,
     o->families = config->family_v4 + config->family_v6;
     o->tick.fire = tick_due;
     o->net = net_new(seed, relay, &net_hooks);
+    if (diverts)
+        o->host = host_new(o);
     if (signal_new(config, &io, &o->counters, o->net->now, &o->signal) < 0)
         abort();
     return o;
@@ -334,6 +374,7 @@ void office_free(struct office *o)
     if (o->askeds)
         net_fail(o->net, "%s was never answered", o->asked[0]);
     timer_cancel(&o->net->timers, &o->tick);
+    host_free(o->host);
     signal_free(o->signal);
     net_free(o->net);
     free(o);

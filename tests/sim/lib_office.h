@@ -32,6 +32,8 @@ struct office {
     struct counters counters; // of the signalling
     struct office_hooks hooks;
     struct timer tick;
+    struct host *host; // a server that diverts; NULL: clients talk to the component
+    usec_t lane_relay, lane_host;
     usec_t lane_in[OFFICE_USERS], lane_out[OFFICE_USERS], lane_order, lane_event;
     struct office_path path[OFFICE_PATHS];
     unsigned paths, known, open;
@@ -42,10 +44,14 @@ struct office {
     uint64_t ended, answered, errors;
 };
 
-struct office *office_new(uint64_t seed, const struct signal_config *config,
+// 'diverts': clients talk to each other through a server that diverts.
+struct office *office_new(uint64_t seed, bool diverts, const struct signal_config *config,
                           const struct relay_config *relay, const struct office_hooks *hooks);
 void office_free(struct office *o); // asserts that nothing is left
 // A user's client sends this, one stanza or nothing.
 void office_send(struct office *o, unsigned user, const char *text);
+// For a host: a stanza goes on to its user, or to the relay; taken.
+void office_deliver(struct office *o, struct xml *stanza);
+void office_to_relay(struct office *o, struct xml *stanza);
 void office_run(struct office *o, usec_t time);
 uint64_t office_random(struct office *o, uint64_t below);

@@ -3,7 +3,8 @@
 // their own, that propose, offer, answer late or never, trickle, add, remove, restart, replace,
 // cross each other, vanish and hang up at any moment, through the real signalling and the real
 // relay. Some calls have media: real STUN checks and RTP behind symmetric NATs, with loss,
-// repetition, reordering and roaming, to the candidates that were read out of the stanzas.
+// repetition, reordering and roaming, to the candidates that were read out of the stanzas. In every
+// third world the clients talk to each other, and their server diverts (lib_host).
 //
 // After everything that happens the books of the signalling and of the relay are compared
 // (lib_office), the wire is judged (lib_model), and at the end of each world nothing may be left:
@@ -39,6 +40,7 @@ struct slot { // one call
 
 struct world {
     struct office *office;
+    bool diverts; // the clients talk to each other, and their server to the relay
     struct slot slot[SLOTS];
     unsigned calls, serial;
     uint64_t carried;
@@ -46,6 +48,7 @@ struct world {
 
 struct totals {
     uint64_t calls, ended, answered, errors, carried, forwarded, worlds;
+    uint64_t diverted, sent_on, diverted_carried;
 };
 
 // ---- sending
@@ -122,6 +125,29 @@ static void learn_media(struct world *w, struct slot *s, enum side side, const s
         agent_learns(w, s, side, transport);
 }
 
+// They say no more, but what they have said is still under way.
+static void hush_agents(struct world *w, struct slot *s)
+{
+    for (unsigned side = 0; side < SIDE_COUNT && s->agent[side]; side++) {
+        s->agent[side]->config.media_interval = 0;
+        s->agent[side]->remote_known = false;
+        net_touch_agent(w->office->net, s->agent[side]);
+    }
+    s->listens = 0;
+    s->next = w->office->net->now + SEC;
+}
+
+// What the relay does not take passes without its candidates.
+static void check_media(struct world *w, struct slot *s, enum side side, enum jingle_action action)
+{
+    bool offers = action == JINGLE_SESSION_INITIATE || action == JINGLE_SESSION_ACCEPT;
+
+    if (!w->diverts || !s->media || !offers || s->agent[side]->pairs > 0)
+        return;
+    s->media = false;
+    hush_agents(w, s);
+}
+
 static void new_agents(struct world *w, struct slot *s)
 {
     for (unsigned side = 0; side < SIDE_COUNT; side++) {
@@ -139,18 +165,6 @@ static void new_agents(struct world *w, struct slot *s)
         s->remote[side][0] = 0;
         net_add_agent(w->office->net, s->agent[side]);
     }
-}
-
-// They say no more, but what they have said is still under way.
-static void hush_agents(struct world *w, struct slot *s)
-{
-    for (unsigned side = 0; side < SIDE_COUNT && s->agent[side]; side++) {
-        s->agent[side]->config.media_interval = 0;
-        s->agent[side]->remote_known = false;
-        net_touch_agent(w->office->net, s->agent[side]);
-    }
-    s->listens = 0;
-    s->next = w->office->net->now + SEC;
 }
 
 static void free_agents(struct world *w, struct slot *s)
@@ -240,6 +254,7 @@ static void react(struct world *w, struct slot *s, enum side side, const struct 
                      s->dialog.side[side].generation < s->dialog.side[!side].generation;
 
     learn_media(w, s, side, jingle);
+    check_media(w, s, side, action);
     if (action == JINGLE_SESSION_ACCEPT && s->phase == PHASE_OFFERED) {
         s->phase = PHASE_ACTIVE;
         s->listens = s->media ? net->now + 16 * SEC : 0;
@@ -277,7 +292,7 @@ static void jingle_arrives(struct world *w, unsigned user, const struct xml *iq,
         answer_error(w, user, iq, "bad-request");
         return;
     }
-    if (s->media || mood < 94)
+    if (s->media || w->diverts || mood < 94) // nobody else answers for whom the server asks
         answer(w, user, iq, "result", "");
     react(w, s, side, jingle);
 }
@@ -350,7 +365,9 @@ static void meet(struct world *w, struct slot *s)
         struct caller *c = &s->dialog.side[side];
 
         snprintf(c->jid, sizeof c->jid, "u%u@example.org/r", s->user[side]);
-        snprintf(c->peer, sizeof c->peer, "u%u\\40example.org@relay.example.org/r", s->user[!side]);
+        snprintf(c->peer, sizeof c->peer,
+                 w->diverts ? "u%u@example.org/r" : "u%u\\40example.org@relay.example.org/r",
+                 s->user[!side]);
         caller_renew(&s->dialog, (enum side)side);
     }
 }
@@ -502,7 +519,7 @@ static struct office *new_office(struct world *w, uint64_t seed)
 
     if (v6)
         relay.bind[1] = addr_v6((const uint8_t[16]){0x20, 1, 0xd, 0xb8, 0, 1}, 0);
-    return office_new(seed, &config, &relay, &hooks);
+    return office_new(seed, w->diverts, &config, &relay, &hooks);
 }
 
 static void run(uint64_t seed, struct totals *t)
@@ -512,6 +529,7 @@ static void run(uint64_t seed, struct totals *t)
 
     if (!w)
         abort();
+    w->diverts = seed % 3 == 1;
     o = w->office = new_office(w, seed);
     o->net->fate = (struct net_fate){.delay = 10 * MSEC,
                                      .jitter = office_random(o, 3) * 40 * MSEC,
@@ -533,6 +551,9 @@ static void run(uint64_t seed, struct totals *t)
     t->worlds++;
     t->calls += w->calls;
     t->carried += w->carried;
+    t->diverted_carried += w->diverts ? w->carried : 0;
+    t->diverted += counter_get(&o->counters, COUNTER_DIVERTED_OPENED);
+    t->sent_on += counter_get(&o->counters, COUNTER_DIVERT_SENT_ON);
     t->ended += o->ended;
     t->answered += o->answered;
     t->errors += o->errors;
@@ -559,6 +580,10 @@ int main(void)
            " sessions ended, %" PRIu64 " requests answered, %" PRIu64 " of them by errors; %" PRIu64
            " calls carried, %" PRIu64 " datagrams forwarded\n",
            t.calls, t.worlds, first, t.ended, t.answered, t.errors, t.carried, t.forwarded);
+    printf("of these %" PRIu64 " sessions diverted, %" PRIu64 " stanzas sent on, %" PRIu64
+           " calls carried\n",
+           t.diverted, t.sent_on, t.diverted_carried);
     // A simulation in which nothing happens proves nothing.
-    return calls >= 1000 && (t.ended < t.calls / 2 || t.carried < t.calls / 50 || !t.forwarded);
+    return calls >= 1000 && (t.ended < t.calls / 2 || t.carried < t.calls / 50 || !t.forwarded ||
+                             t.diverted < t.calls / 6 || t.diverted_carried < t.calls / 200);
 }
