@@ -102,6 +102,7 @@ def format_(_):
 def scripts(_):
     shell = [name for name in files(r"(\.sh|^quickstart|^check|^\.ci/run)$")]
     yield from _run("shellcheck", *shell)
+    yield from _run("conf/ejabberd/compile.sh")
     python = files(r"\.py$") + ["tests/e2e/run", "tests/bench/run", "tests/soak/thousand",
                                 "tests/conformance/run", "tests/conformance/lab"]
     yield from _run("pyflakes3", *python)

@@ -2,10 +2,10 @@
 %%% ejabberd module: hands the Jingle requests between two users to jingle-relayd, and sends on what
 %%% comes back (docs/DIVERT.md). Clients notice nothing but more candidates.
 %%%
-%%% A request is caught where all stanzas pass, filter_packet, so after the sender's privacy lists and
-%%% blocks. A process per virtual host holds it while the component has it, together with all that
-%%% the same full JID sends to the same full JID meanwhile, so that nothing is overtaken. Everything
-%%% that can go wrong has one answer: the original goes on, after two seconds at the latest.
+%%% A request is caught where all stanzas pass, filter_packet, so after the sender's privacy lists
+%%% and blocks. A process per virtual host holds it while the component has it, together with all
+%%% that the same full JID sends to the same full JID meanwhile, so that nothing is overtaken.
+%%% Whatever goes wrong has one answer: the original goes on, after two seconds at the latest.
 %%%
 %%% Hooks run in the senders' processes and read settings and the component's state from a table; a
 %%% row {held, Pair} counts what the host's process has of that pair and has not sent on yet.
@@ -200,10 +200,9 @@ mark(Stanza, #link{component = Component}, Pair) ->
 takes(Host, #link{table = Table} = Link, Pair, Stanza) ->
     try
         Divert = is_wanted(Host, Link, Pair, Stanza),
-        case Divert orelse ets:member(Table, {held, Pair}) of
-            true -> hand_over(Host, Link, Pair, Stanza, Divert);
-            false -> answers_extra(Link, Pair, Stanza)
-        end
+        answers_extra(Link, Pair, Stanza)
+            orelse ((Divert orelse ets:member(Table, {held, Pair}))
+                    andalso hand_over(Host, Link, Pair, Stanza, Divert))
     catch
         error:badarg -> false
     end.
@@ -519,7 +518,8 @@ up(Features, #state{host = Host, up = Up, link = #link{component = Component, ta
     [tell_gone(JID, Next) || JID <- lists:reverse(Gone)],
     Next.
 
-down(Why, #state{host = Host, up = Up, link = #link{component = Component, table = Table}} = State) ->
+down(Why, #state{host = Host, up = Up, link = Link} = State) ->
+    #link{component = Component, table = Table} = Link,
     Up andalso ?INFO_MSG("Jingle requests of ~ts do not go by ~ts any more: ~ts",
                          [Host, Component, Why]),
     ets:match_delete(Table, {{payload, '_'}}),
@@ -529,15 +529,15 @@ down(Why, #state{host = Host, up = Up, link = #link{component = Component, table
 
 %% The relay learns of it after all that it was to see of him. A session may also have been resumed
 %% or replaced, and then nobody left.
-closed({User, Server, Resource} = JID, #state{pairs = Pairs, link = #link{table = Table}} = State) ->
+closed({User, Server, Resource} = JID, #state{pairs = Pairs, link = Link} = State) ->
     IsHeld = lists:any(fun({From, To}) -> From == JID orelse To == JID end, maps:keys(Pairs)),
-    case ets:member(Table, {diverted, JID})
+    case ets:member(Link#link.table, {diverted, JID})
         andalso not ejabberd_sm:is_existing_resource(User, Server, Resource) of
         true when IsHeld ->
             erlang:send_after(200, self(), {closed, JID}),
             State;
         true ->
-            ets:delete(Table, {diverted, JID}),
+            ets:delete(Link#link.table, {diverted, JID}),
             gone(JID, State);
         false ->
             State
@@ -585,5 +585,4 @@ commands() ->
 
 stats(Host) ->
     #link{counters = Counters} = persistent_term:get({?MODULE, Host}),
-    Names = counts(),
-    [{Name, counters:get(Counters, N)} || {Name, N} <- lists:zip(Names, lists:seq(1, length(Names)))].
+    [{Name, counters:get(Counters, index(Name, counts(), 1))} || Name <- counts()].

@@ -13,12 +13,14 @@ from lab.servers import DOMAIN, RELAY
 from lab.stage import OTHER, OTHER_RELAY, REMOTE, SERVERS, Stage
 
 SCENARIOS = {}
+MUC_OWNER = "http://jabber.org/protocol/muc#owner"
 
 
 def scenario(function):
     """Registers a coroutine function as one scenario per server."""
     for server in SERVERS:
-        SCENARIOS[f"divert-rules-{server}-{function.__name__.replace('_', '-')}"] = (function, server)
+        name = function.__name__.replace("_", "-")
+        SCENARIOS[f"divert-rules-{server}-{name}"] = function, server
     return function
 
 
@@ -69,6 +71,7 @@ async def wraps_and_sends_on(stage):
     alice.jingle(bob.jid, "j2")
     bob.jingle(alice.jid, "k1")
     await _arrive(alice, ["k1"])
+    await _arrive(bob, ["j1", "j2"])
     require(not is_changed(alice.inbox[-1]), "passed, and yet changed")
     # What is no request between two full JIDs with such a payload is none of the relay's business.
     alice.write(f"<iq type='set' id='n1' to='{bob.jid}'><x xmlns='urn:y'/></iq>"
@@ -79,7 +82,7 @@ async def wraps_and_sends_on(stage):
                 f"<iq type='set' id='n6' to='x@{RELAY}/y'><jingle xmlns='{JINGLE}'/></iq>")
     await bob.take(lambda e: e.get("id") == "n5", "the message")
     await asyncio.sleep(0.2)
-    require([o.get("id") for _, o in relay.asked] == ["j1", "j2", "k1"],
+    require(sorted(o.get("id") for _, o in relay.asked) == ["j1", "j2", "k1"],
             f"asked: {[o.attrib for _, o in relay.asked]}")
     counts = await stage.ask_server(stage.server.counts)
     require((counts["diverted"], counts["changed"], counts["passed"]) == (3, 1, 2), f"{counts}")
@@ -118,6 +121,20 @@ async def answers_and_extras(stage):
     stray = [e.attrib for e in alice.inbox + bob.inbox if e.get("type") in ("result", "error")]
     require(not stray, f"answers to the relay's own stanzas: {stray}")
     require(len(relay.asked) == 2, "what came back was asked about again")
+
+    relay.policy = more
+    bob.answers = False
+    _empty(alice, bob)
+    alice.jingle(bob.jid, "j3")
+    await _arrive(bob, ["j3", "own-1"])
+    relay.policy = None
+    bob.jingle(alice.jid, "k1")  # all of Bob's waits behind it
+    for identity in ("own-1", "j3"):
+        bob.write(f"<iq type='result' id='{identity}' to='{alice.jid}'/>")
+    await alice.take(lambda e: e.get("id") == "j3", "Bob's result")
+    await asyncio.sleep(0.3)
+    stray = [e.attrib for e in alice.inbox if e.get("type") == "result"]
+    require(not stray, f"answers to the relay's own stanzas while others wait: {stray}")
 
 
 def _bad_answers(relay):
@@ -374,6 +391,30 @@ async def two_hosts(stage):
         wanted = ["{urn:x}relayed", "{urn:x}other"]
         require(marks == (wanted if sender is alice else wanted[::-1]), f"{number}: {marks}")
     require((len(relay.asked), len(other.asked)) == (2, 2), "not asked once each")
+
+
+@scenario
+async def chat_room(stage):
+    """A call to an occupant of a chat room, whose real address the caller does not know: whatever
+    the relay does with it, it arrives once, from the room, and so does its answer."""
+    relay = await (await Relay().join()).ready()
+    relay.policy = relay.changes
+    alice, bob = await stage.users()
+    room = f"room@conference.{DOMAIN}"
+    for user in (alice, bob):
+        user.write(f"<presence to='{room}/{user.name}'><x xmlns='http://jabber.org/protocol/muc'/>"
+                   "</presence>")
+        await user.take(lambda e, own=f"{room}/{user.name}": e.get("from") == own, "own presence")
+    alice.write(f"<iq type='set' id='unlock' to='{room}'><query xmlns='{MUC_OWNER}'>"
+                "<x xmlns='jabber:x:data' type='submit'/></query></iq>")
+    await alice.take(lambda e: e.get("id") == "unlock", "the room's configuration")
+    _empty(alice, bob)
+    bob.answers = True
+    alice.jingle(f"{room}/bob", "r1")
+    await alice.take(lambda e: e.get("id") == "r1" and e.get("type") == "result", "the answer")
+    got = [e.get("from") for e in bob.inbox if is_request(e)]
+    require(got == [f"{room}/alice"], f"requests from {got}")
+    return {"asked": len(relay.asked)}
 
 
 # --- section 5 ---
