@@ -69,3 +69,17 @@ def libnice(lab):
 @scenario()
 def raw_udp(lab):
     return _carried(lab, "gstreamer-raw", "gstreamer-raw", AUDIO)
+
+
+# --- calls without the relay ---
+
+@scenario(same_lan=True)
+def relay_away(lab):
+    """The daemon is not there: those who have a direct path are connected at once."""
+    lab.daemon.stop()
+    call = DivertedCall(lab, "chromium", "wrtc", BOTH).connect().place()
+    call.keep_flowing(3)
+    require(call.setup_ms < 2000, f"set up in {call.setup_ms} ms")
+    figures = call.figures()
+    call.hangup()
+    return figures
