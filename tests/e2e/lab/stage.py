@@ -6,26 +6,36 @@ import os
 
 from .daemon import Daemon
 from .divert_ejabberd import DivertEjabberd
+from .divert_prosody import DivertProsody
 from .documents import piece
 from .lab import SERVER4, Place
 from .puppets import User
-from .servers import SECRET
+from .servers import DOMAIN, SECRET
 
 REMOTE = "remote.test"  # a component that plays another server
 OTHER, OTHER_RELAY = "other.test", "relay.other.test"  # a second host of the server
 
 # Per server: its class, its piece of the document, and more of its configuration: blocking (which
-# needs privacy lists), many sessions of one user, components that play another server and another
-# relay.
+# needs privacy lists), chat rooms, many sessions of one user, components that play another server
+# and another relay.
 SERVERS = {"ejabberd": (DivertEjabberd, "ejabberd-divert", f"""
   mod_privacy: {{}}
   mod_blocking: {{}}
   mod_stream_mgmt: {{}}
+  mod_muc: {{}}
 shaper_rules: {{max_user_sessions: 1000}}
 listen:
   - {{port: 5348, ip: "127.0.0.1", module: ejabberd_service,
      global_routes: false,
      hosts: {{"{REMOTE}": {{password: "{SECRET}"}}, "{OTHER_RELAY}": {{password: "{SECRET}"}}}}}}
+"""), "prosody": (DivertProsody, "prosody-divert", f"""
+VirtualHost "*"
+  component_ports = {{ 5347, 5348 }}
+Component "conference.{DOMAIN}" "muc"
+Component "{REMOTE}"
+  component_secret = "{SECRET}"
+Component "{OTHER_RELAY}"
+  component_secret = "{SECRET}"
 """)}
 
 
@@ -34,6 +44,7 @@ class Stage(Place):
 
     def __init__(self, server, logs=None):
         super().__init__(logs)
+        self.name = server
         os.chmod(self.directory, 0o755)
         try:
             self.network.add("srv")
