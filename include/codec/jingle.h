@@ -27,6 +27,11 @@
 #define NS_ICE           "urn:xmpp:jingle:transports:ice:0"
 #define NS_RAW_UDP       "urn:xmpp:jingle:transports:raw-udp:1"
 
+// Jingle as it was written before 2009 (Kopete; Gabble calls the last v0.15).
+#define NS_JINGLE_TMP   "urn:xmpp:tmp:jingle"
+#define NS_JINGLE_TMP_0 NS_JINGLE_TMP ":0"
+#define NS_JINGLE_015   "http://jabber.org/protocol/jingle"
+
 #define NS_FORWARD "urn:xmpp:forward:0"
 #define NS_DIVERT  "urn:xmpp:jingle-relayd:divert:1"
 
@@ -62,10 +67,13 @@ const char *jingle_action_name(enum jingle_action action);
 
 enum transport_kind {
     TRANSPORT_NONE,  // no transport element
-    TRANSPORT_ICE,   // NS_ICE_UDP, NS_ICE
-    TRANSPORT_RAW,   // NS_RAW_UDP
+    TRANSPORT_ICE,   // NS_ICE_UDP, NS_ICE, and as it was written before
+    TRANSPORT_RAW,   // NS_RAW_UDP, and as it was written before
     TRANSPORT_OTHER, // passed on as it is
 };
+
+// The Jingle element of an IQ, in any of its namespaces; NULL if there is none.
+struct xml *jingle_element(const struct xml *iq);
 
 // The transport of a content element, whatever its namespace; NULL if it has none.
 struct xml *jingle_transport(const struct xml *content);

@@ -29,25 +29,56 @@ const char *jingle_action_name(enum jingle_action action)
     return action < JINGLE_ACTION_COUNT ? action_names[action] : "unknown";
 }
 
+struct xml *jingle_element(const struct xml *iq)
+{
+    static const char *const spellings[] = {NS_JINGLE, NS_JINGLE_TMP_0, NS_JINGLE_TMP,
+                                            NS_JINGLE_015};
+    struct xml *x = NULL;
+
+    for (size_t i = 0; !x && i < sizeof spellings / sizeof spellings[0]; i++)
+        x = xml_child(iq, "jingle", spellings[i]);
+    return x;
+}
+
 struct xml *jingle_transport(const struct xml *content)
 {
     return xml_child(content, "transport", NULL);
 }
 
+// The provisional namespaces came with and without a version at their end.
+static bool is_spelt(const struct xml *x, const char *const *prefix, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (strncmp(x->ns, prefix[i], strlen(prefix[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum transport_kind jingle_transport_kind(const struct xml *transport)
 {
+    static const char *const ice[] = {NS_ICE_UDP, NS_ICE, NS_JINGLE_TMP ":transports:ice-udp"};
+    static const char *const raw[] = {NS_RAW_UDP, NS_JINGLE_TMP ":transports:raw-udp"};
+
     if (!transport)
         return TRANSPORT_NONE;
-    if (strcmp(transport->ns, NS_ICE_UDP) == 0 || strcmp(transport->ns, NS_ICE) == 0)
+    if (is_spelt(transport, ice, sizeof ice / sizeof ice[0]))
         return TRANSPORT_ICE;
-    if (strcmp(transport->ns, NS_RAW_UDP) == 0)
+    if (is_spelt(transport, raw, sizeof raw / sizeof raw[0]))
         return TRANSPORT_RAW;
     return TRANSPORT_OTHER;
 }
 
 unsigned jingle_components(const struct xml *content)
 {
-    return xml_child(content, "description", NS_RTP) ? 2 : 1;
+    static const char *const rtp[] = {NS_RTP, NS_JINGLE_TMP ":apps:rtp",
+                                      NS_JINGLE_015 "/description/audio",
+                                      NS_JINGLE_015 "/description/video"};
+    const struct xml *description = xml_child(content, "description", NULL);
+
+    return description && is_spelt(description, rtp, sizeof rtp / sizeof rtp[0]) ? 2 : 1;
 }
 
 bool jingle_has_mux(const struct xml *content)

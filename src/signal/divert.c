@@ -211,7 +211,7 @@ void divert_iq(struct signal *signal, const struct xml *iq, usec_t now)
     w.envelope = envelope_new(iq);
     if (!w.envelope)
         reply_error(signal, iq, &condition_constraint);
-    else if (xml_child(inner, "jingle", NS_JINGLE))
+    else if (jingle_element(inner))
         session_diverted(signal, &w, now);
     else
         divert_refuse(signal, &w, &no_jingle, now);

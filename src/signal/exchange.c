@@ -128,7 +128,7 @@ static void forwarded(struct session *session, const struct waiting *w, usec_t n
     else if (w->action == JINGLE_SESSION_ACCEPT && session->call.state == CALL_RINGING)
         session_accepted(session, now);
     else if (w->action == JINGLE_SESSION_TERMINATE)
-        session_end(session, terminate_reason(xml_child(w->stanza, "jingle", NS_JINGLE)), now);
+        session_end(session, terminate_reason(jingle_element(w->stanza)), now);
 }
 
 // What the receiver would overlook in 'iq', as IQs of their own below a parent; NULL if nothing.
@@ -194,7 +194,7 @@ static void answer_empty(struct session *session, const struct waiting *w, usec_
 
 static void forward(struct session *session, const struct waiting *w, usec_t now)
 {
-    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    const struct xml *jingle = jingle_element(w->stanza);
     bool empty = false;
     struct xml *copy;
 
@@ -228,7 +228,7 @@ void waiting_free(struct waiting *w)
 
 static void prepare(struct session *session, struct waiting *w)
 {
-    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    const struct xml *jingle = jingle_element(w->stanza);
 
     session->failure = contents_prepare(session, w->from, w->action, jingle);
     w->prepared = true;
@@ -280,7 +280,7 @@ static void pass_late(struct session *session, struct waiting *w, usec_t now)
     if (session->failure)
         contents_undo(session, session->serial);
     session->failure = 0;
-    contents_settle(session, w->from, w->action, xml_child(w->stanza, "jingle", NS_JINGLE));
+    contents_settle(session, w->from, w->action, jingle_element(w->stanza));
     waiting_refuse(session->signal, w, &refusal_late, now);
     if (offer && session->signal->config.policy == POLICY_RELAY_ONLY)
         session_end(session, "refused", now); // it did not pass
@@ -357,7 +357,7 @@ static void enqueue(struct session *session, const struct waiting *borrowed, use
 // ENDED state" (XEP-0166 section 6.7): it overtakes what waits.
 static void terminate(struct session *session, const struct waiting *w, usec_t now)
 {
-    const char *reason = terminate_reason(xml_child(w->stanza, "jingle", NS_JINGLE));
+    const char *reason = terminate_reason(jingle_element(w->stanza));
 
     if (session->diverted) {
         session_turn_back(session, reason, now); // what the server holds must leave before the end
@@ -376,7 +376,7 @@ static void initiate(struct signal *signal, const struct waiting *w, const char 
                      usec_t now)
 {
     const char *from = xml_attr(w->stanza, "from");
-    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    const struct xml *jingle = jingle_element(w->stanza);
     struct session_opening opening = {w->envelope ? DOOR_DIVERTED : DOOR_ADDRESSED,
                                       xml_attr(jingle, "sid"), w->stanza, responder};
     struct session *session;
@@ -433,7 +433,7 @@ static void request(struct session *session, const struct waiting *w, usec_t now
 
 void session_jingle(struct signal *signal, const struct xml *iq, usec_t now)
 {
-    const struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
+    const struct xml *jingle = jingle_element(iq);
     struct waiting w = {.action = jingle_action(xml_attr(jingle, "action")),
                         .stanza = (struct xml *)(uintptr_t)iq};
     const char *from = xml_attr(iq, "from"), *wrong = malformed(signal, jingle, w.action);
@@ -484,7 +484,7 @@ void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
     static const struct refusal no_transport = {
         &condition_unsupported, "the relay hides addresses, and cannot carry this transport",
         COUNTER_DIVERT_PASSED_TRANSPORT};
-    const struct xml *jingle = xml_child(w->stanza, "jingle", NS_JINGLE);
+    const struct xml *jingle = jingle_element(w->stanza);
     const char *from = xml_attr(w->stanza, "from"), *to = xml_attr(w->stanza, "to"), *wrong;
     struct session *session;
 

@@ -97,7 +97,7 @@ static void hide_addresses(const struct session *session, enum side to, struct x
 // relay-only: neither side learns the other's address, wherever a client may have written it.
 static void hide(const struct session *session, enum side to, struct xml *iq)
 {
-    struct xml *jingle = xml_child(iq, "jingle", NS_JINGLE);
+    struct xml *jingle = jingle_element(iq);
     struct xml *x = xml_child(iq, NULL, NULL), *next;
 
     for (; x; x = next) {
@@ -366,12 +366,12 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
                     const struct xml *iq, bool *ret_empty)
 {
     bool hides = session->signal->config.policy == POLICY_RELAY_ONLY;
-    const struct xml *original = xml_child(iq, "jingle", NS_JINGLE);
+    const struct xml *original = jingle_element(iq);
     struct xml *copy = xml_clone(iq), *jingle;
 
     if (!copy)
         return NULL;
-    jingle = xml_child(copy, "jingle", NS_JINGLE);
+    jingle = jingle_element(copy);
     if (hides)
         hide(session, other(from), copy);
     if ((!session->diverted && readdress_parties(session, from, copy) < 0) ||
@@ -385,7 +385,7 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
 
 int rewrite_answer(const struct signal *signal, struct xml *answer)
 {
-    struct xml *jingle = xml_child(answer, "jingle", NS_JINGLE);
+    struct xml *jingle = jingle_element(answer);
 
     if (!jingle)
         return 0;

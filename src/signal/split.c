@@ -28,7 +28,7 @@ static struct xml *shell(const struct xml *x, struct xml *parent)
 static struct xml *info_new(const struct xml *iq, struct xml *rest)
 {
     struct xml *copy = shell(iq, rest);
-    struct xml *jingle = copy ? shell(xml_child(iq, "jingle", NS_JINGLE), copy) : NULL;
+    struct xml *jingle = copy ? shell(jingle_element(iq), copy) : NULL;
 
     if (!jingle || xml_set(jingle, "action", jingle_action_name(JINGLE_TRANSPORT_INFO))) {
         xml_free(copy);
@@ -58,7 +58,7 @@ static int send_alone(const struct xml *iq, const struct xml *content, struct xm
 // All but the first content move out, whole.
 static int split_contents(struct xml *iq, struct xml *rest)
 {
-    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL), *next;
+    struct xml *content = xml_child(jingle_element(iq), "content", NULL), *next;
 
     for (content = content ? xml_next(content, "content", NULL) : NULL; content; content = next) {
         struct xml *jingle = info_new(iq, rest);
@@ -75,7 +75,7 @@ static int split_contents(struct xml *iq, struct xml *rest)
 // All but the first candidate move out.
 static int split_candidates(struct xml *iq, struct xml *rest)
 {
-    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL);
+    struct xml *content = xml_child(jingle_element(iq), "content", NULL);
     struct xml *transport = content ? jingle_transport(content) : NULL;
     struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL, *next;
     int r = 0;
@@ -105,7 +105,7 @@ int split_info(struct xml *iq, unsigned dialect, struct xml *rest)
 
 int split_repeat(const struct xml *iq, struct xml *rest)
 {
-    struct xml *content = xml_child(xml_child(iq, "jingle", NS_JINGLE), "content", NULL);
+    struct xml *content = xml_child(jingle_element(iq), "content", NULL);
     int r = 0;
 
     for (; content && r == 0; content = xml_next(content, "content", NULL)) {
