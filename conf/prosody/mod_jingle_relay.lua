@@ -23,7 +23,7 @@ local QUEUE_MAX = 64; -- stanzas of one pair that wait
 local HELD_MAX = 8192; -- stanzas that wait altogether
 local FORWARDED_MAX = 32; -- stanzas in one answer
 local RETRY = 10; -- seconds until a relay that is away is asked again
-local RETRY_REFUSED = 60; -- ... that refused
+local RETRY_OTHER = 60; -- ... that was something else when asked
 local QUIET = 60; -- seconds between two lines about stanzas that went on without the relay
 local ELEMENTS_MAX = 2000; -- in a stanza that the relay is troubled with; a call has some hundreds
 local EXTRAS_MAX = 4096; -- stanzas of the relay's own whose answers are awaited
@@ -264,10 +264,8 @@ local function lose(why, pause)
   flush_all("away", why);
 end
 
--- Errors that speak of the relay, not of the stanza.
-local AWAY = { ["remote-server-not-found"] = RETRY, ["remote-server-timeout"] = RETRY,
-  ["recipient-unavailable"] = RETRY, ["service-unavailable"] = RETRY_REFUSED,
-  ["forbidden"] = RETRY_REFUSED, ["not-allowed"] = RETRY_REFUSED };
+-- Errors that servers make in the name of a relay that is not there.
+local AWAY = { ["remote-server-not-found"] = true, ["remote-server-timeout"] = true };
 
 local function deliver(item, outcome, stanzas)
   count[outcome](1);
@@ -288,7 +286,7 @@ local function on_verdict(queue, reply)
   forget_request(queue);
   if reply.attr.type == "error" then
     local _, condition = reply:get_error();
-    if AWAY[condition] then return lose(condition, AWAY[condition]); end
+    if AWAY[condition] then return lose(condition); end
     pop(queue);
     complain("failed", item.stanza, condition);
     send_on(item, item.stanza);
@@ -476,7 +474,7 @@ local function on_features(reply)
   if not found[DIVERT] then
     local _, condition = reply:get_error();
     module:log("debug", "%s does not take our Jingle: %s", relay, condition or "not a feature");
-    return lose("it does not take our Jingle", query and RETRY_REFUSED);
+    return lose("it does not take our Jingle", query and RETRY_OTHER);
   end
   features = found;
   if not ready and not doubted then

@@ -35,6 +35,7 @@ modules_disabled = {{ "s2s", "tls", "offline" }}
 authentication = "internal_plain"
 storage = "internal"
 c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
 interfaces = {{ {interfaces} }}
 c2s_ports = {{ 5222 }}
 http_ports = {{ 5280 }}
@@ -120,6 +121,7 @@ class Prosody:
             "prosody", "--config", self.config, "-F", log="prosody")
         for port in (5222, 5280):
             wait_for(f"Prosody on port {port}", lambda: _listens(self.network, self.address, port))
+        wait_for("Prosody on port 5347", lambda: _listens(self.network, "127.0.0.1", 5347))
 
     def stop(self):
         self.network.stop(self.process)

@@ -32,6 +32,7 @@ listen:
 VirtualHost "*"
   component_ports = {{ 5347, 5348 }}
 Component "conference.{DOMAIN}" "muc"
+  muc_room_locking = false
 Component "{REMOTE}"
   component_secret = "{SECRET}"
 Component "{OTHER_RELAY}"
