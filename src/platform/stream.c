@@ -135,10 +135,19 @@ void stream_end(struct stream_conn *conn, enum counter cause)
     event_active(streams->reap, 0, 0);
 }
 
-static void reap(struct streams *streams, usec_t now)
+static struct stream_conn *next_dead(const struct streams *streams,
+                                     const struct stream_conn *running)
+{
+    struct stream_conn *conn = TAILQ_FIRST(&streams->dead);
+    return conn && conn == running ? TAILQ_NEXT(conn, entry) : conn;
+}
+
+// What the handler does when one is gone may end others, and 'running' too: whoever still works
+// with that one (NULL: nobody) leaves it to the next time.
+static void reap(struct streams *streams, const struct stream_conn *running, usec_t now)
 {
     struct stream_conn *conn;
-    while ((conn = TAILQ_FIRST(&streams->dead))) {
+    while ((conn = next_dead(streams, running))) {
         TAILQ_REMOVE(&streams->dead, conn, entry);
         if (conn->state == STREAM_RAW && conn->raw.gone)
             conn->raw.gone(conn->raw.ctx);
@@ -157,8 +166,8 @@ static void on_conn(evutil_socket_t fd, short what, void *arg)
     struct stream_conn *conn = arg;
     struct streams *streams = conn->streams;
     usec_t now = usec_now();
-    reap(streams, now);
-    if (what & EV_WRITE && conn->state >= STREAM_OPEN)
+    reap(streams, conn, now);
+    if (!conn->dead && what & EV_WRITE && conn->state >= STREAM_OPEN)
         stream_flush(conn, now);
     if (!conn->dead)
         stream_advance(conn, now);
@@ -173,7 +182,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     usec_t now = usec_now();
     streams->armed = USEC_NEVER;
     timers_run(&streams->timers, streams, now);
-    reap(streams, now);
+    reap(streams, NULL, now);
     arm_tick(streams, now);
 }
 
@@ -181,7 +190,7 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    reap(arg, usec_now());
+    reap(arg, NULL, usec_now());
 }
 
 static void set_options(int fd)
@@ -267,7 +276,7 @@ static void on_accept(struct evconnlistener *evlistener, evutil_socket_t fd, str
     usec_t now = usec_now();
     memcpy(&remote, sa, (size_t)sa_len < sizeof remote ? (size_t)sa_len : sizeof remote);
     struct addr addr = addr_from_sockaddr(&remote);
-    reap(listener->streams, now);
+    reap(listener->streams, NULL, now);
     accept_conn(listener->streams, fd, &addr, now);
     arm_tick(listener->streams, now);
 }
@@ -334,7 +343,7 @@ void streams_free(struct streams *streams)
         stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_SELF);
     while (!TAILQ_EMPTY(&streams->open))
         stream_end(TAILQ_FIRST(&streams->open), COUNTER_CONN_CLOSED_SELF);
-    reap(streams, usec_now());
+    reap(streams, NULL, usec_now());
     free_event(streams->tick);
     free_event(streams->reap);
     free_event(streams->resume);

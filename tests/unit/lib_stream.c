@@ -67,6 +67,8 @@ static void on_gone(void *ctx, struct stream_conn *conn, usec_t now)
     assert_true(stream_remote(conn)->port > 0);
     assert_int_equal(stream_send(conn, (const uint8_t *)"\x40\0\0\0", 4), -EPIPE);
     stream_close(conn);
+    if (f->gone_hook)
+        f->gone_hook(f, conn);
     if (f->last == conn)
         f->last = NULL;
 }

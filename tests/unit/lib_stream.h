@@ -42,7 +42,8 @@ struct fixture {
     bool close_in_message;
     int after_close;                                           // what sending says then
     void (*hook)(struct fixture *f, struct stream_conn *conn); // at every message; NULL: none
-    void *user;                                                // the hook's
+    void (*gone_hook)(struct fixture *f, struct stream_conn *conn);
+    void *user; // the hooks'
 };
 
 int stream_setup(void **state);

@@ -174,6 +174,38 @@ static void a_closed_connection_stays_until_it_is_gone(void **state)
     close(fd);
 }
 
+static void close_the_other(struct fixture *f, struct stream_conn *conn)
+{
+    struct stream_conn **pair = f->user;
+    unsigned i = pair[1] == conn;
+    pair[i] = NULL;
+    if (pair[!i])
+        stream_close(pair[!i]);
+}
+
+// A connection of a TURN client goes and takes another along, whose turn it is in the loop.
+static void one_that_is_gone_takes_another_along(void **state)
+{
+    struct fixture *f = *state;
+    struct stream_conn *pair[2];
+    int fd[2];
+    for (unsigned i = 0; i < 2; i++) {
+        fd[i] = client_connect(f);
+        client_put(fd[i], binding, sizeof binding);
+        pump(f, &f->messages, i + 1);
+        pair[i] = f->last;
+    }
+    f->user = pair;
+    f->gone_hook = close_the_other;
+    f->close_in_message = true;
+    client_put(fd[0], binding, sizeof binding);
+    client_put(fd[1], binding, sizeof binding);
+    pump(f, &f->gone, 2);
+    assert_int_equal(f->messages, 3);
+    close(fd[0]);
+    close(fd[1]);
+}
+
 // Fills the way to a client that does not read until something has to wait, with media numbered
 // from 0. Returns how many were taken.
 static uint32_t fill(struct fixture *f, struct stream_conn *conn, size_t len)
@@ -479,6 +511,7 @@ int main(void)
         TEST(the_trusted_may_send_longer_messages),
         TEST(sends_padded_messages),
         TEST(a_closed_connection_stays_until_it_is_gone),
+        TEST(one_that_is_gone_takes_another_along),
         TEST(a_slow_reader_loses_the_oldest_media_and_no_reply),
         TEST(media_that_waited_too_long_is_dropped),
         TEST(a_client_that_reads_no_replies_is_left),
