@@ -28,6 +28,7 @@ COMMANDS = {
     "ice-aioice": [sys.executable, f"{CLIENTS}/ice.py", "aioice"],
     "ice-libnice": [sys.executable, f"{CLIENTS}/ice.py", "libnice"],
     "aioice-turn": [sys.executable, f"{CLIENTS}/turnuser.py"],
+    "dino": [sys.executable, f"{CLIENTS}/desktop_dino.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }
 

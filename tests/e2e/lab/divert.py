@@ -15,10 +15,12 @@ DOORS = {"prosody": (Prosody, "prosody-divert", "goes by way of"),
 
 
 class DivertLab(Lab):
-    """door: a row of DOORS; more: more of the server's configuration."""
+    """door: a row of doors; more: more of the server's configuration."""
+
+    doors = DOORS
 
     def __init__(self, daemon, *, door, more="", **options):
-        kind, name, self.says = DOORS[door]
+        kind, name, self.says = self.doors[door]
 
         def configured(network, directory, addresses):
             return kind(network, directory, addresses, more=piece(name, directory) + more)

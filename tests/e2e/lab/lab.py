@@ -42,7 +42,7 @@ class Place:
 
     def save_logs(self):
         shutil.rmtree(self.logs, ignore_errors=True)
-        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*")
+        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*", "desktop-*")
         shutil.copytree(self.directory, self.logs, ignore=keep)
 
     def close(self):
