@@ -210,10 +210,16 @@ static void the_end_waits_for_nothing(void **state)
     b->late = true;
     divert(b, ALICE, BOB, "session-initiate", AUDIO);
     divert(b, ALICE, BOB, "transport-info", AUDIO);
-    divert(b, ALICE, BOB, "session-terminate", "<reason><cancel/></reason>");
+    board_put(b, "<iq type='set' id='d2' from='example.org' to='relay.example.org'><divert "
+                 "xmlns='urn:xmpp:jingle-relayd:divert:1'><forwarded xmlns='urn:xmpp:forward:0'>"
+                 "<iq xmlns='jabber:client' type='set' from='" ALICE "' to='" BOB "' id='j2'>"
+                 "<jingle xmlns='urn:xmpp:jingle:1' action='session-terminate' sid='s1'>"
+                 "<reason><cancel/></reason></jingle></iq></forwarded></divert></iq>");
     board_expect_passed(b); // the offer ...
     board_expect_passed(b);
-    board_expect_passed(b); // ... leaves before its end
+    board_expect(b, "<iq type='result' id='d2' from='relay.example.org' to='example.org'>"
+                    "<divert xmlns='urn:xmpp:jingle-relayd:divert:1'><pass/></divert></iq>");
+    board_none(b); // ... has left before its end
     assert_string_equal(b->ended_reason, "cancel");
     assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_SESSION_ENDED), 2);
     board_free(b);

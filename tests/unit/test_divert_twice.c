@@ -127,9 +127,9 @@ static void one_of_each_family_and_component(void **state)
     end(b);
 }
 
-static void restarts_that_overlap(void **state)
+static void overlap(enum relay_policy policy)
 {
-    struct board *b = new_board(POLICY_FALLBACK);
+    struct board *b = new_board(policy);
     struct xml *trickle = jingle(ALICE, FRED, "transport-info", CONTENT("ua"));
     struct xml *restart = jingle(ALICE, FRED, "transport-info", CONTENT("uc")), *sent;
 
@@ -150,6 +150,12 @@ static void restarts_that_overlap(void **state)
     xml_free(restart);
     xml_free(trickle);
     end(b);
+}
+
+static void restarts_that_overlap(void **state)
+{
+    overlap(POLICY_FALLBACK);
+    overlap(POLICY_RELAY_ONLY);
 }
 
 // Ours stands in the place of the client's, and must not be taken for his.
