@@ -159,8 +159,8 @@ static bool has_grace(const struct request *r)
            r->method->number == STUN_CONNECTION_BIND;
 }
 
-// Whose username is a bare expiry counts by his address: in IPv6 by its /64, of which every host has
-// as many as it likes.
+// Whose username is a bare expiry counts by his address: in IPv6 by its /64, of which every host
+// has as many as it likes.
 static void name_by_address(struct request *r)
 {
     struct addr host = r->client->remote;
