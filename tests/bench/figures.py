@@ -60,12 +60,12 @@ class Figures:
         return f"{daemon / other:.2f}" if daemon is not None and other else ""
 
     def table(self):
-        lines = ["{:46} {:>20} {:>22} {:>22} {:>6}".format("", *self.columns, "ratio")]
-        for figure, title, form in self.rows:
-            cells = [self._cell(figure, target, form) for target in self.columns]
+        form = "{:46}" + " {:>22}" * len(self.columns) + " {:>6}"
+        lines = [form.format("", *self.columns, "ratio")]
+        for figure, title, number in self.rows:
+            cells = [self._cell(figure, target, number) for target in self.columns]
             if any(cells):
-                lines.append("{:46} {:>20} {:>22} {:>22} {:>6}".format(
-                    title, *cells, self._ratio(figure)).rstrip())
+                lines.append(form.format(title, *cells, self._ratio(figure)).rstrip())
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 

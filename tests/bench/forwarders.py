@@ -90,22 +90,28 @@ class Daemon:
 
     name = "daemon"
 
-    def __init__(self, world, quarantine="10 s", limits="", more=""):
-        """limits: settings of that group beside the usual; more: further groups."""
+    def __init__(self, world, quarantine="10 s", limits="", more="", served=CALLERS, prefix=None):
+        """limits: settings of that group beside the usual; more: further groups; prefix: of the
+        command, instead of what holds it on the relay's core."""
         self.world = world
+        prefix = world.on_relay_core() if prefix is None else prefix
         self.callers = None
         directory = world.directory
         write(f"{directory}/secret", SECRET + "\n")
         os.chmod(f"{directory}/secret", 0o600)
         config = write(f"{directory}/jingle-relayd.conf", DAEMON.format(
-            relay=RELAY, callers=CALLERS, port=COMPONENT_PORT, directory=directory, ip=RELAY_IP,
+            relay=RELAY, callers=served, port=COMPONENT_PORT, directory=directory, ip=RELAY_IP,
             ports=PORTS, stats=STATS_PORT, quarantine=quarantine, limits=limits, more=more,
             allowed=", ".join(f'"{prefix}"' for prefix in ALLOWED)))
         self.process = world.network.start(
-            "relay", *world.on_relay_core(world.program("jingle-relayd"), "--config", config),
+            "relay", *prefix, world.program("jingle-relayd"), "--config", config,
             log="jingle-relayd")
         self.pid = self.process.pid
         wait_for("the daemon", self._is_up, 20)
+        self.connect_callers()
+
+    def connect_callers(self):
+        world = self.world
         self.callers = Callers(
             lambda: world.network.inside("relay", lambda: world.connect(COMPONENT_PORT)),
             CALLERS, RELAY, RELAY_IP, SECRET, FIRST_CLIENT_PORT)

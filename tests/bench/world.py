@@ -162,19 +162,24 @@ class World:
     def _start_prosody(self):
         directory = f"{self.directory}/prosody"
         os.mkdir(directory)
-        config = write(f"{self.directory}/prosody.cfg.lua", PROSODY.format(
+        self.run_prosody(directory, PROSODY.format(
             directory=directory, port=COMPONENT_PORT, relay=RELAY, callers=CALLERS, secret=SECRET))
-        subprocess.run(["chown", "prosody:prosody", directory], check=True)
-        self.prosody = self.network.start(
-            "relay", "setpriv", "--reuid=prosody", "--regid=prosody", "--clear-groups",
-            "prosody", "--config", config, "-F", log="prosody")
-        wait_for("Prosody", self._prosody_listens, 20)
 
-    def _prosody_listens(self):
+    def run_prosody(self, directory, text, prefix=(), port=COMPONENT_PORT):
+        """With its data in that directory, and that configuration, until it listens on the port; the
+        prefix chooses its core."""
+        config = write(f"{self.directory}/prosody.cfg.lua", text)
+        subprocess.run(["chown", "-R", "prosody:prosody", directory], check=True)
+        self.prosody = self.network.start(
+            "relay", *prefix, "setpriv", "--reuid=prosody", "--regid=prosody", "--clear-groups",
+            "prosody", "--config", config, "-F", log="prosody")
+        wait_for("Prosody", lambda: self._prosody_listens(port), 20)
+
+    def _prosody_listens(self, port):
         if self.prosody.poll() is not None:
             raise RuntimeError(f"Prosody ended: {self.log('prosody')}")
         try:
-            self.network.inside("relay", lambda: self.connect(COMPONENT_PORT).close())
+            self.network.inside("relay", lambda: self.connect(port).close())
             return True
         except OSError:
             return False

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""What ./quickstart shows: a call between two ordinary addresses, aiortc to aiortc, each behind a NAT
-that lets nothing in. The clients know of no relay, STUN or TURN server: Prosody's module hands the
-call to the relay. Then the relay as the TURN server of clients who ask it for credentials. Prints the
-result as one JSON line, then where the live figures are."""
+"""What ./quickstart shows: a call between two ordinary addresses, aiortc to aiortc, each behind a
+NAT that lets nothing in. The clients know of no relay, STUN or TURN server: Prosody's module hands
+the call to the relay. Then the relay as the TURN server of clients who ask it for credentials.
+Prints the result as one JSON line, then where the live figures are."""
 
 import json
 import os
