@@ -104,7 +104,7 @@ class User(Stream):
         self.jid = f"{name}@{domain}/{resource}"
         self.answers = False
 
-    async def join(self, host="127.0.0.1"):
+    async def log_in(self, host):
         await self.open(host, 5222, self.domain)
         await self.take(lambda e: e.tag == f"{STREAM}features", "features")
         login = base64.b64encode(f"\0{self.name}\0{self.name}-pw".encode()).decode()
@@ -113,6 +113,9 @@ class User(Stream):
         await self.take(lambda e: e.tag.endswith("}success"), "success of SASL")
         self.restart()
         await self.take(lambda e: e.tag == f"{STREAM}features", "features")
+
+    async def join(self, host="127.0.0.1"):
+        await self.log_in(host)
         self.write("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
                    f"<resource>{self.resource}</resource></bind></iq>"
                    "<iq type='set' id='session'>"

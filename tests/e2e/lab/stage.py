@@ -29,6 +29,7 @@ listen:
      global_routes: false,
      hosts: {{"{REMOTE}": {{password: "{SECRET}"}}, "{OTHER_RELAY}": {{password: "{SECRET}"}}}}}}
 """), "prosody": (DivertProsody, "prosody-divert", f"""
+  modules_enabled = {{ "jingle_relay", "smacks" }}
 VirtualHost "*"
   component_ports = {{ 5347, 5348 }}
 Component "conference.{DOMAIN}" "muc"
