@@ -33,6 +33,7 @@ modules_disabled = {{ "s2s", "tls", "offline", "http" }}
 authentication = "internal_plain"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
+network_settings = {{ nagle = false }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ 5222 }}
 s2s_ports = {{ }}
