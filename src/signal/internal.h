@@ -22,6 +22,7 @@ enum dialect {
     DIALECT_ONE_CONTENT = 1 << 2,         // one content per transport-info
     DIALECT_ONE_CANDIDATE = 1 << 3,       // only the first candidate of a stanza is read
     DIALECT_NO_EARLY_CANDIDATES = 1 << 4, // candidates in initiate and accept are not read
+    DIALECT_GENERATION_0 = 1 << 5,        // candidates of another generation are not read
 };
 
 struct credentials {

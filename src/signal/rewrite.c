@@ -225,6 +225,16 @@ static void drop_own_remote(const struct transport *transport, enum side from, s
     }
 }
 
+// For clients that know of no restart, and of no generation but the first; others begin at 1.
+static int reset_generations(struct xml *element)
+{
+    struct xml *c = xml_child(element, "candidate", NULL);
+
+    while (c && xml_set(c, "generation", "0") == 0)
+        c = xml_next(c, "candidate", NULL);
+    return c ? -1 : 0;
+}
+
 static int rewrite_ice(struct session *session, struct transport *transport, enum side to,
                        unsigned generation, struct xml *element)
 {
@@ -238,6 +248,8 @@ static int rewrite_ice(struct session *session, struct transport *transport, enu
     }
     if (complete_credentials(creds, element) < 0 ||
         offer_candidates(transport, to, generation, element) < 0)
+        return -1;
+    if (session->party[to].dialect & DIALECT_GENERATION_0 && reset_generations(element) < 0)
         return -1;
     if (session->party[to].dialect & DIALECT_PLAIN_TRANSPORT)
         keep_only(element, "candidate");
