@@ -43,6 +43,8 @@ class Counter:
             data, (_, protocol, kind, *_) = self.socket.recvfrom(2048)
             if protocol != 0x0800 or kind == PACKET_OUTGOING or len(data) < 40 or data[9] != 17:
                 continue
+            if data[12] == 127:
+                continue
             payload = data[(data[0] & 15) * 4 + 8:]
             if len(payload) < 12 or payload[0] >> 6 != 2:
                 continue

@@ -29,6 +29,7 @@ COMMANDS = {
     "ice-libnice": [sys.executable, f"{CLIENTS}/ice.py", "libnice"],
     "aioice-turn": [sys.executable, f"{CLIENTS}/turnuser.py"],
     "dino": [sys.executable, f"{CLIENTS}/desktop_dino.py"],
+    "gajim": [sys.executable, f"{CLIENTS}/desktop_gajim.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }
 
