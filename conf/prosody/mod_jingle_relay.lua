@@ -89,9 +89,9 @@ end
 
 -- -- What goes on ---------------------------------------------------------------------------------
 
--- A stanza that goes on comes by our hooks again. It is recognised by its origin: a stand-in for th
--- session that it came from, with a field that only this server's code can set. Answers to it find
--- their way by address: the session may have been resumed, or be gone.
+-- A stanza that goes on comes by our hooks again. It is recognised by its origin: a stand-in for
+-- the session that it came from, with a field that only this server's code can set. Answers to it
+-- find their way by address: the session may have been resumed, or be gone.
 local function stand_in(origin)
   local function answer(reply) return module:send(reply); end
   return setmetatable({ jingle_relayed = relay, send = answer }, { __index = origin });
@@ -101,7 +101,7 @@ local function is_ours(event)
   return event.origin and event.origin.jingle_relayed == relay;
 end
 
--- Sends from this host without the events pre-*, which the original has behind it. An error in
+-- Sends from this host, without the pre-events, which the original has behind it. An error in
 -- somebody's handler may cost this stanza, as it always would, but not those behind it.
 local function post(stanza, origin)
   local ok, err = pcall(module.send, module, stanza, stand_in(origin));
@@ -377,8 +377,7 @@ local function has_jingle(stanza)
 end
 
 -- The elements of a stanza, counted up to a limit: parsers of components choke on thousands.
-local is_small;
-function is_small(element, left_over)
+local function is_small(element, left_over)
   for _, child in ipairs(element.tags) do
     left_over = left_over - 1;
     if left_over <= 0 then return false; end
