@@ -242,18 +242,26 @@ static void own_addresses(enum mode mode, const struct xml *payload)
     }
 }
 
-static void answer_content(const struct client *callee, enum mode mode, struct xml *payload,
-                           const struct xml *offered)
+// One is enough of an answer: what is left out is declined.
+static void keep_content(struct xml *payload, const struct xml *mine)
 {
-    struct xml *mine = content_in(mode, payload), *x, *next;
-    struct xml *description = xml_child(mine, "description", NULL);
-    const struct xml *theirs = xml_child(offered, "description", NULL);
+    struct xml *x = xml_child(payload, "content", NULL), *next;
 
-    for (x = xml_child(payload, "content", NULL); x; x = next) {
+    for (; x; x = next) {
         next = xml_next(x, "content", NULL);
         if (x != mine)
             xml_free(x);
     }
+}
+
+static void answer_content(const struct client *callee, enum mode mode, struct xml *payload,
+                           const struct xml *offered)
+{
+    struct xml *mine = content_in(mode, payload), *x;
+    struct xml *description = xml_child(mine, "description", NULL);
+    const struct xml *theirs = xml_child(offered, "description", NULL);
+
+    keep_content(payload, mine);
     set(mine, "name", xml_attr(offered, "name"));
     set(mine, "creator", callee->habits & HABIT_WRONG_CREATOR ? "responder" : "initiator");
     answer_codecs(callee, description, theirs);
@@ -335,6 +343,8 @@ struct xml *client_trickle(const struct client *client, enum mode mode, bool cal
             set(mine, "creator", xml_attr(content, "creator"));
         repeat_credentials(jingle_transport(mine), jingle_transport(content));
     }
+    if (callee && mine)
+        keep_content(payload, mine);
     if (callee)
         own_addresses(mode, payload);
     return iq;

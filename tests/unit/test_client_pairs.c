@@ -20,7 +20,12 @@
 
 struct talk { // one call
     struct board *b;
-    enum door { SERVER, COMPONENT, NONE } door; // NONE: what is said is what is heard
+    enum door {
+        SERVER,
+        SERVERS, // of both ends, one after the other
+        COMPONENT,
+        NONE, // what is said is what is heard
+    } door;
     enum mode mode;
     const struct client *who[SIDE_COUNT];
     struct ear ear[SIDE_COUNT];
@@ -62,20 +67,25 @@ static void arrives(struct talk *t, enum side to, const struct xml *iq)
     }
 }
 
-// docs/DIVERT.md section 3
-static void through_the_server(struct talk *t, enum side to, const struct xml *iq)
+// docs/DIVERT.md section 3; 'times': by so many servers, one after the other.
+static void through_servers(struct talk *t, unsigned times, enum side to, const struct xml *iq)
 {
-    const struct xml *divert, *x;
+    struct xml *divert, *x;
 
+    if (times == 0) {
+        arrives(t, to, iq);
+        return;
+    }
     board_divert_xml(t->b, "example.org", iq);
-    divert = xml_child(board_take(t->b), "divert", NS_DIVERT);
+    divert = xml_clone(xml_child(board_take(t->b), "divert", NS_DIVERT));
     assert_non_null(divert);
+    board_none(t->b);
     assert_null(xml_child(divert, "answered", NULL));
     if (xml_child(divert, "pass", NULL))
-        arrives(t, to, iq);
+        through_servers(t, times - 1, to, iq);
     for (x = xml_child(divert, "forwarded", NULL); x; x = xml_next(x, "forwarded", NULL))
-        arrives(t, to, xml_child(x, "iq", NULL));
-    board_none(t->b);
+        through_servers(t, times - 1, to, xml_child(x, "iq", NULL));
+    xml_free(divert);
 }
 
 static void swap_parties(struct xml *iq, enum side from)
@@ -137,8 +147,8 @@ static void say(struct talk *t, enum side from, const struct xml *iq)
     enum side to = from == SIDE_INITIATOR ? SIDE_RESPONDER : SIDE_INITIATOR;
 
     note_said(t, from, iq);
-    if (t->door == SERVER)
-        through_the_server(t, to, iq);
+    if (t->door == SERVER || t->door == SERVERS)
+        through_servers(t, t->door == SERVER ? 1 : 2, to, iq);
     else if (t->door == COMPONENT)
         through_the_component(t, to, iq);
     else
@@ -391,6 +401,24 @@ static void the_addressed_door_suits_them_too(void **state)
     }
 }
 
+// Section 6: both ends' servers hand the same stanzas to the same relay.
+static void twice_is_harmless(void **state)
+{
+    for (unsigned i = 0; i < client_count * client_count; i++) {
+        const struct client *caller = &clients[i / client_count];
+        const struct client *callee = &clients[i % client_count];
+        struct talk once, twice;
+
+        if (call(&once, SERVER, caller, callee))
+            continue;
+        call(&twice, SERVERS, caller, callee);
+        if (strcmp(once.problem, twice.problem) != 0)
+            fail_msg("%s -> %s: %s", caller->name, callee->name, twice.problem);
+        for (int side = 0; side < SIDE_COUNT; side++)
+            assert_int_equal(once.ear[side].heard_count, twice.ear[side].heard_count);
+    }
+}
+
 // ---- the receivers find what they are there for
 
 static const struct client *named(const char *name)
@@ -530,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pair_that_can_talk_does),
         cmocka_unit_test(the_addressed_door_suits_them_too),
+        cmocka_unit_test(twice_is_harmless),
         cmocka_unit_test(some_need_a_go_between),
         cmocka_unit_test(receivers_find_fault),
     };
