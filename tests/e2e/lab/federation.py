@@ -66,6 +66,8 @@ def _rename(text):
 class FederatedLab(Lab):
     """doors: rows of DOORS, of Alice's and of Bob's server; diverts: which have the module."""
 
+    names = {DOMAIN: SERVER4, OTHER: OTHER4}  # that the servers can look up
+
     def __init__(self, daemon, *, doors, diverts=(True, True), **options):
         self.doors, self.diverts = doors, diverts
         super().__init__(daemon, server=self._near, **options)
@@ -83,11 +85,10 @@ class FederatedLab(Lab):
         self.network.host("srv2", OTHER4)
 
     def prepare(self):
-        names = {DOMAIN: SERVER4, OTHER: OTHER4}
-        self.network.know(names)
+        self.network.know(self.names)
         for host in ("srv", "srv2"):
             self.network.start(host, sys.executable, f"{CLIENTS}/names.py",
-                               *(f"{name}={address}" for name, address in names.items()),
+                               *(f"{name}={address}" for name, address in self.names.items()),
                                log=f"{host}-names")
 
     def _found(self, door, log):
