@@ -109,12 +109,14 @@ class DtlsClient:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         os.set_blocking(self.process.stdout.fileno(), False)
 
-    def ask(self, data, seconds=5):
-        """What came back within that time, or b""."""
-        try:
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
-        except BrokenPipeError as error:
-            raise Failure("the DTLS session has ended") from error
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        return self.process.stdout.read() or b"" if ready else b""
+    def ask(self, data, times=5):
+        """What came back, or b"". Sent again every second, as STUN over DTLS has to be."""
+        for _ in range(times):
+            try:
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+            except BrokenPipeError as error:
+                raise Failure("the DTLS session has ended") from error
+            if select.select([self.process.stdout], [], [], 1)[0]:
+                return self.process.stdout.read() or b""
+        return b""
