@@ -8,6 +8,7 @@ where the network hands it over: RTP by its header (RFC 3550, RFC 5761), whether
 
 import array
 import asyncio
+import glob
 import os
 import pwd
 import shutil
@@ -21,6 +22,7 @@ import time
 
 USER = "nobody"
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
+PLUGINS = "/usr/lib/*/gstreamer-1.0/*.so"
 RATE = 8000  # of what is listened to
 LOUD = 500  # of 32767; a decoded tone is louder, an empty loudspeaker is 0
 
@@ -126,6 +128,17 @@ class Desktop:
         self.ear = Ear(self.run("parec", "--device=speaker.monitor", "--format=s16le",
                                 f"--rate={RATE}", "--channels=1", "--latency-msec=100",
                                 stdout=subprocess.PIPE).stdout)
+
+    def let_farstream_work(self):
+        """With these plugins Debian's farstream 0.2.9 sends nothing, on any network: "Could not
+        initialize SRTP encoder", and for Opus and Speex "streaming stopped, reason not-negotiated".
+        Clients that use it see all others only."""
+        os.mkdir(f"{self.home}/plugins")
+        for path in glob.glob(PLUGINS):
+            name = os.path.basename(path)
+            if name not in ("libgstsrtp.so", "libgstopus.so", "libgstspeex.so"):
+                os.symlink(path, f"{self.home}/plugins/{name}")
+        os.environ["GST_PLUGIN_SYSTEM_PATH_1_0"] = f"{self.home}/plugins"
 
     def run(self, *argv, stdout=sys.stderr, **options):
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, **options)

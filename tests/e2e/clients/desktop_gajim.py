@@ -24,6 +24,7 @@ class Gajim:
     # --- what the driver asks ---
 
     async def connect(self, user, domain, server, resource):
+        self.desktop.let_farstream_work()
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, INSIDE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         await self._ask("sign_in", user=user, domain=domain, password=f"{user}-pw",

@@ -13,11 +13,8 @@ import gi
 for module, version in (("Gtk", "3.0"), ("Gdk", "3.0"), ("GtkSource", "4"), ("Gst", "1.0")):
     gi.require_version(module, version)
 
-from gi.repository import Gio, GLib, Gst  # noqa: E402
+from gi.repository import Gio, GLib  # noqa: E402
 
-# With these GStreamer plugins Debian's farstream 0.2.9 sends nothing on any network: "Could not
-# initialize SRTP encoder", and for Opus and Speex "streaming stopped, reason not-negotiated".
-WITHOUT = ("srtp", "opus", "speex")
 ANSWERS = os.dup(1)  # what Gajim prints goes to stderr
 os.dup2(2, 1)
 
@@ -127,11 +124,6 @@ def when_ready():
     return False
 
 
-Gst.init(None)
-registry = Gst.Registry.get()
-for name in WITHOUT:
-    if plugin := registry.find_plugin(name):
-        registry.remove_plugin(plugin)
 sys.argv = ["gajim"]
 import gajim.gajim  # noqa: E402
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "aioice-turn": [sys.executable, f"{CLIENTS}/turnuser.py"],
     "dino": [sys.executable, f"{CLIENTS}/desktop_dino.py"],
     "gajim": [sys.executable, f"{CLIENTS}/desktop_gajim.py"],
+    "pidgin": [sys.executable, f"{CLIENTS}/desktop_pidgin.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }
 

@@ -15,7 +15,7 @@ from .lab import SERVER4
 from .puppets import User
 from .servers import DOMAIN, Prosody
 
-DESKTOPS = ("dino", "gajim")
+DESKTOPS = ("dino", "gajim", "pidgin")
 TONES = {"alice": "440", "bob": "1000"}  # Hz; one alike would be taken for an echo
 PRESENT = "<presence to='{to}' type='{type}'/>"
 
