@@ -259,6 +259,15 @@ static bool is_hello(const uint8_t *data, size_t len)
            data[3] == 0 && data[4] == 0 && data[RECORD_HEADER] == CLIENT_HELLO;
 }
 
+// An alert or data in the clear. During a handshake anybody who can forge an address can send one,
+// and OpenSSL would believe the alert; the client's own is a loss that a deadline makes good.
+static bool is_forgeable(const uint8_t *data, size_t len)
+{
+    enum { ALERT = 21, DATA = 23 };
+    return len >= RECORD_HEADER && (data[0] == ALERT || data[0] == DATA) && data[3] == 0 &&
+           data[4] == 0;
+}
+
 static struct dtls_session *session_new(struct dtls *dtls)
 {
     struct dtls_session *session = calloc(1, sizeof *session);
@@ -413,7 +422,7 @@ void dtls_recv(struct dtls *dtls, void *link, const struct addr *remote, const s
     dtls->cookie_for.remote = *remote;
     dtls->cookie_for.local = *local;
     dtls->cookie_for.now = now;
-    if (session && !(session->open && hello))
+    if (session && !(session->open && hello) && !is_forgeable(data, len))
         feed(session, data, len, now);
     else if (hello)
         meet(dtls, link, data, len, now);
