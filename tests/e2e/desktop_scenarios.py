@@ -16,7 +16,7 @@ SCENARIOS = {}
 
 # Those that have a codec and an encryption in common: Gajim and Pidgin have plain RTP only.
 PAIRS = (("dino", "dino"), ("chromium", "dino"), ("gajim", "gajim"), ("gajim", "dino"),
-         ("dino", "chromium"), ("dino", "gajim"), ("pidgin", "gajim"))
+         ("dino", "chromium"), ("dino", "gajim"), ("pidgin", "gajim"), ("pidgin", "dino"))
 
 for door in ("prosody", "ejabberd"):
     for a, b in PAIRS:

@@ -293,15 +293,15 @@ static char result(const struct client *caller, const struct client *callee)
 
 #define BEGIN "<!-- matrix: written by tests/unit/test_client_pairs.c -->\n"
 #define END   "<!-- end of matrix -->"
+#define GAJIM "Gajim (calls switched on)"
 
 // Pairs that a scenario of tests/e2e lets call each other with the clients themselves.
 static bool is_run(const struct client *caller, const struct client *callee)
 {
     static const char *const pairs[][2] = {
-        {"Dino", "Dino"},
-        {"Dino", "stanza.js"},
-        {"stanza.js", "Dino"},
-        {"stanza.js", "stanza.js"},
+        {"Dino", "Dino"},  {"Dino", GAJIM},       {"Dino", "stanza.js"},
+        {GAJIM, "Dino"},   {GAJIM, GAJIM},        {"Pidgin", "Dino"},
+        {"Pidgin", GAJIM}, {"stanza.js", "Dino"}, {"stanza.js", "stanza.js"},
     };
 
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
