@@ -36,9 +36,11 @@ class Place:
         return self
 
     def __exit__(self, kind, *_):
-        if kind and self.logs:
-            self.save_logs()
-        self.close()
+        try:
+            if kind and self.logs:
+                self.save_logs()
+        finally:
+            self.close()
 
     def save_logs(self):
         shutil.rmtree(self.logs, ignore_errors=True)
