@@ -29,7 +29,7 @@
 
 // Jingle as it was written before 2009 (Kopete; Gabble calls the last v0.15).
 #define NS_JINGLE_TMP   "urn:xmpp:tmp:jingle"
-#define NS_JINGLE_TMP_0 NS_JINGLE_TMP ":0"
+#define NS_JINGLE_TMP_0 "urn:xmpp:tmp:jingle:0"
 #define NS_JINGLE_015   "http://jabber.org/protocol/jingle"
 
 #define NS_FORWARD "urn:xmpp:forward:0"

@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,14 +165,13 @@ static bool has_grace(const struct request *r)
 static void name_by_address(struct request *r)
 {
     struct addr host = r->client->remote;
-    if (host.family == FAMILY_V6) {
+    char text[ADDR_TEXT_MAX];
+    bool v6 = host.family == FAMILY_V6;
+    if (v6)
         memset(host.ip + 8, 0, 8);
-        addr_format_ip(&host, r->address);
-        strcat(r->address, "/64");
-    } else {
-        addr_format_ip(&host, r->address);
-    }
-    r->identity = (struct part){r->address, strlen(r->address)};
+    int len = snprintf(r->address, sizeof r->address, "%s%s", addr_format_ip(&host, text),
+                       v6 ? "/64" : "");
+    r->identity = (struct part){r->address, (size_t)len};
 }
 
 static int check_user(struct request *r, bool sha256)

@@ -435,7 +435,7 @@ static void quota_of_names_without_identity(void **state)
     assert_int_equal(tw_allocate(world, &c), 0);
     assert_int_equal(tw_charged(world, "198.51.100.7"), 1);
     assert_int_equal(tw_allocate(world, &six), 0);
-    assert_int_equal(tw_charged(world, "2001:db8:7::1"), 1);
+    assert_int_equal(tw_charged(world, "2001:db8:7::/64"), 1);
     // What follows the first colon is the identity, colons and all.
     struct tw_client colons = tw_client(world, "198.51.100.8", 1);
     tw_rest(&colons, "north-north-north", TW_WALL + 60, "a:b@c/d:e");
