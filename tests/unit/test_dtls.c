@@ -615,6 +615,31 @@ static void a_handshake_survives_loss(void **state)
     }
 }
 
+// From the client's address, after each of its flights: anybody can forge that.
+static void forged_alerts_do_not_end_a_handshake(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t alert[] = {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40};
+    struct client *client = client_new(f, 0, 1);
+    (void)SSL_do_handshake(client->ssl);
+    while (f->queued > 0) {
+        struct datagram datagram = f->queue[0];
+        memmove(f->queue, f->queue + 1, --f->queued * sizeof *f->queue);
+        if (datagram.to_client) {
+            client_takes(client, datagram.data, datagram.len);
+            continue;
+        }
+        dtls_recv(f->dtls, &f->link, &datagram.client, &f->local, alert, sizeof alert, f->now);
+        dtls_recv(f->dtls, &f->link, &datagram.client, &f->local, datagram.data, datagram.len,
+                  f->now);
+        dtls_recv(f->dtls, &f->link, &datagram.client, &f->local, alert, sizeof alert, f->now);
+    }
+    assert_true(connected(client));
+    f->echo = true;
+    client_put(f, client, "here");
+    client_expect(client, "here");
+}
+
 // The server sends its flight again by its own timer, and gives up in the end.
 static void the_server_sends_again(void **state)
 {
@@ -758,6 +783,7 @@ int main(void)
         TEST(workers_share_cookies),
         TEST(a_client_starts_anew),
         TEST(a_handshake_survives_loss),
+        TEST(forged_alerts_do_not_end_a_handshake),
         TEST(the_server_sends_again),
         TEST(sessions_are_limited),
         TEST(sessions_are_limited_per_source),
