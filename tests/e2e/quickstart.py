@@ -71,28 +71,35 @@ def show_turn(lab):
             "sent": [TURN_PACKETS] * 2, "received": received()}
 
 
+def show(lab):
+    """The call and its figures; the exit status. What was started ends with the caller's lab."""
+    try:
+        result = show_call(lab)
+    except Exception as error:
+        result = {"ok": False, "why": f"{type(error).__name__}: {error}"}
+    if not result["ok"]:
+        lab.save_logs()
+        result["logs"] = lab.logs
+    print(json.dumps(result), flush=True)
+    if "--once" in sys.argv[1:] or not result["ok"]:
+        return 0 if result["ok"] else 1
+    with Forwarder(lab.network, "srv", STATS_PORT) as forwarder:
+        print(f"http://127.0.0.1:{forwarder.port}/", flush=True)
+        say("the call goes on; interrupt to end")
+        signal.pause()
+
+
 def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     say("starting namespaces, NATs, Prosody with mod_jingle_relay, and the daemon")
-    with Show(os.path.abspath(DAEMON), door="prosody", logs=os.path.abspath(LOGS)) as lab:
-        try:
-            result = show_call(lab)
-        except Exception as error:
-            result = {"ok": False, "why": f"{type(error).__name__}: {error}"}
-        if not result["ok"]:
-            lab.save_logs()
-            result["logs"] = lab.logs
-        print(json.dumps(result), flush=True)
-        if "--once" in sys.argv[1:] or not result["ok"]:
-            return 0 if result["ok"] else 1
-        with Forwarder(lab.network, "srv", STATS_PORT) as forwarder:
-            print(f"http://127.0.0.1:{forwarder.port}/", flush=True)
-            say("the call goes on; interrupt to end")
-            try:
-                signal.pause()
-            except KeyboardInterrupt:
-                return 0
+    try:
+        with Show(os.path.abspath(DAEMON), door="prosody", logs=os.path.abspath(LOGS)) as lab:
+            return show(lab)
+    except KeyboardInterrupt:
+        return 0
+    except Exception as error:  # before there was a call, such as a machine without namespaces
+        sys.exit(f"quickstart: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
