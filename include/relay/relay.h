@@ -26,6 +26,7 @@
 #define PATH_SSRC_MAX    4   // streams whose quality is followed per leg
 #define ICE_UFRAG_MAX    256 // RFC 8445 section 5.3
 #define ICE_PWD_MAX      256
+#define GOOGLE_NAME_MAX  64 // libjingle's have 16
 
 enum side { SIDE_INITIATOR = 0, SIDE_RESPONDER = 1, SIDE_COUNT = 2 };
 
@@ -33,13 +34,17 @@ enum path_mode {
     PATH_ICE,     // sources prove themselves by connectivity checks (RFC 8445 section 7.3)
     PATH_RAW,     // XEP-0177: the signalled address, or the first consistent RTP source
     PATH_CHANNEL, // XEP-0278: nothing is signalled; two sources that fit each other (channel.c)
+    PATH_GOOGLE,  // Google's transport: checks by name, without a password (google.c)
 };
 
 enum order_kind {
     ORDER_OPEN,        // answered by EVENT_OPENED or EVENT_FAILED
     ORDER_CREDENTIALS, // ICE: what 'side' says its ufrag and pwd are; new values start a new
-                       // generation
-    ORDER_PEER,        // raw: the address that 'side' signalled; opens its learning window
+                       // generation. Google: ufrag is the name that the relay's candidate has
+                       // towards 'side', of at most GOOGLE_NAME_MAX bytes; known to nobody else
+    ORDER_PEER,        // raw: the address that 'side' signalled; opens its learning window.
+                       // Google: one of several (port 0: none); opens the windows of both sides,
+                       // and a new one lets another source of 'side' in
     ORDER_CLOSE,       // no event; unknown paths are ignored
     ORDER_SNAPSHOT, // answered by one EVENT_SNAPSHOT per path of the call, then EVENT_SNAPSHOT_END;
                     // call 0: every path

@@ -99,8 +99,10 @@ static const struct path_view *find_view(const struct call_report *report, uint6
 
 static json_t *path_to_json(const struct path_view *view, usec_t now)
 {
-    static const char *const modes[] = {
-        [PATH_ICE] = "ice", [PATH_RAW] = "raw", [PATH_CHANNEL] = "channel"};
+    static const char *const modes[] = {[PATH_ICE] = "ice",
+                                        [PATH_RAW] = "raw",
+                                        [PATH_CHANNEL] = "channel",
+                                        [PATH_GOOGLE] = "google"};
 
     return json_pack("{s:I, s:s, s:o, s:o}", "path", (json_int_t)view->path, "mode",
                      modes[view->mode], "initiator", leg_to_json(&view->leg[SIDE_INITIATOR], now),

@@ -105,6 +105,23 @@ static const char *check_trials(const struct channel *c, enum side side)
     return NULL;
 }
 
+// Whoever may send has the relay's name, and says its own.
+static const char *check_google(const struct path *path)
+{
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        const struct google_leg *g = &path->google->leg[s];
+        const struct leg *leg = &path->leg[s];
+
+        EXPECT(g->own_len <= GOOGLE_NAME_MAX && g->peers <= GOOGLE_PEERS_MAX);
+        EXPECT(leg->sources == 0 || g->own_len > 0);
+        EXPECT(!g->locked || (leg->selected >= 0 && leg->source[leg->selected].answered));
+        EXPECT(!leg->held && !leg->credentials[0] && leg->last_proved == -1);
+        for (unsigned i = 0; i < leg->sources; i++)
+            EXPECT(g->source[i].name_len > 0 && g->source[i].name_len <= GOOGLE_NAME_MAX);
+    }
+    return NULL;
+}
+
 // Both legs of a channel are learned together, and to two sources that are not one; only the RTCP
 // of senders without ICE is learned leg by leg.
 static const char *check_channel(const struct path *path)
@@ -150,11 +167,14 @@ static const char *check_path(const struct path *path)
     EXPECT(path_deadline(path) == USEC_NEVER ||
            (timer_armed(&path->timer) && path->timer.at <= path_deadline(path)));
     EXPECT((path->mode == PATH_CHANNEL) == (path->channel != NULL));
+    EXPECT((path->mode == PATH_GOOGLE) == (path->google != NULL));
     for (unsigned s = 0; s < SIDE_COUNT; s++) {
         const char *wrong = check_leg(path, s);
         if (wrong)
             return wrong;
     }
+    if (path->google)
+        return check_google(path);
     return path->channel ? check_channel(path) : NULL;
 }
 

@@ -221,7 +221,7 @@ void ice_hold_release(struct path *path, enum side side, usec_t now)
 
 // --- requests ----------------------------------------------------------------------------------
 
-static uint32_t source_hash(const struct relay *relay, const struct addr *addr)
+uint32_t source_hash(const struct relay *relay, const struct addr *addr)
 {
     uint8_t bytes[sizeof(addr->ip) + 3];
 
@@ -446,7 +446,7 @@ enum verdict ice_recv(const struct recv *r)
         return request(r, &msg);
     case STUN_SUCCESS:
     case STUN_ERROR:
-        return verify_is_own_id(r->path->relay, msg.txid) ? verify_answer(r, &msg)
+        return verify_is_own_id(r->path->relay, msg.txid) ? verify_answer(r, msg.txid, &msg)
                                                           : response(r, &msg);
     case STUN_INDICATION:
         break;

@@ -34,6 +34,7 @@
 #define LEARN_PACKETS     3
 #define LEARN_STEP_MAX    64 // how far a sequence number may advance between two packets
 #define LEARN_SOURCES     4
+#define GOOGLE_PEERS_MAX  8 // signalled addresses of a leg
 
 // Channels: channel.c says what they are for.
 #define TRIAL_SOURCES    8                     // on trial, per leg
@@ -210,6 +211,25 @@ struct channel { // owned by a path of PATH_CHANNEL
     uint64_t names[SIDE_COUNT]; // LATCH_CHECKS: of the two sources
 };
 
+struct google_source {
+    uint8_t name_len;
+    uint8_t name[GOOGLE_NAME_MAX]; // what its client calls it, from its last check
+};
+
+struct google_leg {
+    uint8_t own[GOOGLE_NAME_MAX]; // the name of the relay's candidate towards this client
+    uint8_t own_len;
+    bool locked;                        // only signalled addresses may enter
+    usec_t window_end;                  // others may, before
+    struct addr peer[GOOGLE_PEERS_MAX]; // signalled
+    uint8_t peers, turn;                // turn: the next place, the oldest when all are taken
+    struct google_source source[PATH_SOURCES_MAX]; // of the same index as in the leg
+};
+
+struct google { // owned by a path of PATH_GOOGLE
+    struct google_leg leg[SIDE_COUNT];
+};
+
 enum role { ROLE_UNKNOWN, ROLE_CONTROLLING, ROLE_CONTROLLED };
 
 struct leg {
@@ -246,6 +266,7 @@ struct path {
     bool silent;          // EVENT_SILENT was sent and no media has come since
     struct transactions transactions;
     struct channel *channel; // PATH_CHANNEL only
+    struct google *google;   // PATH_GOOGLE only
     struct leg leg[SIDE_COUNT];
 };
 
@@ -332,10 +353,11 @@ enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned f
 // Everything but checks: from the selected source of one leg to that of the other.
 enum verdict leg_media(const struct recv *r);
 
-// --- ice.c, verify.c, raw.c, channel.c, view.c
+// --- ice.c, verify.c, raw.c, channel.c, google.c, view.c
 // ------------------------------------------------------------
 
 enum verdict ice_recv(const struct recv *r);
+uint32_t source_hash(const struct relay *relay, const struct addr *addr);
 int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM
 void ice_hold_release(struct path *path, enum side side, usec_t now); // 'side' has a source now
 void ice_hold_expire(struct path *path, enum side side, usec_t now);
@@ -350,12 +372,24 @@ void verify_start(struct path *path, enum side side, struct source *source, usec
 void verify_run(struct path *path, enum side side, struct source *source, usec_t now);
 usec_t verify_deadline(const struct source *source);
 bool verify_is_own_id(const struct relay *relay, const uint8_t txid[STUN_TXID_LEN]);
-enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg);
+// NULL msg: the path's answers are not protected.
+enum verdict verify_answer(const struct recv *r, const uint8_t *txid, const struct stun_msg *msg);
 
 enum verdict raw_recv(const struct recv *r);
 void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
 
 int channel_prepare(struct path *path); // 0 or -ENOMEM
 enum verdict channel_recv(const struct recv *r);
+
+int google_prepare(struct path *path); // 0 or -ENOMEM
+enum verdict google_recv(const struct recv *r);
+void google_name(struct path *path, const struct order *order);
+void google_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
+// How long the selected source must have been silent before this one takes over.
+usec_t google_patience(const struct path *path, enum side side, int index);
+void google_answered(struct path *path, enum side side); // a check of the relay's own
+// That check. Returns its length, or -ENOSPC.
+int google_compose(const struct path *path, enum side side, const struct source *source,
+                   uint8_t *buf, size_t size);
 
 void view_send(struct relay *relay, const struct order *order);

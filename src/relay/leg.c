@@ -125,12 +125,15 @@ void leg_heard(struct path *path, enum side side, int index, usec_t now)
 {
     struct leg *leg = &path->leg[side];
     struct source *source = &leg->source[index];
+    usec_t patience = SILENT_AFTER;
 
     source->last_seen = now;
     if (index == leg->selected || leg->selected < 0 || !source->verified)
         return;
     const struct source *selected = &leg->source[leg->selected];
-    if (selected->mute || now - selected->last_seen >= SILENT_AFTER)
+    if (path->google)
+        patience = google_patience(path, side, index);
+    if (selected->mute || now - selected->last_seen >= patience)
         leg_select(path, side, index, now);
 }
 
@@ -195,9 +198,10 @@ static void rtp_seen(const struct recv *r)
         r->leg->first_media = r->now;
     if (rtp_decode(r->packet->data, r->packet->len, &header) < 0)
         return;
+    const struct rtp_arrival arrival = rtp_arrival(&header);
     quality = quality_slot(r->leg, header.ssrc);
     if (quality)
-        rtp_quality_see(quality, &header, r->now);
+        rtp_quality_see(quality, &arrival, r->now);
 }
 
 static void media_seen(const struct recv *r)

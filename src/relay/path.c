@@ -266,6 +266,7 @@ static void path_free(struct path *path, usec_t now)
         leg_free(path, &path->leg[s], now);
     transactions_free(&path->transactions);
     free(path->channel);
+    free(path->google);
     call_leave(path);
     free(path);
 }
@@ -320,6 +321,8 @@ int path_open(struct relay *relay, const struct order *order, usec_t now, struct
         err = call_join(path, order, now);
     if (err == 0 && path->mode == PATH_CHANNEL)
         err = channel_prepare(path);
+    if (err == 0 && path->mode == PATH_GOOGLE)
+        err = google_prepare(path);
     for (unsigned s = 0; s < SIDE_COUNT && err == 0; s++)
         err = leg_open(path, s, order, now);
     if (err == 0)

@@ -192,10 +192,14 @@ void relay_order(struct relay *relay, const struct order *order, usec_t now)
             close_path(path, now);
             send_failed(relay, order->call, order->path, -ENOMEM);
         }
+        if (path && path->mode == PATH_GOOGLE)
+            google_name(path, order);
         break;
     case ORDER_PEER:
         if (path && path->mode == PATH_RAW)
             raw_peer(path, order->side, &order->u.peer, now);
+        if (path && path->mode == PATH_GOOGLE)
+            google_peer(path, order->side, &order->u.peer, now);
         break;
     case ORDER_CLOSE:
         if (path)
@@ -232,6 +236,8 @@ enum verdict relay_recv(struct relay *relay, struct port *port, const struct add
         return ice_recv(&r);
     case PATH_RAW:
         return raw_recv(&r);
+    case PATH_GOOGLE:
+        return google_recv(&r);
     case PATH_CHANNEL:
         break;
     }

@@ -73,7 +73,8 @@ static void send_check(const struct path *path, enum side side, const struct sou
 {
     struct relay *relay = path->relay;
     uint8_t buf[1024];
-    int len = compose(path, side, source, buf, sizeof(buf));
+    int len = path->google ? google_compose(path, side, source, buf, sizeof(buf))
+                           : compose(path, side, source, buf, sizeof(buf));
 
     if (len < 0)
         return; // cannot be: the longest names fit
@@ -123,17 +124,17 @@ void verify_start(struct path *path, enum side side, struct source *source, usec
     path_schedule(path);
 }
 
-enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg)
+enum verdict verify_answer(const struct recv *r, const uint8_t *txid, const struct stun_msg *msg)
 {
     struct leg *leg = r->leg;
     int index = source_find(leg, r->from, r->port->family);
     struct source *source = index < 0 ? NULL : &leg->source[index];
 
-    if (!source || !source->check_open || memcmp(source->check_id, msg->txid, STUN_TXID_LEN) != 0)
+    if (!source || !source->check_open || memcmp(source->check_id, txid, STUN_TXID_LEN) != 0)
         return leg_drop(r, COUNTER_DROP_UNMATCHED);
     // An error, such as a role conflict, shows as well as a success that its sender is alive and
     // knows the password; without integrity neither shows anything.
-    if (!ice_authentic(leg, msg))
+    if (msg && !ice_authentic(leg, msg))
         return leg_drop(r, COUNTER_DROP_BAD_INTEGRITY);
     if (source->check_tries == 1)
         leg->rtt = r->now - source->check_started;
@@ -151,6 +152,8 @@ enum verdict verify_answer(const struct recv *r, const struct stun_msg *msg)
             leg_select(r->path, r->side, index, r->now);
     }
     leg_heard(r->path, r->side, index, r->now);
+    if (r->path->google)
+        google_answered(r->path, r->side);
     path_schedule(r->path);
     return VERDICT_CONSUME;
 }
