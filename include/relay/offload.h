@@ -12,7 +12,7 @@
 
 #include "base/addr.h"
 #include "base/usec.h"
-#include "codec/rtp.h"
+#include "codec/rtp_quality.h"
 
 #include <stdbool.h>
 

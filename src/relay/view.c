@@ -24,7 +24,7 @@ static void view_quality(const struct rtp_quality *q, struct quality_view *ret_v
         .lost = rtp_quality_lost(q),
         .reordered = q->reordered,
         .duplicates = q->duplicates,
-        .jitter = (usec_t)q->jitter_usec,
+        .jitter = rtp_quality_jitter(q),
         .longest_gap = q->longest_gap,
     };
 }

@@ -6,7 +6,6 @@
 #include "codec/demux.h"
 #include "codec/rtp.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -22,12 +21,13 @@ static void see(struct rtp_quality *q, const struct rtp_header *header, usec_t n
 {
     bool same = q->started && q->ssrc == header->ssrc;
     uint64_t before = same ? q->received + q->duplicates : 0;
-    rtp_quality_see(q, header, now);
+    const struct rtp_arrival arrival = rtp_arrival(header);
+    rtp_quality_see(q, &arrival, now);
     must(q->received + q->duplicates == before + 1);
     must(q->window & 1);
     must(q->reordered < q->received);
-    must(isfinite(q->jitter_usec) && q->jitter_usec >= 0 && q->jitter_usec <= 5e6);
-    must(q->clock_rate != 0 || q->jitter_usec <= 0);
+    must(rtp_quality_jitter(q) <= 5 * USEC_PER_SEC);
+    must(q->clock_rate != 0 || q->jitter16 == 0);
     // No gap between two numbers counts more than 2999 packets as lost.
     must(rtp_quality_lost(q) <= q->received * 3000);
 }
