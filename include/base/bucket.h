@@ -16,3 +16,16 @@ struct bucket {
 void bucket_init(struct bucket *bucket, uint64_t rate, uint64_t burst, usec_t now);
 // Takes n tokens if they are there; otherwise takes none and returns false.
 bool bucket_take(struct bucket *bucket, uint64_t n, usec_t now);
+
+// For a while somebody else passes most of what a bucket allows whose burst is its rate, and says
+// afterwards how much it was: 15/16 of the rate are his, the bucket keeps the rest.
+struct bucket_loan {
+    uint64_t rate; // his; 0: no limit
+    uint64_t owed; // tokens that were saved up when he began
+    uint64_t full; // what the bucket's rate and burst were
+    usec_t since;
+};
+
+void bucket_lend(struct bucket *bucket, struct bucket_loan *ret_loan, usec_t now);
+// The bucket is whole again, and has what it would have had without him.
+void bucket_join(struct bucket *bucket, const struct bucket_loan *loan, uint64_t used, usec_t now);

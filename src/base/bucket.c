@@ -40,3 +40,43 @@ bool bucket_take(struct bucket *bucket, uint64_t n, usec_t now)
     bucket->tokens -= n * MICRO;
     return true;
 }
+
+void bucket_lend(struct bucket *bucket, struct bucket_loan *ret_loan, usec_t now)
+{
+    uint64_t kept = bucket->rate / 16;
+
+    *ret_loan = (struct bucket_loan){.full = bucket->rate, .since = now};
+    if (bucket->rate == 0)
+        return;
+    bucket_refill(bucket, now);
+    kept += kept == 0;
+    ret_loan->rate = bucket->rate - kept;
+    bucket->rate = bucket->burst = kept;
+    if (bucket->tokens > bucket_capacity(bucket)) {
+        ret_loan->owed = (bucket->tokens - bucket_capacity(bucket)) / MICRO;
+        bucket->tokens = bucket_capacity(bucket);
+    }
+}
+
+// What a rate allows in 'elapsed'; at most what fits a few bursts, which is as good as endless.
+static uint64_t bucket_earned(uint64_t rate, usec_t elapsed)
+{
+    uint64_t seconds = elapsed / MICRO, rest = elapsed % MICRO;
+
+    if (seconds > 1 && rate > UINT64_MAX / 4 / seconds)
+        return UINT64_MAX / 4;
+    return rate * seconds + rate / MICRO * rest + rate % MICRO * rest / MICRO;
+}
+
+void bucket_join(struct bucket *bucket, const struct bucket_loan *loan, uint64_t used, usec_t now)
+{
+    if (loan->full == 0)
+        return;
+    bucket_refill(bucket, now);
+    usec_t elapsed = now > loan->since ? now - loan->since : 0;
+    uint64_t sum = bucket->tokens / MICRO + loan->owed + bucket_earned(loan->rate, elapsed);
+
+    bucket->rate = bucket->burst = loan->full;
+    sum = sum > used ? sum - used : 0;
+    bucket->tokens = sum >= bucket->burst ? bucket_capacity(bucket) : sum * MICRO;
+}

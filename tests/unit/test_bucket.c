@@ -85,6 +85,55 @@ static void does_not_overflow(void **state)
     assert_int_equal(drain(&bucket, USEC_NEVER), 10);
 }
 
+// Whoever borrows passes 15/16; when the loan is over all is as if there had been none.
+static void a_loan_changes_nothing_in_total(void **state)
+{
+    for (uint64_t rate = 1; rate < 200000; rate = rate * 3 + 1) {
+        struct bucket whole, lent;
+        struct bucket_loan loan;
+        usec_t now = 1000;
+
+        bucket_init(&whole, rate, rate, now);
+        bucket_init(&lent, rate, rate, now);
+        assert_true(bucket_take(&whole, rate / 2, now) && bucket_take(&lent, rate / 2, now));
+        bucket_lend(&lent, &loan, now);
+        assert_true(loan.rate + lent.rate == rate);
+        assert_true(loan.rate == rate - (rate < 16 ? 1 : rate / 16));
+        now += USEC_PER_SEC / 4;
+        uint64_t used = rate / 2, kept = drain(&lent, now);
+        if (!bucket_take(&whole, used + kept, now))
+            used = 0; // parts of a token
+        bucket_join(&lent, &loan, used, now);
+        assert_true(lent.rate == rate && lent.burst == rate);
+        uint64_t left = drain(&whole, now);
+        assert_in_range(drain(&lent, now) + 2, left, left + 4);
+        now += 100 * USEC_PER_SEC;
+        assert_int_equal(drain(&lent, now), rate);
+    }
+}
+
+static void a_loan_at_the_ends(void **state)
+{
+    struct bucket bucket;
+    struct bucket_loan loan;
+
+    bucket_init(&bucket, 0, 0, 5);
+    bucket_lend(&bucket, &loan, 5);
+    assert_true(loan.rate == 0 && bucket_take(&bucket, 1000000, 6));
+    bucket_join(&bucket, &loan, 1000000, 7);
+    assert_true(bucket_take(&bucket, 1000000, 8));
+
+    bucket_init(&bucket, 1600, 1600, 0);
+    bucket_lend(&bucket, &loan, 0);
+    bucket_join(&bucket, &loan, 1000000, USEC_PER_SEC); // more than was his
+    assert_int_equal(drain(&bucket, USEC_PER_SEC), 0);
+    bucket_lend(&bucket, &loan, USEC_PER_SEC);
+    bucket_join(&bucket, &loan, 0, 0); // as at the end of a relay
+    bucket_lend(&bucket, &loan, 2 * USEC_PER_SEC);
+    bucket_join(&bucket, &loan, 7, 1000000 * USEC_PER_SEC);
+    assert_int_equal(drain(&bucket, 1000000 * USEC_PER_SEC), 1600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +143,8 @@ int main(void)
         cmocka_unit_test(time_may_stand_still_or_go_back),
         cmocka_unit_test(zero_rate_is_no_limit),
         cmocka_unit_test(does_not_overflow),
+        cmocka_unit_test(a_loan_changes_nothing_in_total),
+        cmocka_unit_test(a_loan_at_the_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
