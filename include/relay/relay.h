@@ -64,6 +64,11 @@ struct order {
             // channel, component 1 gets even ports and component 2 the ones behind them.
             uint64_t rtp_path;
             uint64_t bytes_per_second; // for the whole call, both directions; 0 = no limit
+            // ICE, where ports are shared (relay_share()): its component, and whether it is to have
+            // ports of its own all the same. Another path of the call with the same names at both
+            // sides and the same component must.
+            unsigned component;
+            bool own_ports;
         } open;
         struct {
             char ufrag[ICE_UFRAG_MAX + 1];
@@ -186,9 +191,10 @@ struct packet {
 };
 
 enum verdict {
-    VERDICT_FORWARD, // send the datagram from 'out' to 'to'
-    VERDICT_CONSUME, // it was for the relay itself
-    VERDICT_DROP,    // counted by reason
+    VERDICT_FORWARD,   // send the datagram from 'out' to 'to'
+    VERDICT_CONSUME,   // it was for the relay itself
+    VERDICT_DROP,      // counted by reason
+    VERDICT_ELSEWHERE, // of a shared port: of no path; whoever shares it may look at it
 };
 
 struct forward {
@@ -200,6 +206,16 @@ struct forward {
 // VERDICT_FORWARD. Never frees a port, so a burst may hold several.
 enum verdict relay_recv(struct relay *relay, struct port *port, const struct addr *from,
                         const struct packet *packet, struct forward *ret_forward, usec_t now);
+
+// From now on ICE paths use this one port, bound to config.bind of the family, instead of ports of
+// their own; several relays may not share it. Before the first order.
+void relay_share(struct relay *relay, enum family family, uint16_t port, void *socket);
+
+// The same for a datagram that arrived at the shared port of its family. It belongs to the path
+// that its USERNAME names, whose check it answers, or whose source it comes from (shared.c).
+enum verdict relay_recv_shared(struct relay *relay, const struct addr *from,
+                               const struct packet *packet, struct forward *ret_forward,
+                               usec_t now);
 
 // Numbers of the same pool for others who bind sockets of their own (TURN), so that two users never
 // get one port. They count as used until they are taken back, and rest in quarantine then.

@@ -69,6 +69,12 @@ static const char *check_leg(const struct path *path, enum side side)
         EXPECT(port->path == path && port->side == side && port->family == f);
         if (!port->open)
             continue;
+        open++;
+        if (port->shared) {
+            EXPECT(path->shared && port->number == path->relay->shared[f].number);
+            EXPECT(port->socket == path->relay->shared[f].socket);
+            continue;
+        }
         const struct pool *pool = &path->relay->pool[f];
         EXPECT(port->index < pool->count);
         EXPECT(pool->port[port->index].state == PORT_USED);
@@ -78,7 +84,6 @@ static const char *check_leg(const struct path *path, enum side side)
             EXPECT(pool->port[port->index + 1].state == PORT_USED);
             EXPECT(pool->port[port->index + 1].number == port->number + 1);
         }
-        open++;
     }
     EXPECT(open > 0);
     // Held requests wait for a first source and for nothing else.
@@ -209,7 +214,8 @@ const char *relay_check(const struct relay *relay)
         const struct path *path = container_of(n, struct path, node);
         for (unsigned s = 0; s < SIDE_COUNT; s++)
             for (unsigned f = 0; f < FAMILIES; f++)
-                used[f] += path->leg[s].port[f].open + path->leg[s].port[f].next_kept;
+                used[f] += (unsigned)(path->leg[s].port[f].open && !path->leg[s].port[f].shared) +
+                           path->leg[s].port[f].next_kept;
         wrong = check_path(path);
         if (wrong)
             return wrong;
@@ -218,5 +224,7 @@ const char *relay_check(const struct relay *relay)
     EXPECT(relay->calls.count == calls);
     for (unsigned f = 0; f < FAMILIES && !wrong; f++)
         wrong = check_pool(&relay->pool[f]);
+    if (!wrong)
+        wrong = shared_check(relay);
     return wrong ? wrong : check_totals(relay, used);
 }

@@ -49,7 +49,11 @@ int ice_credentials(struct path *path, const struct order *order)
     c->pwd_len = (uint16_t)pwd_len;
     memcpy(c->text, ufrag, ufrag_len);
     memcpy(c->text + ufrag_len, pwd, pwd_len);
-    free(leg->credentials[1]);
+    if (shared_list(path, order->side, c) < 0) {
+        free(c);
+        return -ENOMEM;
+    }
+    credentials_free(leg->credentials[1]);
     leg->credentials[1] = leg->credentials[0];
     leg->credentials[0] = c;
     leg->generation++;
@@ -80,7 +84,7 @@ void ice_forget_previous(struct path *path, enum side side, const struct source 
     if (source->generation[0] != own->generation || source->generation[1] != other->generation)
         return;
     for (unsigned s = 0; s < SIDE_COUNT; s++) {
-        free(path->leg[s].credentials[1]);
+        credentials_free(path->leg[s].credentials[1]);
         path->leg[s].credentials[1] = NULL;
     }
 }
@@ -337,6 +341,7 @@ static enum verdict fresh_request(const struct recv *r, const struct stun_msg *m
         ice_forget_previous(r->path, r->side, source);
     }
     source->last_seen = r->now;
+    shared_contend(r->path, r->side, source, r->now);
     return forward_request(r, source, nominates ? source->nomination : 0);
 }
 
@@ -398,6 +403,7 @@ static void answered(const struct recv *r, int index, uint32_t nomination)
 
     source->answered = source->verified = true;
     source->mute = false;
+    shared_contend(r->path, r->side, source, r->now);
     if (nomination <= leg->nomination)
         return;
     if (source->nomination < nomination)

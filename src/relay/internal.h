@@ -85,6 +85,7 @@ struct port {
     uint8_t side;
     uint8_t family; // index
     bool open;
+    bool shared;    // the relay's; of no pool
     bool next_kept; // channel: the next number is kept for component 2
 };
 
@@ -133,6 +134,10 @@ struct transaction *transactions_find(struct transactions *table, const uint8_t 
 // --- legs --------------------------------------------------------------------------------------
 
 struct credentials {
+    struct map_node node; // in relay.names, if listed
+    struct path *path;    // owner
+    uint8_t side;
+    bool listed;
     uint16_t ufrag_len, pwd_len;
     char text[]; // ufrag, pwd
 };
@@ -146,6 +151,7 @@ struct source {
     usec_t check_started; // our own check: first sending of the last one
     usec_t check_next;    // not before: next sending, or giving up
     struct addr addr;
+    struct claim *claim;    // owned; at a shared port only
     uint32_t nomination;    // number of its last nominating request in the path; 0: none
     uint32_t generation[2]; // of the credentials in its last check: own, other side's
     uint8_t check_id[STUN_TXID_LEN];
@@ -263,11 +269,27 @@ struct path {
     usec_t opened, last_forward;
     enum path_mode mode;
     uint32_t nominations; // nominating requests so far
-    bool silent;          // EVENT_SILENT was sent and no media has come since
+    bool shared;          // uses the shared ports, where there are any
+    uint8_t component;
+    bool silent; // EVENT_SILENT was sent and no media has come since
     struct transactions transactions;
     struct channel *channel; // PATH_CHANNEL only
     struct google *google;   // PATH_GOOGLE only
     struct leg leg[SIDE_COUNT];
+};
+
+// A source of a path at a shared port: what comes from its address is that path's if it holds the
+// address. Of all claims to one address exactly one does.
+struct claim {
+    struct map_node node; // in relay.claims
+    struct port *port;
+    struct addr addr;
+    bool holds;
+};
+
+struct shared_port {
+    void *socket; // borrowed; NULL: none
+    uint16_t number;
 };
 
 // What the paths of one call share on this worker.
@@ -289,6 +311,8 @@ struct relay {
     struct timer quarantine;
     unsigned path_count;
     unsigned lent[FAMILIES]; // ports used by others
+    struct shared_port shared[FAMILIES];
+    struct map names, claims; // of paths at shared ports
 };
 
 static inline enum side side_other(enum side side)
@@ -310,6 +334,18 @@ bool relay_owns(const struct relay *relay, const struct addr *addr);
 bool relay_is_host(const struct relay *relay, const struct addr *addr); // whatever the port
 // May be a destination although nothing but signalling or a source address speaks for it.
 bool relay_may_send_unproved(const struct relay *relay, const struct addr *addr);
+
+// --- shared.c: which path a datagram at a shared port belongs to ---------------------------------
+
+int shared_list(struct path *path, enum side side, struct credentials *c); // 0 or -ENOMEM
+void credentials_free(struct credentials *c);                              // unlists; NULL is fine
+// A source that is about to be; NULL in ret_claim where the port is not shared. 0 or -ENOMEM.
+int shared_claim(struct relay *relay, struct port *port, const struct addr *addr,
+                 struct claim **ret_claim);
+void shared_unclaim(struct relay *relay, struct claim *claim); // NULL is fine
+// This source has just shown that it is one, or that it can answer.
+void shared_contend(struct path *path, enum side side, struct source *source, usec_t now);
+const char *shared_check(const struct relay *relay); // NULL or what is wrong
 
 // --- path.c: life and deadlines ----------------------------------------------------------------
 

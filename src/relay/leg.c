@@ -59,23 +59,39 @@ int leg_reserve(struct leg *leg)
     return leg->source_size > 0 ? 0 : source_grow(leg);
 }
 
-int source_add(struct leg *leg, const struct addr *addr, unsigned family, usec_t now)
+static int source_place(struct relay *relay, struct leg *leg, usec_t now)
 {
     int index;
 
-    if (leg->sources == PATH_SOURCES_MAX) {
-        index = stale_source(leg, now);
-        if (index < 0)
-            return index;
-        if (leg->last_proved == index)
-            leg->last_proved = -1;
-    } else {
+    if (leg->sources < PATH_SOURCES_MAX) {
         if (leg->sources == leg->source_size && source_grow(leg) < 0)
             return -ENOMEM;
-        index = leg->sources++;
+        return leg->sources++;
+    }
+    index = stale_source(leg, now);
+    if (index < 0)
+        return index;
+    if (leg->last_proved == index)
+        leg->last_proved = -1;
+    shared_unclaim(relay, leg->source[index].claim);
+    leg->source[index].claim = NULL;
+    return index;
+}
+
+int source_add(struct leg *leg, const struct addr *addr, unsigned family, usec_t now)
+{
+    struct relay *relay = leg->port[family].path->relay;
+    struct claim *claim;
+    int index = shared_claim(relay, &leg->port[family], addr, &claim);
+
+    if (index == 0)
+        index = source_place(relay, leg, now);
+    if (index < 0) {
+        shared_unclaim(relay, claim);
+        return index;
     }
     leg->source[index] =
-        (struct source){.addr = *addr, .family = (uint8_t)family, .last_seen = now};
+        (struct source){.addr = *addr, .claim = claim, .family = (uint8_t)family, .last_seen = now};
     return index;
 }
 

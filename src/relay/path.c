@@ -142,6 +142,19 @@ static void port_release(struct relay *relay, struct port *port, usec_t now)
     port->open = port->next_kept = false;
 }
 
+static bool port_share(struct path *path, enum side side, unsigned family)
+{
+    const struct shared_port *shared = &path->relay->shared[family];
+    struct port *port = &path->leg[side].port[family];
+
+    if (!path->shared || !shared->socket)
+        return false;
+    port->number = shared->number;
+    port->socket = shared->socket;
+    port->open = port->shared = true;
+    return true;
+}
+
 static int port_open(struct path *path, enum side side, unsigned family, usec_t now)
 {
     struct relay *relay = path->relay;
@@ -149,6 +162,8 @@ static int port_open(struct path *path, enum side side, unsigned family, usec_t 
     struct port *port = &path->leg[side].port[family];
     struct addr local = relay->config.bind[family];
 
+    if (port_share(path, side, family))
+        return 0;
     for (unsigned try = 0; try < BIND_TRIES; try++) {
         int err = port_take(path, side, family);
         if (err < 0)
@@ -244,15 +259,17 @@ static void leg_free(struct path *path, struct leg *leg, usec_t now)
     struct relay *relay = path->relay;
 
     for (unsigned f = 0; f < FAMILIES; f++) {
-        if (!leg->port[f].open)
+        if (!leg->port[f].open || leg->port[f].shared)
             continue;
         relay->io.unbind(relay->ctx, leg->port[f].socket);
         port_release(relay, &leg->port[f], now);
     }
     ids_free(&leg->ids);
+    for (unsigned i = 0; i < leg->sources; i++)
+        shared_unclaim(relay, leg->source[i].claim);
     free(leg->source);
-    free(leg->credentials[0]);
-    free(leg->credentials[1]);
+    credentials_free(leg->credentials[0]);
+    credentials_free(leg->credentials[1]);
     free(leg->held);
     free(leg->raw);
     free(leg->quality);
@@ -281,6 +298,9 @@ static struct path *path_new(struct relay *relay, const struct order *order, use
     path->id = order->path;
     path->rtp_path = order->u.open.rtp_path;
     path->mode = order->u.open.mode;
+    path->shared = path->mode == PATH_ICE && !order->u.open.own_ports &&
+                   (relay->shared[0].socket || relay->shared[1].socket);
+    path->component = (uint8_t)order->u.open.component;
     path->opened = now;
     path->last_forward = now;
     path->timer.fire = path_due;

@@ -48,7 +48,10 @@ bool relay_owns(const struct relay *relay, const struct addr *addr)
 {
     const struct relay_config *c = &relay->config;
 
-    return addr->port >= c->port_min && addr->port <= c->port_max && relay_is_host(relay, addr);
+    bool port = (addr->port >= c->port_min && addr->port <= c->port_max) ||
+                (addr->port != 0 && addr->port == relay->shared[addr->family == FAMILY_V6].number);
+
+    return port && relay_is_host(relay, addr);
 }
 
 bool relay_is_host(const struct relay *relay, const struct addr *addr)
@@ -103,6 +106,8 @@ int relay_new(const struct relay_config *config, const struct relay_io *io, void
     io->random(ctx, key, sizeof(key));
     map_init(&relay->paths, key);
     map_init(&relay->calls, key);
+    map_init(&relay->names, key);
+    map_init(&relay->claims, key);
     err = timers_reserve(&relay->timers, 1);
     for (unsigned f = 0; f < FAMILIES && err == 0; f++) {
         if (config->bind[f].family == FAMILY_NONE)
@@ -132,6 +137,8 @@ void relay_free(struct relay *relay)
     relay_ports_changed(relay, 0);
     map_free(&relay->paths);
     map_free(&relay->calls);
+    map_free(&relay->names);
+    map_free(&relay->claims);
     timers_free(&relay->timers);
     for (unsigned f = 0; f < FAMILIES; f++)
         pool_free(&relay->pool[f]);

@@ -142,6 +142,7 @@ enum verdict verify_answer(const struct recv *r, const uint8_t *txid, const stru
     source->check_open = false;
     source->mute = false;
     source->answered = source->verified = true;
+    shared_contend(r->path, r->side, source, r->now);
     leg->packets_in++;
     leg->bytes_in += r->packet->len;
     if (index != leg->selected) {

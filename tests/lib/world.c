@@ -29,7 +29,7 @@ static int do_bind(void *ctx, const struct addr *local, struct port *port, void 
     for (unsigned i = 0; i < w->sockets; i++)
         assert_false(w->socket[i].port && addr_equal(&w->socket[i].local, local));
     unsigned i = 0;
-    while (i < w->sockets && w->socket[i].port)
+    while (i < w->sockets && (w->socket[i].port || w->socket[i].shared))
         i++;
     assert_true(i < WORLD_SOCKETS);
     if (i == w->sockets)
@@ -55,7 +55,7 @@ static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t
     const struct world_socket *s = socket;
     struct world_sent *sent = &w->sent[w->sents % WORLD_LOG];
 
-    assert_non_null(s->port);
+    assert_true(s->port || s->shared);
     if (++w->sends == w->fail_send)
         return -ENOBUFS;
     if (w->send_error != 0)
@@ -136,6 +136,16 @@ struct world *world_new(const struct relay_config *config)
 
     assert_non_null(w);
     return w;
+}
+
+void world_share(struct world *w)
+{
+    const struct addr local[2] = {at("203.0.113.1", 3478), at("2001:db8::1", 3478)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        w->socket[w->sockets] = (struct world_socket){.local = local[i], .shared = true};
+        relay_share(w->relay, local[i].family, local[i].port, &w->socket[w->sockets++]);
+    }
 }
 
 void world_free(struct world *w)
@@ -250,20 +260,22 @@ struct outcome world_recv(struct world *w, struct addr to, struct addr from, con
     void *copy = NULL; // so that a sanitizer sees every read beyond the end
     struct forward forward;
     struct outcome outcome = {0};
-    struct port *port = NULL;
+    const struct world_socket *socket = NULL;
 
     // Not malloc(), which tests of running out of memory count.
     assert_int_equal(posix_memalign(&copy, 8, len > 0 ? len : 1), 0);
     memcpy(copy, data, len);
     struct packet packet = {.data = copy, .len = len, .tos = 0xb8};
     for (unsigned i = 0; i < w->sockets; i++)
-        if (w->socket[i].port && addr_equal(&w->socket[i].local, &to))
-            port = w->socket[i].port;
-    assert_non_null(port);
-    outcome.verdict = relay_recv(w->relay, port, &from, &packet, &forward, w->now);
+        if ((w->socket[i].port || w->socket[i].shared) && addr_equal(&w->socket[i].local, &to))
+            socket = &w->socket[i];
+    assert_non_null(socket);
+    outcome.verdict = socket->shared
+                          ? relay_recv_shared(w->relay, &from, &packet, &forward, w->now)
+                          : relay_recv(w->relay, socket->port, &from, &packet, &forward, w->now);
     if (outcome.verdict == VERDICT_FORWARD) {
         const struct world_socket *s = forward.socket;
-        assert_non_null(s->port);
+        assert_true(s->port || s->shared);
         outcome.from = s->local;
         outcome.to = forward.to;
     }
@@ -284,7 +296,9 @@ size_t build_check(uint8_t *buf, size_t size, const struct check *check)
     memcpy(txid, check->id, strnlen(check->id, sizeof(txid)));
     struct writer w = stun_begin(buf, size, STUN_REQUEST, STUN_BINDING, txid);
     stun_put_bytes(&w, STUN_USERNAME, username, (size_t)len);
-    stun_put_u32(&w, STUN_PRIORITY, 1862270975);
+    // RFC 8445 section 5.1.2.1: type preference 111, local preference 0, and the component
+    stun_put_u32(&w, STUN_PRIORITY,
+                 111u << 24 | (256 - (check->component ? check->component : 1)));
     stun_put_u64(&w, check->controlled ? STUN_ICE_CONTROLLED : STUN_ICE_CONTROLLING,
                  check->tie_breaker);
     if (check->nominate)

@@ -12,6 +12,7 @@
 struct world_socket {
     struct addr local;
     struct port *port; // NULL: closed
+    bool shared;       // world_share()
 };
 
 struct world_sent {
@@ -51,6 +52,8 @@ struct relay_config world_config(void); // 203.0.113.1 and 2001:db8::1, ports 40
 struct world *world_new(const struct relay_config *config);
 struct world *world_try(const struct relay_config *config); // NULL without memory
 void world_free(struct world *w);
+// One port in each family for all ICE paths, 3478.
+void world_share(struct world *w);
 
 struct addr at(const char *ip, uint16_t port);
 void world_wait(struct world *w, usec_t time); // ticking on the way
@@ -78,6 +81,7 @@ struct check {
     const char *to, *from; // ufrags
     const char *pwd;       // the receiver's; NULL: no MESSAGE-INTEGRITY
     const char *id;        // any text; its start is the transaction id
+    unsigned component;    // 0: of component 1
     bool nominate;
     bool controlled;
     uint64_t tie_breaker;
