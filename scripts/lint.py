@@ -103,8 +103,9 @@ def scripts(_):
     shell = [name for name in files(r"(\.sh|^quickstart|^check|^\.ci/run)$")]
     yield from _run("shellcheck", *shell)
     yield from _run("conf/ejabberd/compile.sh")
-    python = files(r"\.py$") + ["tests/e2e/run", "tests/bench/run", "tests/soak/thousand",
-                                "tests/conformance/run", "tests/conformance/lab"]
+    python = files(r"\.py$") + ["tests/e2e/run", "tests/bench/run", "tests/bench/compare",
+                                "tests/soak/thousand", "tests/conformance/run",
+                                "tests/conformance/lab"]
     yield from _run("pyflakes3", *python)
     for name in files(r"\.(cjs|mjs|js)$"):
         yield from _run("node", "--check", name)

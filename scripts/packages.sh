@@ -4,6 +4,7 @@
 #   scripts/packages.sh build    compile the daemon and its tests
 #   scripts/packages.sh demo     run ./quickstart
 #   scripts/packages.sh test     run all tests
+#   scripts/packages.sh bench    run tests/bench/compare
 # Several purposes may be given. Nothing happens when everything is there. No service is started.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,6 +18,7 @@ test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
   coturn haproxy gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
   dino-im gajim pidgin gir1.2-farstream-0.2 xvfb xdotool openbox dbus pulseaudio pulseaudio-utils
   gstreamer1.0-tools gstreamer1.0-pulseaudio gstreamer1.0-gtk3 gstreamer1.0-gl gstreamer1.0-libav"
+bench="clang coturn ethtool libbpf-dev rtpengine-daemon"
 policy=/usr/sbin/policy-rc.d # asked by package scripts before they start a service; 101 forbids it
 log=$(mktemp)
 made_policy=
@@ -71,6 +73,7 @@ for purpose in "$@"; do
   case $purpose in
   build) wanted="$wanted $build" ;;
   demo) wanted="$wanted $demo" ;;
+  bench) wanted="$wanted $bench" ;;
   test)
     wanted="$wanted $test"
     npm=yes
@@ -78,7 +81,7 @@ for purpose in "$@"; do
     command -v npm >/dev/null || wanted="$wanted npm"
     ;;
   *)
-    echo "usage: scripts/packages.sh build|demo|test..." >&2
+    echo "usage: scripts/packages.sh build|demo|test|bench..." >&2
     exit 2
     ;;
   esac

@@ -56,13 +56,14 @@ class Floor:
 
     name = "floor"
 
-    def __init__(self, world):
+    def __init__(self, world, mode="mmsg"):
+        """mode: as the program's"""
         self.world = world
         self.opened = 0
         self.process = world.network.start(
             "relay", *world.on_relay_core(
-                world.program("floor"), RELAY_IP, str(FIRST_FLOOR_PORT), CLIENTS["a"], CLIENTS["b"],
-                str(FIRST_CLIENT_PORT)),
+                world.program("floor"), mode, RELAY_IP, str(FIRST_FLOOR_PORT), CLIENTS["a"],
+                CLIENTS["b"], str(FIRST_CLIENT_PORT)),
             log="floor", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.pid = self.process.pid
 
@@ -90,9 +91,10 @@ class Daemon:
 
     name = "daemon"
 
-    def __init__(self, world, quarantine="10 s", limits="", more="", served=CALLERS, prefix=None):
-        """limits: settings of that group beside the usual; more: further groups; prefix: of the
-        command, instead of what holds it on the relay's core."""
+    def __init__(self, world, quarantine="10 s", limits="", more="", served=CALLERS, prefix=None,
+                 relay="", workers=1):
+        """limits, relay: settings of those groups beside the usual; more: further groups; prefix:
+        of the command, instead of what holds it on the relay's core."""
         self.world = world
         prefix = world.on_relay_core() if prefix is None else prefix
         self.callers = None
@@ -102,6 +104,7 @@ class Daemon:
         config = write(f"{directory}/jingle-relayd.conf", DAEMON.format(
             relay=RELAY, callers=served, port=COMPONENT_PORT, directory=directory, ip=RELAY_IP,
             ports=PORTS, stats=STATS_PORT, quarantine=quarantine, limits=limits, more=more,
+            relay_more=relay, workers=workers,
             allowed=", ".join(f'"{prefix}"' for prefix in ALLOWED)))
         self.process = world.network.start(
             "relay", *prefix, world.program("jingle-relayd"), "--config", config,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""The load generators as objects: Load is rtpload; turn.py has turnload."""
+"""The load generators as objects: Load is rtpload; turn.py has turnload, blast.py blast."""
 
 import json
 import subprocess
@@ -8,11 +8,12 @@ import subprocess
 class Generator:
     """A program that takes commands and answers each with one line of JSON."""
 
-    def __init__(self, world, program):
+    def __init__(self, world, program, *arguments):
         self.world = world
         self.name = program
         self.process = subprocess.Popen(
-            ["nice", "-n", "-10", world.program(program), world.side("a"), world.side("b")],
+            ["nice", "-n", "-10", world.program(program), *arguments, world.side("a"),
+             world.side("b")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def close(self):

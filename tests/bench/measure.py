@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """What all benchmarks have in common: how long they measure, and how they see what a core does."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -24,6 +26,13 @@ class Plan:
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return {"cpu": models[0] if models else platform.machine(), "cores": os.cpu_count(),
+            "kernel": platform.release()}
 
 
 class Measure:
@@ -55,14 +64,17 @@ class Measure:
         return f
 
     def cpu_per_packet(self, target, suffix, run):
-        """run(seconds) sends for so long, and returns figures of Load."""
+        """run(seconds) sends for so long, and returns figures of Load. Where the kernel forwards
+        there is no process."""
         seconds = self.plan.cpu
         spin = self.spin(seconds - 1, 0.5)
-        before = cpu_seconds(target.pid)
+        before = cpu_seconds(target.pid) if target.pid else 0
         f = run(seconds)
-        used = cpu_seconds(target.pid) - before
+        used = cpu_seconds(target.pid) - before if target.pid else None
         share, _ = spin.communicate()
-        self.figures.add(f"process_ns_{suffix}", target.name, 1e9 * used / max(f["received"], 1))
+        if target.pid:
+            self.figures.add(f"process_ns_{suffix}", target.name,
+                             1e9 * used / max(f["received"], 1))
         self.figures.add(f"core_ns_{suffix}", target.name,
                          1e9 * float(share) / f["packets_per_second"])
 

@@ -60,6 +60,15 @@ double latency_us(const struct latencies *latencies, double share)
     return 0;
 }
 
+uint64_t latency_above(const struct latencies *latencies, uint64_t ns)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = step_of(ns) + 1; i < LATENCY_OCTAVES * LATENCY_STEPS; i++)
+        count += latencies->step[i];
+    return count;
+}
+
 // ---- a run
 
 void media_begin(struct media *media)
@@ -124,7 +133,7 @@ void media_report(const struct media *media, unsigned silent, unsigned overflow)
 
     printf("{\"sent\": %llu, \"seconds\": %.3f, \"received\": %llu, \"late\": %llu, "
            "\"silent\": %u, \"overflow\": %u, "
-           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n",
+           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}",
            (unsigned long long)(media->sent[SIDE_A] + media->sent[SIDE_B]),
            (double)(media->ended - media->began) / 1e9, (unsigned long long)media->received,
            (unsigned long long)media->late, silent, overflow, latency_us(latency, 0.5),

@@ -29,6 +29,7 @@ struct latencies {
 
 void latency_add(struct latencies *latencies, uint64_t ns);
 double latency_us(const struct latencies *latencies, double share); // a percentile; 0 without any
+uint64_t latency_above(const struct latencies *latencies, uint64_t ns); // how many took longer
 
 struct media { // one run
     uint32_t run;
@@ -47,6 +48,6 @@ void media_write(const struct media *media, uint8_t *at, uint32_t ssrc, uint32_t
 // Whether these bytes belong to this run; then they are counted.
 bool media_take(struct media *media, const uint8_t *data, size_t len, uint64_t at);
 bool media_complete(const struct media *media, uint64_t now); // all is there, or was waited for
-// One line of JSON; silent: clients that received nothing, overflow: frames that we were too slow
-// for.
+// A JSON object, without the end of its line; silent: clients that received nothing, overflow:
+// frames that we were too slow for.
 void media_report(const struct media *media, unsigned silent, unsigned overflow);

@@ -284,6 +284,7 @@ static void run(struct load *load, unsigned calls, double rate, double seconds, 
     while (!media_complete(media, wire_now()))
         receive(load);
     media_report(media, silent_clients(load, calls), overflow(load));
+    puts("");
 }
 
 static void command(struct load *load, const char *line)

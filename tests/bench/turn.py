@@ -140,10 +140,10 @@ class Coturn:
 class TurnDaemon(Daemon):
     """jingle-relayd as TURN server."""
 
-    def __init__(self, world):
+    def __init__(self, world, relay=""):
         write(f"{world.directory}/turn-secret", SECRET + "\n")
         os.chmod(f"{world.directory}/turn-secret", 0o600)
-        super().__init__(world, limits=LIMITS,
+        super().__init__(world, limits=LIMITS, relay=relay,
                          more=TURN.format(port=PORT, directory=world.directory))
 
 
@@ -175,6 +175,11 @@ class TurnLoad(Generator):
     def forget(self):
         self.command("forget")
         self.count = 0
+
+    def write_flows(self, path):
+        """What was allocated, for blast."""
+        if not self.command(f"flows {path}")["ok"]:
+            raise RuntimeError("turnload does not write its flows")
 
     def run(self, count, seconds, rate=50, burst=1, form="relay"):
         return self.media(count, rate, seconds, burst, form)

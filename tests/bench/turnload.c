@@ -12,6 +12,7 @@
 //                                        time; BURST of them at a time in each direction. FORM is
 //                                        'relay', or 'direct' past the server
 //   release WINDOW SECONDS               Refresh with lifetime 0 for all of them
+//   flows FILE                           writes there for blast what was allocated with channels
 //   forget                               all clients; the next ones have other ports
 //
 //   turnload SIDE-A SIDE-B
@@ -313,6 +314,7 @@ static void run(struct load *load, unsigned count, double rate, double seconds, 
     while (!media_complete(media, wire_now()))
         receive(load);
     media_report(media, silent(load, count), overflow(load));
+    puts("");
 }
 
 // ---- commands
@@ -324,11 +326,29 @@ static bool set_server(struct load *load, const char *ip, unsigned port)
     return port > 0 && port <= UINT16_MAX && inet_pton(AF_INET, ip, load->server.ip) == 1;
 }
 
+static bool write_flows(const struct load *load, const char *path)
+{
+    FILE *file = fopen(path, "we");
+    char server[16], relayed[16];
+
+    if (!file)
+        return false;
+    for (unsigned i = 0; i < load->flows; i++) {
+        const struct client *client = &load->flow[i].client;
+
+        fprintf(file, "%u %s %u %u %s %u %u\n", load->first_port + i,
+                inet_ntop(AF_INET, load->server.ip, server, sizeof server), load->server.port,
+                FIRST_PORT + i, inet_ntop(AF_INET, client->relayed.ip, relayed, sizeof relayed),
+                client->relayed.port, client->channel);
+    }
+    return fclose(file) == 0;
+}
+
 static void command(struct load *load, const char *line)
 {
     unsigned count, window, burst, port;
     double rate, seconds;
-    char word[32];
+    char word[32], path[256];
 
     if (sscanf(line, "server %31s %u %127s %63s", word, &port, load->account.username,
                load->account.password) == 4) {
@@ -340,6 +360,8 @@ static void command(struct load *load, const char *line)
     } else if (sscanf(line, "run %u %lf %lf %u %31s", &count, &rate, &seconds, &burst, word) == 5) {
         load->direct = strcmp(word, "direct") == 0;
         run(load, count, rate, seconds, burst);
+    } else if (sscanf(line, "flows %255s", path) == 1) {
+        printf("{\"ok\": %s}\n", write_flows(load, path) ? "true" : "false");
     } else if (strncmp(line, "forget", 6) == 0) {
         forget(load);
         puts("{\"ok\": true}");

@@ -8,15 +8,9 @@
 // time of their arrival and throws them away before its IP layer sees them.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "frame.h"
 
 #define WIRE_PAYLOAD_MAX 470
-
-struct endpoint {
-    uint8_t ip[4];
-    uint16_t port;
-};
 
 struct datagram { // received; views into the ring
     const uint8_t *data;
@@ -26,19 +20,11 @@ struct datagram { // received; views into the ring
     uint64_t at; // CLOCK_REALTIME, ns
 };
 
-struct wire_config {
-    const char *netns;  // a name as in ip-netns(8)
-    const char *device; // a veth in there
-    uint8_t ip[4];      // of all the clients
-    uint8_t mac[6];     // theirs, as the relay's host knows it
-    uint8_t gateway[6]; // of the relay's host
-};
-
 struct wire;
 
 // Leaves the calling thread in the wire's namespace. Returns 0 or -errno.
-int wire_open(const struct wire_config *config, struct wire **ret_wire);
-// The same from NETNS,DEVICE,IP,MAC,GATEWAY-MAC; what is wrong goes to stderr.
+int wire_open(const struct side_config *side, struct wire **ret_wire);
+// The same from the text that side_parse() takes; what is wrong goes to stderr.
 int wire_open_side(const char *text, struct wire **ret_wire);
 void wire_close(struct wire *wire);
 

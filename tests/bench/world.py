@@ -65,9 +65,10 @@ relay: {{
   address4 = "{ip}";
   address6 = "none";
   ports = "{ports[0]}-{ports[1]}";
-  workers = 1;
+  workers = {workers};
   allow_peers = [ {allowed} ];
   quarantine = "{quarantine}";
+  {relay_more}
 }};
 limits: {{ calls = 0; media_timeout = "none"; {limits} }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
@@ -82,10 +83,10 @@ def write(path, text):
     return path
 
 
-def build(directory):
+def build(directory, *more):
     """Builds what is to be measured, and the programs that measure it."""
     subprocess.run([f"{ROOT}/scripts/build.sh", directory, "--", "jingle-relayd", "rtpload",
-                    "turnload", "floor", "spin"], check=True)
+                    "turnload", "floor", "spin", *more], check=True)
 
 
 def raise_descriptor_limit():
@@ -144,13 +145,58 @@ class World:
             net.ip("relay", "neigh", "replace", callers, "lladdr", callers_mac, "dev", device,
                    "nud", "permanent")
             net.ip(side, "link", "set", "eth0", "up")
-            net.run("relay", "sh", "-c", f"echo {1 << self.relay_cpu:x} "
-                    f">/sys/class/net/{device}/queues/rx-0/rps_cpus")
+        self.receive_on(self.relay_cpu)
+
+    def receive_on(self, *cpus):
+        """Where the kernel of the relay's host receives."""
+        mask = sum(1 << cpu for cpu in set(cpus))
+        for side in SIDES:
+            self._set(f"side-{side}/queues/rx-0/rps_cpus", f"{mask:x}")
+
+    def _set(self, path, value):
+        self.network.run("relay", "sh", "-c", f"echo {value} >/sys/class/net/{path}")
+
+    def join_trains(self, on):
+        """Whether the relay's host joins packets of one flow as they come (GRO), as hosts with a
+        real network card do; a veth needs a thread per end for that, held on the relay's core."""
+        word = "on" if on else "off"
+        for side in SIDES:
+            device = f"side-{side}"
+            # A veth joins only what was not too large for the wire in the first place; and what
+            # leaves joined is split on the relay's core, not counted as one packet by the sink.
+            self._ethtool(side, "eth0", "tso", "off" if on else "on")
+            self._ethtool("relay", device, "tx-udp-segmentation", "off" if on else "on")
+            self._ethtool("relay", device, "gro", word)
+            self._set(f"{device}/threaded", int(on))
+        if on:
+            self._hold_receivers()
+
+    def _ethtool(self, name, device, feature, word):
+        self.network.run(name, "ethtool", "-K", device, feature, word,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _hold_receivers(self):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                    if file.read().startswith("napi/side-"):
+                        os.sched_setaffinity(int(pid), {self.relay_cpu})
 
     def side(self, name):
         """A side as rtpload wants it."""
         _, callers, gateway_mac, callers_mac = SIDES[name]
         return f"{self.network.namespace(name)},eth0,{callers},{callers_mac},{gateway_mac}"
+
+    def settings(self, group):
+        """Names of the settings of that group that the daemon of this build knows."""
+        config = write(f"{self.directory}/least.conf",
+                       f'xmpp: {{ domain = "{RELAY}"; secret = "{SECRET}"; '
+                       f'served_domains = [ "{CALLERS}" ]; }};\n')
+        text = subprocess.run(
+            [self.program("jingle-relayd"), "--config", config, "--print-config"],
+            check=True, capture_output=True, text=True).stdout
+        body = text.partition(f"{group} = {{")[2].partition("};")[0]
+        return [line.partition("=")[0].strip() for line in body.splitlines() if "=" in line]
 
     def program(self, name):
         """Where the build put it."""
