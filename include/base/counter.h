@@ -45,6 +45,12 @@
     X(PORTS_USED, GAUGE, "ports", "state=\"used\"", "Relay ports, by state")                       \
     X(PORTS_FREE, GAUGE, "ports", "state=\"free\"", "")                                            \
     X(PORTS_QUARANTINED, GAUGE, "ports", "state=\"quarantined\"", "")                              \
+    X(OFFLOADED_PATHS, GAUGE, "fastpath_flows", "of=\"call\"",                                     \
+      "Flows that the kernel forwards now: two for a path of a call, two for a TURN channel")      \
+    X(OFFLOADED_TURN, GAUGE, "fastpath_flows", "of=\"turn\"", "")                                  \
+    X(OFFLOAD_REFUSED_PATHS, COUNTER, "fastpath_refused_total", "of=\"call\"",                     \
+      "Times that the kernel would not take a flow")                                               \
+    X(OFFLOAD_REFUSED_TURN, COUNTER, "fastpath_refused_total", "of=\"turn\"", "")                  \
     X(CALLS_OPENED, COUNTER, "calls_opened_total", "door=\"addressed\"", "Calls opened, by door")  \
     X(CHANNELS_OPENED, COUNTER, "calls_opened_total", "door=\"channel\"", "")                      \
     X(DIVERTED_OPENED, COUNTER, "calls_opened_total", "door=\"diverted\"", "")                     \

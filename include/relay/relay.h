@@ -19,6 +19,7 @@
 #include "base/usec.h"
 #include "codec/demux.h"
 #include "codec/rtp.h"
+#include "relay/offload.h"
 
 #include <stdbool.h>
 
@@ -104,6 +105,7 @@ struct leg_view {
     usec_t first_check, last_check, first_media, last_media; // 0: never
     usec_t rtt;     // relay to client and back, from the last check that passed; 0: unknown
     unsigned moves; // selected source changed after the first selection
+    bool offloaded; // the kernel forwards what arrives here; the figures include its own
     struct quality_view quality[PATH_SSRC_MAX];
     unsigned qualities;
 };
@@ -180,6 +182,9 @@ struct relay; // owns paths, which own legs, which own ports
 int relay_new(const struct relay_config *config, const struct relay_io *io, void *ctx,
               struct counters *counters, struct relay **ret_relay);
 void relay_free(struct relay *relay); // unbinds every port; no events
+
+// Who forwards established flows without the core; before the first order. Copied.
+void relay_set_offload(struct relay *relay, const struct offload_io *offload);
 
 // Takes an order. Errors reach the caller as events.
 void relay_order(struct relay *relay, const struct order *order, usec_t now);

@@ -420,8 +420,9 @@ static enum verdict learn_rtcp(const struct recv *r)
 
 // --- all packets -------------------------------------------------------------------------------
 
-static bool deserted(const struct path *path, usec_t now)
+static bool deserted(struct path *path, usec_t now)
 {
+    offload_refresh(path, now);
     for (unsigned s = 0; s < SIDE_COUNT; s++)
         if (now - path->leg[s].source[0].last_seen < CHANNEL_DESERTED)
             return false;

@@ -175,6 +175,8 @@ static const char *check_path(const struct path *path)
     EXPECT((path->mode == PATH_GOOGLE) == (path->google != NULL));
     for (unsigned s = 0; s < SIDE_COUNT; s++) {
         const char *wrong = check_leg(path, s);
+        if (!wrong)
+            wrong = offload_check(path, s);
         if (wrong)
             return wrong;
     }
@@ -183,7 +185,8 @@ static const char *check_path(const struct path *path)
     return path->channel ? check_channel(path) : NULL;
 }
 
-static const char *check_totals(const struct relay *relay, const unsigned used[FAMILIES])
+static const char *check_totals(const struct relay *relay, const unsigned used[FAMILIES],
+                                uint64_t offloaded)
 {
     uint64_t sum_used = 0, sum_free = 0, sum_quarantined = 0;
 
@@ -201,6 +204,7 @@ static const char *check_totals(const struct relay *relay, const unsigned used[F
     EXPECT((sum_quarantined > 0) == timer_armed(&relay->quarantine));
     EXPECT(counter_get(relay->counters, COUNTER_PATHS_OPEN) == relay->path_count);
     EXPECT(relay->paths.count == relay->path_count);
+    EXPECT(counter_get(relay->counters, COUNTER_OFFLOADED_PATHS) == offloaded);
     return NULL;
 }
 
@@ -208,6 +212,7 @@ const char *relay_check(const struct relay *relay)
 {
     unsigned used[FAMILIES] = {0};
     size_t calls = 0;
+    uint64_t offloaded = 0;
     const char *wrong = NULL;
 
     for (struct map_node *n = map_each(&relay->paths, NULL); n; n = map_each(&relay->paths, n)) {
@@ -220,11 +225,12 @@ const char *relay_check(const struct relay *relay)
         if (wrong)
             return wrong;
         calls += path->call->first == path; // each call once
+        offloaded += path->call->first == path ? path->call->offloaded : 0;
     }
     EXPECT(relay->calls.count == calls);
     for (unsigned f = 0; f < FAMILIES && !wrong; f++)
         wrong = check_pool(&relay->pool[f]);
     if (!wrong)
         wrong = shared_check(relay);
-    return wrong ? wrong : check_totals(relay, used);
+    return wrong ? wrong : check_totals(relay, used, offloaded);
 }

@@ -34,7 +34,11 @@
 #define LEARN_PACKETS     3
 #define LEARN_STEP_MAX    64 // how far a sequence number may advance between two packets
 #define LEARN_SOURCES     4
-#define GOOGLE_PEERS_MAX  8 // signalled addresses of a leg
+#define GOOGLE_PEERS_MAX  8            // signalled addresses of a leg
+#define OFFLOAD_AFTER     5            // packets of a direction
+#define OFFLOAD_PAUSE     USEC_PER_SEC // before it is tried again
+#define OFFLOAD_PAUSE_RATE                                                                         \
+    (10 * USEC_PER_SEC) // the same, when too much of the rate was needed here
 
 // Channels: channel.c says what they are for.
 #define TRIAL_SOURCES    8                     // on trial, per leg
@@ -238,6 +242,13 @@ struct google { // owned by a path of PATH_GOOGLE
 
 enum role { ROLE_UNKNOWN, ROLE_CONTROLLING, ROLE_CONTROLLED };
 
+// What arrives at a leg and is forwarded by the kernel. What it has left to us since is counted in
+// the leg as ever, its streams from nothing (offload.c).
+struct offloaded {
+    struct offload_flow flow;
+    usec_t since;
+};
+
 struct leg {
     struct port port[FAMILIES];
     struct source *source;
@@ -246,6 +257,7 @@ struct leg {
     uint8_t role;                 // enum role, of the client, as in its last check
     bool checked, media_told;     // events already sent
     uint8_t qualities;
+    uint8_t streak; // RTP and RTCP forwarded since anything changed, up to OFFLOAD_AFTER
     uint64_t tie_breaker;
     uint32_t nomination;                // number of the nomination in force; 0: none yet
     uint32_t generation;                // of credentials[0]
@@ -254,6 +266,8 @@ struct leg {
     struct held *held; // on its way to the other leg
     struct raw *raw;   // PATH_RAW only
     struct rtp_quality *quality;
+    struct offloaded *offloaded; // NULL: it is not
+    usec_t offload_next;         // not before
     uint64_t packets_in, bytes_in, packets_out, bytes_out, media_in, refused, checks_in;
     usec_t first_check, last_check, first_media, last_media, rtt;
     unsigned moves;
@@ -296,13 +310,18 @@ struct shared_port {
 struct call_paths {
     struct map_node node; // in relay.calls
     uint64_t id;
+    uint64_t rate; // in bytes per second; 0: no limit
     struct bucket bucket;
+    struct bucket_loan loan; // to the kernel, while any direction is offloaded
+    uint64_t loan_used;      // by those that were taken back
+    unsigned offloaded;      // directions
     struct path *first;
 };
 
 struct relay {
     struct relay_config config;
     struct relay_io io;
+    struct offload_io offload; // zeros: none
     void *ctx;
     struct counters *counters;
     struct pool pool[FAMILIES];
@@ -428,4 +447,20 @@ void google_answered(struct path *path, enum side side); // a check of the relay
 int google_compose(const struct path *path, enum side side, const struct source *source,
                    uint8_t *buf, size_t size);
 
-void view_send(struct relay *relay, const struct order *order);
+void view_send(struct relay *relay, const struct order *order, usec_t now);
+
+// --- offload.c: what the kernel forwards -------------------------------------------------------
+
+// A packet was forwarded: the kernel may do so from now on, if nothing is left to settle.
+void offload_consider(const struct recv *r);
+// Both directions are the core's again. Before anything changes that their permission rests on.
+void offload_take(struct path *path, usec_t now);
+void offload_take_call(struct call_paths *call, usec_t now, usec_t pause);
+// Brings last_forward, and last_seen of the selected sources, up to what the kernel knows.
+void offload_refresh(struct path *path, usec_t now);
+// The core's part of the rate has been used up: true if 'len' bytes fit when the call is whole.
+bool offload_yield(struct call_paths *call, size_t len, usec_t now);
+// Copies of both legs with what the kernel has counted; their streams are in 'quality'.
+void offload_figures(struct path *path, struct leg ret_leg[SIDE_COUNT],
+                     struct rtp_quality quality[SIDE_COUNT][PATH_SSRC_MAX], usec_t now);
+const char *offload_check(const struct path *path, enum side side); // NULL or what is wrong

@@ -68,6 +68,7 @@ static int source_place(struct relay *relay, struct leg *leg, usec_t now)
             return -ENOMEM;
         return leg->sources++;
     }
+    offload_refresh(leg->port[0].path, now);
     index = stale_source(leg, now);
     if (index < 0)
         return index;
@@ -100,6 +101,7 @@ void leg_select(struct path *path, enum side side, int index, usec_t now)
     struct leg *leg = &path->leg[side];
     struct source *source = &leg->source[index];
 
+    offload_take(path, now);
     if (leg->selected < 0) {
         count(path->relay, COUNTER_LATCHES);
     } else {
@@ -128,6 +130,7 @@ bool leg_take(struct path *path, enum side side, const struct addr *addr, unsign
 
     if (leg->sources == 0 && source_add(leg, addr, family, now) < 0)
         return false;
+    offload_take(path, now);
     leg->source[0] = (struct source){.addr = *addr,
                                      .family = (uint8_t)family,
                                      .last_seen = now,
@@ -146,6 +149,7 @@ void leg_heard(struct path *path, enum side side, int index, usec_t now)
     source->last_seen = now;
     if (index == leg->selected || leg->selected < 0 || !source->verified)
         return;
+    offload_refresh(path, now);
     const struct source *selected = &leg->source[leg->selected];
     if (path->google)
         patience = google_patience(path, side, index);
@@ -166,7 +170,8 @@ enum verdict leg_forward(const struct recv *r, const struct addr *to, unsigned f
 {
     size_t len = r->packet->len;
 
-    if (!bucket_take(&r->path->call->bucket, len, r->now))
+    if (!bucket_take(&r->path->call->bucket, len, r->now) &&
+        !offload_yield(r->path->call, len, r->now))
         return leg_drop(r, COUNTER_DROP_BANDWIDTH);
     r->leg->packets_in++;
     r->leg->bytes_in += len;
@@ -257,7 +262,9 @@ enum verdict leg_media(const struct recv *r)
     if (!to->answered)
         return leg_drop(r, COUNTER_DROP_PEER_UNKNOWN);
     verdict = leg_forward(r, &to->addr, to->family);
-    if (verdict == VERDICT_FORWARD)
+    if (verdict == VERDICT_FORWARD) {
         media_seen(r);
+        offload_consider(r);
+    }
     return verdict;
 }

@@ -91,7 +91,10 @@ static void path_due(struct timer *timer, void *ctx, usec_t now)
         for (unsigned i = 0; i < path->leg[s].sources; i++)
             verify_run(path, s, &path->leg[s].source[i], now);
     }
+    if (silence > 0 && !path->silent && now - path->last_forward >= silence)
+        offload_refresh(path, now);
     if (silence > 0 && !path->silent && now - path->last_forward >= silence) {
+        offload_take(path, now); // what ends the silence is to be told
         path->silent = true;
         for (unsigned s = 0; s < SIDE_COUNT; s++)
             path->leg[s].media_told = false;
@@ -225,9 +228,11 @@ static int call_join(struct path *path, const struct order *order, usec_t now)
             free(call);
             return err;
         }
-    } else if (call->bucket.rate != rate) {
+    } else if (call->rate != rate) {
+        offload_take_call(call, now, OFFLOAD_PAUSE);
         bucket_init(&call->bucket, rate, rate, now);
     }
+    call->rate = rate;
     path->call = call;
     path->call_next = call->first;
     if (call->first)
@@ -362,6 +367,7 @@ void path_close(struct path *path, usec_t now)
 {
     struct relay *relay = path->relay;
 
+    offload_take(path, now);
     map_remove(&relay->paths, &path->node);
     counter_set(relay->counters, COUNTER_PATHS_OPEN, --relay->path_count);
     path_free(path, now);

@@ -23,6 +23,7 @@ void raw_peer(struct path *path, enum side side, const struct addr *peer, usec_t
 
     if (peer->family == FAMILY_NONE || (addr_equal(peer, &raw->peer) && leg->selected >= 0))
         return; // nothing new
+    offload_take(path, now);
     *raw = (struct raw){.peer = *peer,
                         .pinned = public,
                         .window_end = now + path->relay->config.limits.learning_window};

@@ -213,7 +213,7 @@ void relay_order(struct relay *relay, const struct order *order, usec_t now)
             close_path(path, now);
         break;
     case ORDER_SNAPSHOT:
-        view_send(relay, order);
+        view_send(relay, order, now);
         break;
     }
 }

@@ -242,9 +242,11 @@ void shared_contend(struct path *path, enum side side, struct source *source, us
     if (!mine || mine->holds)
         return;
     holder = holder_of(path->relay, &mine->addr);
+    offload_refresh(holder->port->path, now);
     rival = source_of(holder);
     if (source->answered &&
         (!rival || !rival->answered || now - rival->last_seen >= SOURCE_STALE_LOST)) {
+        offload_take(holder->port->path, now);
         holder->holds = false;
         mine->holds = true;
         return;

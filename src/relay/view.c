@@ -55,12 +55,13 @@ static void view_leg(const struct relay *relay, const struct leg *leg, struct le
     v->last_media = leg->last_media;
     v->rtt = leg->rtt;
     v->moves = leg->moves;
+    v->offloaded = leg->offloaded != NULL;
     v->qualities = leg->qualities;
     for (unsigned i = 0; i < leg->qualities; i++)
         view_quality(&leg->quality[i], &v->quality[i]);
 }
 
-static void view_path(const struct path *path, uint64_t token)
+static void view_path(struct path *path, uint64_t token, usec_t now)
 {
     const struct relay *relay = path->relay;
     struct path_view view = {
@@ -70,24 +71,27 @@ static void view_path(const struct path *path, uint64_t token)
                                 .path = path->id,
                                 .token = token,
                                 .u.view = &view};
+    struct leg leg[SIDE_COUNT];
+    struct rtp_quality quality[SIDE_COUNT][PATH_SSRC_MAX];
 
+    offload_figures(path, leg, quality, now);
     for (unsigned s = 0; s < SIDE_COUNT; s++)
-        view_leg(relay, &path->leg[s], &view.leg[s]);
+        view_leg(relay, &leg[s], &view.leg[s]);
     relay->io.event(relay->ctx, &event);
 }
 
-void view_send(struct relay *relay, const struct order *order)
+void view_send(struct relay *relay, const struct order *order, usec_t now)
 {
     struct relay_event end = {
         .kind = EVENT_SNAPSHOT_END, .call = order->call, .token = order->u.token};
 
     if (order->call == 0) {
         for (struct map_node *n = map_each(&relay->paths, NULL); n; n = map_each(&relay->paths, n))
-            view_path(container_of(n, struct path, node), order->u.token);
+            view_path(container_of(n, struct path, node), order->u.token, now);
     } else {
         const struct call_paths *call = call_find(relay, order->call);
-        for (const struct path *path = call ? call->first : NULL; path; path = path->call_next)
-            view_path(path, order->u.token);
+        for (struct path *path = call ? call->first : NULL; path; path = path->call_next)
+            view_path(path, order->u.token, now);
     }
     relay->io.event(relay->ctx, &end);
 }
