@@ -198,9 +198,9 @@ void relay_order(struct relay *relay, const struct order *order, usec_t now)
         if (path && path->mode == PATH_ICE && ice_credentials(path, order) < 0) {
             close_path(path, now);
             send_failed(relay, order->call, order->path, -ENOMEM);
-        }
-        if (path && path->mode == PATH_GOOGLE)
+        } else if (path && path->mode == PATH_GOOGLE) {
             google_name(path, order);
+        }
         break;
     case ORDER_PEER:
         if (path && path->mode == PATH_RAW)
