@@ -32,6 +32,11 @@
 #define NS_JINGLE_TMP_0 "urn:xmpp:tmp:jingle:0"
 #define NS_JINGLE_015   "http://jabber.org/protocol/jingle"
 
+// Google Talk's own (libjingle, FreeSWITCH, Gabble, Pidgin, Yate): a session that is no Jingle, and
+// a transport that stands in both.
+#define NS_GOOGLE_SESSION "http://www.google.com/session"
+#define NS_GOOGLE_P2P     "http://www.google.com/transport/p2p"
+
 #define NS_FORWARD "urn:xmpp:forward:0"
 #define NS_DIVERT  "urn:xmpp:jingle-relayd:divert:1"
 
@@ -66,10 +71,11 @@ enum jingle_action jingle_action(const char *name);
 const char *jingle_action_name(enum jingle_action action);
 
 enum transport_kind {
-    TRANSPORT_NONE,  // no transport element
-    TRANSPORT_ICE,   // NS_ICE_UDP, NS_ICE, and as it was written before
-    TRANSPORT_RAW,   // NS_RAW_UDP, and as it was written before
-    TRANSPORT_OTHER, // passed on as it is
+    TRANSPORT_NONE,   // no transport element
+    TRANSPORT_ICE,    // NS_ICE_UDP, NS_ICE, and as it was written before
+    TRANSPORT_RAW,    // NS_RAW_UDP, and as it was written before
+    TRANSPORT_GOOGLE, // NS_GOOGLE_P2P
+    TRANSPORT_OTHER,  // passed on as it is
 };
 
 // The Jingle element of an IQ, in any of its namespaces; NULL if there is none.
@@ -101,15 +107,39 @@ struct jingle_candidate {
 // generation, id, ip, network, port, priority, protocol, type) and no others. 0 or -ENOMEM.
 int jingle_add_candidate(struct xml *transport, const struct jingle_candidate *candidate);
 
-// The address of a candidate element. Returns 0, or -EINVAL when ip is no IP literal or the port
+struct google_candidate {
+    struct addr addr;
+    const char *username; // at most 16 characters of base64: what every client accepts
+};
+
+// Adds a candidate of Google's transport that is written like 'like', another one of the same
+// component, for clients differ in what they demand; of type relay, and the least preferred. 0 or
+// -ENOMEM.
+int jingle_add_google(struct xml *parent, const struct xml *like,
+                      const struct google_candidate *candidate);
+
+// The address of a candidate element. Returns 0, or -EINVAL when it is no IP literal or the port
 // is not 1..65535.
 int jingle_candidate_addr(const struct xml *candidate, struct addr *ret_addr);
-// Its component: 1..256, 1 when the attribute is missing, 0 when it is no such number.
+// Its component: 1..256, 1 when the attribute is missing, 0 when it is no such number. Google's is
+// said by its name: rtp, rtcp, and video_ before either; 0 for others.
 unsigned jingle_candidate_component(const struct xml *candidate);
 
 // Writes what is missing in a candidate that a client sent, but for its address, turns a foundation
 // that is no number of 10 digits or fewer into one, and spells rel-port right. 0 or -ENOMEM.
 int jingle_complete_candidate(struct xml *candidate, unsigned generation);
+
+// ---- Google's session, in the words of Jingle
+
+// The element in an IQ, if there is no Jingle beside it; NULL if there is none.
+struct xml *jingle_google_session(const struct xml *iq);
+
+// What it says, as a Jingle element: the caller's. Its candidates stand in one content for audio
+// and one for video, of these names. NULL: no memory.
+struct xml *jingle_from_google(const struct xml *session, const char *audio, const char *video);
+
+// Puts the candidates of that Jingle element in the place of those of the session. 0 or -ENOMEM.
+int jingle_to_google(const struct xml *jingle, struct xml *session);
 
 // Whether the element tells a transport address of a client: a candidate of any transport, or
 // anything else with an attribute for one.

@@ -68,7 +68,7 @@ enum transport_kind jingle_transport_kind(const struct xml *transport)
         return TRANSPORT_ICE;
     if (is_spelt(transport, raw, sizeof raw / sizeof raw[0]))
         return TRANSPORT_RAW;
-    return TRANSPORT_OTHER;
+    return strcmp(transport->ns, NS_GOOGLE_P2P) == 0 ? TRANSPORT_GOOGLE : TRANSPORT_OTHER;
 }
 
 unsigned jingle_components(const struct xml *content)
@@ -140,9 +140,15 @@ static long long decimal(const char *text)
     return atoll(text);
 }
 
+static bool is_google(const struct xml *candidate)
+{
+    return strcmp(candidate->ns, NS_GOOGLE_P2P) == 0 ||
+           strcmp(candidate->ns, NS_GOOGLE_SESSION) == 0;
+}
+
 int jingle_candidate_addr(const struct xml *candidate, struct addr *ret_addr)
 {
-    const char *ip = xml_attr(candidate, "ip");
+    const char *ip = xml_attr(candidate, is_google(candidate) ? "address" : "ip");
     long long port = decimal(xml_attr(candidate, "port"));
 
     if (!ip || port < 1 || port > UINT16_MAX)
@@ -154,7 +160,10 @@ unsigned jingle_candidate_component(const struct xml *candidate)
 {
     const char *text = xml_attr(candidate, "component");
     long long n = decimal(text);
+    const char *name = is_google(candidate) ? xml_attr(candidate, "name") : NULL;
 
+    if (name)
+        return strstr(name, "rtcp") ? 2 : strstr(name, "rtp") ? 1 : 0;
     if (!text)
         return 1;
     return n >= 1 && n <= 256 ? (unsigned)n : 0;

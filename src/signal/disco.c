@@ -11,9 +11,10 @@
 #include <strings.h>
 
 static const char *const component_features[] = {
-    NS_DISCO_INFO, NS_DISCO_ITEMS, NS_JINGLE,       NS_PING,
-    NS_VERSION,    NS_LAST,        NS_JINGLENODES,  NS_JINGLENODES_CHANNEL,
-    NS_DIVERT,     NS_JINGLE_TMP,  NS_JINGLE_TMP_0, NS_JINGLE_015,
+    NS_DISCO_INFO,     NS_DISCO_ITEMS, NS_JINGLE,       NS_PING,
+    NS_VERSION,        NS_LAST,        NS_JINGLENODES,  NS_JINGLENODES_CHANNEL,
+    NS_DIVERT,         NS_JINGLE_TMP,  NS_JINGLE_TMP_0, NS_JINGLE_015,
+    NS_GOOGLE_SESSION,
 };
 
 // And while TURN is on. That it takes delegated questions is a feature too: XEP-0355 section 7.1.

@@ -211,11 +211,12 @@ void divert_iq(struct signal *signal, const struct xml *iq, usec_t now)
     w.envelope = envelope_new(iq);
     if (!w.envelope)
         reply_error(signal, iq, &condition_constraint);
-    else if (jingle_element(inner))
+    else if (jingle_element(inner) || jingle_google_session(inner))
         session_diverted(signal, &w, now);
     else
         divert_refuse(signal, &w, &no_jingle, now);
     xml_free(w.envelope);
+    xml_free(w.jingle);
 }
 
 void divert_gone(struct signal *signal, const struct xml *iq, usec_t now)

@@ -128,7 +128,7 @@ static void forwarded(struct session *session, const struct waiting *w, usec_t n
     else if (w->action == JINGLE_SESSION_ACCEPT && session->call.state == CALL_RINGING)
         session_accepted(session, now);
     else if (w->action == JINGLE_SESSION_TERMINATE)
-        session_end(session, terminate_reason(jingle_element(w->stanza)), now);
+        session_end(session, terminate_reason(waiting_jingle(w)), now);
 }
 
 // What the receiver would overlook in 'iq', as IQs of their own below a parent; NULL if nothing.
@@ -139,7 +139,8 @@ static struct xml *overlooked(struct xml *iq, unsigned dialect, enum jingle_acti
                       : action == JINGLE_TRANSPORT_INFO
                           ? DIALECT_ONE_CONTENT | DIALECT_ONE_CANDIDATE
                           : 0;
-    struct xml *rest = dialect & limits ? xml_new("rest", NS_CLIENT) : NULL;
+    bool splits = dialect & limits && jingle_element(iq);
+    struct xml *rest = splits ? xml_new("rest", NS_CLIENT) : NULL;
     int r = 0;
 
     if (rest)
@@ -194,12 +195,13 @@ static void answer_empty(struct session *session, const struct waiting *w, usec_
 
 static void forward(struct session *session, const struct waiting *w, usec_t now)
 {
-    const struct xml *jingle = jingle_element(w->stanza);
+    const struct xml *jingle = waiting_jingle(w);
     bool empty = false;
     struct xml *copy;
 
     contents_settle(session, w->from, w->action, jingle);
-    copy = rewrite(session, w->from, w->action, w->stanza, &empty);
+    copy = w->jingle ? google_rewrite(session, w, &empty)
+                     : rewrite(session, w->from, w->action, w->stanza, &empty);
     if (copy && empty) {
         xml_free(copy);
         answer_empty(session, w, now);
@@ -222,13 +224,14 @@ void waiting_free(struct waiting *w)
     if (!w)
         return;
     xml_free(w->stanza);
+    xml_free(w->jingle);
     xml_free(w->envelope);
     free(w);
 }
 
 static void prepare(struct session *session, struct waiting *w)
 {
-    const struct xml *jingle = jingle_element(w->stanza);
+    const struct xml *jingle = waiting_jingle(w);
 
     session->failure = contents_prepare(session, w->from, w->action, jingle);
     w->prepared = true;
@@ -280,7 +283,7 @@ static void pass_late(struct session *session, struct waiting *w, usec_t now)
     if (session->failure)
         contents_undo(session, session->serial);
     session->failure = 0;
-    contents_settle(session, w->from, w->action, jingle_element(w->stanza));
+    contents_settle(session, w->from, w->action, waiting_jingle(w));
     waiting_refuse(session->signal, w, &refusal_late, now);
     if (offer && session->signal->config.policy == POLICY_RELAY_ONLY)
         session_end(session, "refused", now); // it did not pass
@@ -327,8 +330,9 @@ static struct waiting *waiting_clone(const struct waiting *borrowed)
         return NULL;
     *w = *borrowed;
     w->stanza = xml_clone(borrowed->stanza);
+    w->jingle = borrowed->jingle ? xml_clone(borrowed->jingle) : NULL;
     w->envelope = borrowed->envelope ? xml_clone(borrowed->envelope) : NULL;
-    if (!w->stanza || (borrowed->envelope && !w->envelope)) {
+    if (!w->stanza || (borrowed->jingle && !w->jingle) || (borrowed->envelope && !w->envelope)) {
         waiting_free(w);
         return NULL;
     }
@@ -357,7 +361,7 @@ static void enqueue(struct session *session, const struct waiting *borrowed, use
 // ENDED state" (XEP-0166 section 6.7): it overtakes what waits.
 static void terminate(struct session *session, const struct waiting *w, usec_t now)
 {
-    const char *reason = terminate_reason(jingle_element(w->stanza));
+    const char *reason = terminate_reason(waiting_jingle(w));
 
     if (session->diverted) {
         session_turn_back(session, reason, now); // what the server holds must leave before the end
@@ -376,7 +380,7 @@ static void initiate(struct signal *signal, const struct waiting *w, const char 
                      usec_t now)
 {
     const char *from = xml_attr(w->stanza, "from");
-    const struct xml *jingle = jingle_element(w->stanza);
+    const struct xml *jingle = waiting_jingle(w);
     struct session_opening opening = {w->envelope ? DOOR_DIVERTED : DOOR_ADDRESSED,
                                       xml_attr(jingle, "sid"), w->stanza, responder};
     struct session *session;
@@ -473,10 +477,27 @@ static bool can_be_relayed(const struct xml *jingle)
     for (; x; x = xml_next(x, "content", NULL)) {
         enum transport_kind kind = jingle_transport_kind(jingle_transport(x));
 
-        if (kind == TRANSPORT_ICE || kind == TRANSPORT_RAW)
+        if (kind != TRANSPORT_NONE && kind != TRANSPORT_OTHER)
             return true;
     }
     return false;
+}
+
+// What it says in Jingle, or in Google's session; translated then, under the names that the session
+// has for its contents.
+static const struct xml *understand(struct signal *signal, struct waiting *w,
+                                    struct session **ret_session)
+{
+    const struct xml *google = jingle_google_session(w->stanza);
+    const struct xml *said = google ? google : jingle_element(w->stanza);
+    const char *sid = xml_attr(said, google ? "id" : "sid");
+
+    *ret_session = sid ? session_find(signal, DOOR_DIVERTED, sid, xml_attr(w->stanza, "from"),
+                                      xml_attr(w->stanza, "to"), &w->from)
+                       : NULL;
+    if (google)
+        w->jingle = google_translate(*ret_session, w->stanza);
+    return google ? w->jingle : said;
 }
 
 void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
@@ -484,10 +505,14 @@ void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
     static const struct refusal no_transport = {
         &condition_unsupported, "the relay hides addresses, and cannot carry this transport",
         COUNTER_DIVERT_PASSED_TRANSPORT};
-    const struct xml *jingle = jingle_element(w->stanza);
-    const char *from = xml_attr(w->stanza, "from"), *to = xml_attr(w->stanza, "to"), *wrong;
     struct session *session;
+    const struct xml *jingle = understand(signal, w, &session);
+    const char *wrong;
 
+    if (!jingle) {
+        waiting_refuse(signal, w, &refusal_memory, now);
+        return;
+    }
     w->action = jingle_action(xml_attr(jingle, "action"));
     wrong = malformed(signal, jingle, w->action);
     if (wrong) {
@@ -497,7 +522,6 @@ void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
         waiting_refuse(signal, w, &told, now);
         return;
     }
-    session = session_find(signal, DOOR_DIVERTED, xml_attr(jingle, "sid"), from, to, &w->from);
     if (session)
         request(session, w, now);
     else if (w->action != JINGLE_SESSION_INITIATE)
@@ -505,7 +529,7 @@ void session_diverted(struct signal *signal, struct waiting *w, usec_t now)
     else if (!can_be_relayed(jingle))
         waiting_refuse(signal, w, &no_transport, now);
     else
-        initiate(signal, w, to, now);
+        initiate(signal, w, xml_attr(w->stanza, "to"), now);
 }
 
 // ---- answers

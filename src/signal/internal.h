@@ -13,6 +13,8 @@
 
 #include <sys/queue.h>
 
+#define GOOGLE_NAME_SIZE 17 // of a candidate's name and its NUL
+
 #define RETRY_DELAY USEC_PER_SEC // for orders that the relay could not be given
 
 // What may be written to a client (docs/INTEROP.md). The rewriter asks flags, never client names.
@@ -39,7 +41,8 @@ struct media_path { // one component, as the relay serves it; owned by its trans
     unsigned component;
     bool opened;
     bool silent;
-    struct addr relay[SIDE_COUNT][2]; // [side that it faces][0 IPv4, 1 IPv6]
+    struct addr relay[SIDE_COUNT][2];        // [side that it faces][0 IPv4, 1 IPv6]
+    char name[SIDE_COUNT][GOOGLE_NAME_SIZE]; // Google: of our candidate, by the side it faces
 };
 
 struct transport {
@@ -82,6 +85,7 @@ struct waiting { // a stanza that waits its turn
     enum jingle_action action;
     bool prepared;
     struct xml *stanza;   // owned
+    struct xml *jingle;   // Google's session alone: what it says, translated; owned
     struct xml *envelope; // of the server that has diverted it, empty; owned. NULL: nobody has
     usec_t since;         // when it came
 };
@@ -193,6 +197,12 @@ static inline uint64_t call_id_new(struct signal *signal)
 
     signal->io.random(signal->io.ctx, &id, sizeof id);
     return id >> 1 | 1;
+}
+
+// The Jingle element of a stanza, or its translation.
+static inline const struct xml *waiting_jingle(const struct waiting *w)
+{
+    return w->jingle ? w->jingle : jingle_element(w->stanza);
 }
 
 static inline enum side other(enum side side)
@@ -485,6 +495,21 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
                     const struct xml *iq, bool *ret_empty);
 // The answer to a Jingle IQ of the other side, in place. 0 or -ENOMEM.
 int rewrite_answer(const struct signal *signal, struct xml *answer);
+
+// A copy without what is not to be told, which is all that Google's session needs beside its
+// candidates: it is diverted only. NULL: no memory.
+struct xml *rewrite_rest(const struct session *session, enum side from, const struct xml *iq);
+
+// ---- google.c: Google's transport and session
+
+void google_invent_name(struct signal *signal, char name[GOOGLE_NAME_SIZE]);
+// NULL: no such IQ, or no memory. The session may be NULL: it is to be opened.
+struct xml *google_translate(const struct session *session, const struct xml *iq);
+// rewrite() for an IQ that was translated.
+struct xml *google_rewrite(struct session *session, const struct waiting *w, bool *ret_empty);
+// Our candidates, into the element, where the original has some. 0 or -1: no memory.
+int google_offer(const struct transport *transport, enum side to, const struct xml *original,
+                 struct xml *element);
 
 // ---- split.c: one stanza as several, for clients that read only part of one
 

@@ -94,6 +94,16 @@ static void hide_addresses(const struct session *session, enum side to, struct x
     }
 }
 
+// Does the session in a second payload speak of the same transport?
+static bool is_twin(const struct xml *x, const struct xml *jingle)
+{
+    const struct xml *content = jingle ? xml_child(jingle, "content", NULL) : NULL;
+
+    return xml_is(x, "session", NS_GOOGLE_SESSION) &&
+           (!jingle ||
+            (content && jingle_transport_kind(jingle_transport(content)) == TRANSPORT_GOOGLE));
+}
+
 // relay-only: neither side learns the other's address, wherever a client may have written it.
 static void hide(const struct session *session, enum side to, struct xml *iq)
 {
@@ -102,10 +112,11 @@ static void hide(const struct session *session, enum side to, struct xml *iq)
 
     for (; x; x = next) {
         next = xml_next(x, NULL, NULL);
-        if (x != jingle)
+        if (x == jingle || is_twin(x, jingle))
+            hide_addresses(session, to, x);
+        else
             xml_free(x);
     }
-    hide_addresses(session, to, jingle);
 }
 
 // ---- ICE
@@ -315,6 +326,8 @@ static int rewrite_transport(struct session *session, struct transport *t, enum 
         return rewrite_ice(session, t, to, generation_of(original, creds->generation), transport);
     if (t->kind == TRANSPORT_RAW)
         return rewrite_raw(t, to, transport);
+    if (t->kind == TRANSPORT_GOOGLE)
+        return original ? google_offer(t, to, original, transport) : 0;
     return leave_transport(session, to, transport);
 }
 
@@ -392,6 +405,15 @@ struct xml *rewrite(struct session *session, enum side from, enum jingle_action 
         return NULL;
     }
     *ret_empty = hides && action == JINGLE_TRANSPORT_INFO && tells_nothing(jingle, original);
+    return copy;
+}
+
+struct xml *rewrite_rest(const struct session *session, enum side from, const struct xml *iq)
+{
+    struct xml *copy = xml_clone(iq);
+
+    if (copy && session->signal->config.policy == POLICY_RELAY_ONLY)
+        hide(session, other(from), copy);
     return copy;
 }
 

@@ -90,18 +90,65 @@ static void tell_credentials(struct transport *transport, struct media_path *pat
     (void)give_order(transport->session->signal, &tell, ORDER_CREDENTIALS, path);
 }
 
+// Google: each side's own name of our candidate, and of nobody else's.
+static void tell_names(struct transport *transport, struct media_path *path)
+{
+    struct signal *signal = transport->session->signal;
+
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        struct order tell = {.side = (enum side)side};
+
+        google_invent_name(signal, path->name[side]);
+        memcpy(tell.u.credentials.ufrag, path->name[side], sizeof path->name[side]);
+        (void)give_order(signal, &tell, ORDER_CREDENTIALS, path);
+    }
+}
+
+static bool same_names(const struct transport *a, const struct transport *b)
+{
+    for (int side = 0; side < SIDE_COUNT; side++) {
+        const char *one = a->creds[side].ufrag, *other = b->creds[side].ufrag;
+
+        if (one && other && strcmp(one, other) == 0)
+            return true;
+    }
+    return false;
+}
+
+// A relay that has one port for all tells paths apart by their names. Clients that offer a bundle
+// give all its contents the same ones, and some have but one pair for the session.
+static bool names_are_taken(const struct transport *transport, unsigned component)
+{
+    const struct content *content;
+
+    TAILQ_FOREACH (content, &transport->session->contents, link) {
+        const struct transport *both[] = {content->current, content->pending};
+
+        for (int i = 0; i < 2; i++) {
+            if (both[i] && both[i] != transport && both[i]->path[component - 1] &&
+                same_names(both[i], transport))
+                return true;
+        }
+    }
+    return false;
+}
+
 static struct order open_order(const struct transport *transport, unsigned component)
 {
     const struct signal_config *config = &transport->session->signal->config;
     struct order open = {0};
 
-    open.u.open.mode = transport->kind == TRANSPORT_RAW ? PATH_RAW : PATH_ICE;
+    open.u.open.mode = transport->kind == TRANSPORT_RAW      ? PATH_RAW
+                       : transport->kind == TRANSPORT_GOOGLE ? PATH_GOOGLE
+                                                             : PATH_ICE;
     for (int side = 0; side < SIDE_COUNT; side++) {
         open.u.open.family_v4[side] = config->family_v4;
         open.u.open.family_v6[side] = config->family_v6;
     }
     if (component == 2 && transport->kind == TRANSPORT_RAW && transport->path[0])
         open.u.open.rtp_path = transport->path[0]->id;
+    open.u.open.component = component;
+    open.u.open.own_ports = names_are_taken(transport, component);
     open.u.open.bytes_per_second = config->bytes_per_second;
     return open;
 }
@@ -137,6 +184,8 @@ static int path_open(struct transport *transport, unsigned component)
     session->opening++;
     tell_credentials(transport, path, SIDE_INITIATOR);
     tell_credentials(transport, path, SIDE_RESPONDER);
+    if (transport->kind == TRANSPORT_GOOGLE)
+        tell_names(transport, path);
     return 0;
 }
 
@@ -185,6 +234,9 @@ static void note_address(const struct xml *candidate, struct candidate_report *s
 {
     const char *ip = xml_attr(candidate, "ip"), *port = xml_attr(candidate, "port");
     struct addr addr;
+
+    if (!ip)
+        ip = xml_attr(candidate, "address"); // Google's
 
     if (jingle_candidate_addr(candidate, &addr) == 0)
         addr_format(&addr, seen->address);
@@ -316,9 +368,10 @@ static void expect_media(struct transport *transport, unsigned component)
     }
 }
 
+// Google: a client may not have checked before it was accepted.
 void transport_expect_media(struct transport *transport)
 {
-    if (transport->kind != TRANSPORT_RAW)
+    if (transport->kind != TRANSPORT_RAW && transport->kind != TRANSPORT_GOOGLE)
         return;
     expect_media(transport, 1);
     expect_media(transport, 2);
@@ -346,6 +399,31 @@ static int learn_raw(struct transport *transport, enum side from, const struct x
     return r;
 }
 
+// ---- Google
+
+// What it lists of other components, or over TCP, is not ours.
+static int learn_google(struct transport *transport, enum side from, const struct xml *element)
+{
+    const struct xml *c = xml_child(element, "candidate", NULL);
+    int r = 0;
+
+    for (; c && r == 0; c = xml_next(c, "candidate", NULL)) {
+        unsigned component = jingle_candidate_component(c);
+        const char *protocol = xml_attr(c, "protocol");
+        struct order tell = {.side = from};
+
+        if (component < 1 || component > 2 || jingle_candidate_addr(c, &tell.u.peer) < 0 ||
+            (protocol && strcmp(protocol, "udp") != 0) ||
+            transport_owns(transport, other(from), &tell.u.peer))
+            continue;
+        r = path_open(transport, component);
+        if (r == 0)
+            (void)give_order(transport->session->signal, &tell, ORDER_PEER,
+                             transport->path[component - 1]);
+    }
+    return r;
+}
+
 bool transport_owns(const struct transport *transport, enum side to, const struct addr *addr)
 {
     for (int i = 0; i < 4; i++) {
@@ -365,6 +443,8 @@ bool transport_said(const struct transport *transport, enum side from, const str
 
     if (strcmp(element->ns, transport->ns) != 0)
         return false;
+    if (transport->kind == TRANSPORT_GOOGLE)
+        return true; // there is one set of candidates, which grows
     if (transport->kind != TRANSPORT_RAW)
         return ufrag && pwd && same_credentials(&transport->creds[from], ufrag, pwd);
     for (; c; c = xml_next(c, "candidate", NULL)) {
@@ -385,5 +465,7 @@ int transport_learn(struct transport *transport, enum side from, const struct xm
     note_candidates(transport, from, element);
     if (transport->kind == TRANSPORT_RAW)
         return learn_raw(transport, from, element);
+    if (transport->kind == TRANSPORT_GOOGLE)
+        return learn_google(transport, from, element);
     return transport->kind == TRANSPORT_ICE ? learn_ice(transport, from, element, components) : 0;
 }

@@ -82,6 +82,7 @@ enum demand {
     DEMAND_PUBLIC = 1 << 20,         // Google: no private or reserved address
     DEMAND_PASSWORD = 1 << 21,       // Google: beside the user name
     DEMAND_COMPONENT_1 = 1 << 22,    // knows no RTCP
+    DEMAND_FULL = 1 << 23,           // Google: with preference, type and network
 };
 
 struct client {
@@ -125,7 +126,7 @@ struct ear { // of one client in one call; all zero but for the first two
     char fault[256];         // what is wrong with a stanza; the first
     char peer[256];          // who speaks
     char ufrag[64], pwd[64]; // in the offer or answer
-    char id[EAR_MAX][64];
+    char id[EAR_MAX][64];    // Google: the user name
     struct heard {
         struct addr addr;
         unsigned component;

@@ -111,7 +111,10 @@ static const char *google_flaw(const struct ear *ear, const struct xml *c)
         return "a username of 16 characters of base64";
     if (demands(ear, DEMAND_PASSWORD) && !xml_attr(c, "password"))
         return "password";
-    if (demands(ear, DEMAND_PUBLIC) && !is(type, "local") && !is(type, "stun") &&
+    if (demands(ear, DEMAND_FULL) &&
+        (!xml_attr(c, "preference") || !type || !xml_attr(c, "network")))
+        return "preference, type and network";
+    if ((demands(ear, DEMAND_PUBLIC) || type) && !is(type, "local") && !is(type, "stun") &&
         !is(type, "relay"))
         return "type";
     return NULL;
@@ -165,9 +168,23 @@ bool ear_has(const struct ear *ear, const struct addr *addr, unsigned component)
     return false;
 }
 
+static bool is_google(enum mode mode)
+{
+    return mode == MODE_P2P || mode == MODE_GOOGLE || mode == MODE_V015;
+}
+
+// libjingle takes a check for one of the candidate that it comes from, and refuses another's name.
+static void hear_name(struct ear *ear, const struct addr *addr, const char *username)
+{
+    for (unsigned i = 0; i < ear->heard_count; i++) {
+        if (addr_equal(&ear->heard[i].addr, addr) && strcmp(ear->id[i], username) != 0)
+            fault(ear, "two names for one candidate");
+    }
+}
+
 static void hear_candidate(struct ear *ear, const struct xml *c)
 {
-    const char *id = xml_attr(c, "id"), *gap = flaw(ear, c);
+    const char *id = xml_attr(c, is_google(ear->mode) ? "username" : "id"), *gap = flaw(ear, c);
     unsigned component = mode_component(ear->mode, c);
     struct addr addr;
 
@@ -180,9 +197,11 @@ static void hear_candidate(struct ear *ear, const struct xml *c)
     if (is_ice(ear->mode) && demands(ear, DEMAND_GENERATION_0) &&
         !is(xml_attr(c, "generation"), "0"))
         return;
+    if (is_google(ear->mode))
+        hear_name(ear, &addr, id);
     if (ear_has(ear, &addr, component) || ear->heard_count == EAR_MAX)
         return;
-    if (demands(ear, DEMAND_UNIQUE_ID) && is_known_id(ear, id))
+    if (demands(ear, DEMAND_UNIQUE_ID) && !is_google(ear->mode) && is_known_id(ear, id))
         fault(ear, "a second candidate has the id %s", id);
     snprintf(ear->id[ear->heard_count], sizeof ear->id[0], "%.63s", id ? id : "");
     ear->heard[ear->heard_count++] = (struct heard){addr, component};

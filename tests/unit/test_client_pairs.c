@@ -211,6 +211,16 @@ static bool by_raw(enum mode mode)
     return mode == MODE_RAW || mode == MODE_TMP;
 }
 
+static bool by_google(enum mode mode)
+{
+    return mode == MODE_P2P || mode == MODE_GOOGLE || mode == MODE_V015;
+}
+
+static bool is_ours(enum mode mode)
+{
+    return by_ice(mode) || by_raw(mode) || by_google(mode);
+}
+
 // Neither side can be sure of rtcp-mux before the answer.
 static bool needs_rtcp(const struct talk *t)
 {
@@ -236,7 +246,7 @@ static void judge(struct talk *t, enum side to)
     }
     if (t->door == NONE)
         return;
-    if ((by_ice(t->mode) || by_raw(t->mode)) && !hears_relay(ear, 1))
+    if (is_ours(t->mode) && !hears_relay(ear, 1))
         problem(t, "%s has no relay", name);
     if (needs_rtcp(t) && !hears_relay(ear, 2))
         problem(t, "%s has no relay for RTCP", name);
@@ -263,11 +273,6 @@ static const char *call(struct talk *t, enum door door, const struct client *cal
     xml_free(t->offer);
     board_drop(t->b);
     return NULL;
-}
-
-static bool is_ours(enum mode mode)
-{
-    return by_ice(mode) || by_raw(mode);
 }
 
 // One letter: '+' the relay is offered to both; '=' they can talk, but not by the relay; 'x' so
@@ -383,7 +388,7 @@ static void every_pair_that_can_talk_does(void **state)
     buf_free(&matrix);
 }
 
-// The component asks for and rewrites what the server would; only the older dialects are not its.
+// The component asks for and rewrites what the server would; but of what is no jingle:1.
 static void the_addressed_door_suits_them_too(void **state)
 {
     for (unsigned i = 0; i < client_count * client_count; i++) {
@@ -392,7 +397,8 @@ static void the_addressed_door_suits_them_too(void **state)
         struct talk t;
         enum mode mode;
 
-        if (client_meet(caller, callee, &mode) || (!by_ice(mode) && mode != MODE_RAW))
+        if (client_meet(caller, callee, &mode) ||
+            (!by_ice(mode) && mode != MODE_RAW && mode != MODE_P2P))
             continue;
         call(&t, COMPONENT, caller, callee);
         if (t.problem[0])

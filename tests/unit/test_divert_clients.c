@@ -17,7 +17,7 @@
 enum gets {
     CANDIDATES, // the relay's, beside its own
     REPLACED,   // raw UDP: the relay's in the place of its own
-    NOTHING,    // not yet: its credentials come later
+    NOTHING,    // not yet: its credentials, or its candidates, come later
     NO_RELAY,   // a transport that is not ours
 };
 
@@ -29,18 +29,18 @@ static const struct row {
     {"coccinella-iax-session-initiate.xml", NO_RELAY},
     {"conversations-session-initiate.xml", CANDIDATES},
     {"dino-session-initiate.xml", CANDIDATES},
-    {"freeswitch-session-initiate.xml", NO_RELAY},
-    {"gabble-gtalk3-initiate.xml", NO_RELAY},
+    {"freeswitch-session-initiate.xml", NOTHING},
+    {"gabble-gtalk3-initiate.xml", NOTHING},
     {"gabble-v032-session-initiate.xml", CANDIDATES},
     {"jitsi-session-initiate.xml", CANDIDATES},
     {"kopete-session-initiate.xml", REPLACED},
-    {"libjingle-hybrid-session-initiate.xml", NO_RELAY},
+    {"libjingle-hybrid-session-initiate.xml", NOTHING},
     {"miranda-session-initiate.xml", CANDIDATES},
     {"monal-session-initiate.xml", CANDIDATES},
-    {"pidgin-google-initiate.xml", NO_RELAY},
+    {"pidgin-google-initiate.xml", NOTHING},
     {"pidgin-session-initiate.xml", CANDIDATES},
     {"psi-session-initiate.xml", CANDIDATES},
-    {"yate-v0-initiate.xml", NO_RELAY},
+    {"yate-v0-initiate.xml", NOTHING},
     {"yate-v1-session-initiate.xml", REPLACED},
 };
 

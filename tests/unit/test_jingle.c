@@ -37,7 +37,8 @@ static void transports_have_kinds(void **state)
         {"urn:xmpp:jingle:transports:ice:0", TRANSPORT_ICE},
         {"urn:xmpp:jingle:transports:raw-udp:1", TRANSPORT_RAW},
         {"urn:xmpp:jingle:transports:ice-udp:0", TRANSPORT_OTHER},
-        {"http://www.google.com/transport/p2p", TRANSPORT_OTHER},
+        {"http://www.google.com/transport/p2p", TRANSPORT_GOOGLE},
+        {"http://www.google.com/transport/raw-udp", TRANSPORT_OTHER},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

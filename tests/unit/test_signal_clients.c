@@ -126,10 +126,11 @@ static void remove_ours(struct xml *iq)
         struct xml *c = t ? xml_child(t, "candidate", NULL) : NULL, *next;
 
         for (; c; c = next) {
-            const char *id = xml_attr(c, "id");
+            const char *id = xml_attr(c, "id"), *address = xml_attr(c, "address");
 
             next = xml_next(c, "candidate", NULL);
-            if (id && strncmp(id, "relay", 5) == 0)
+            if ((id && strncmp(id, "relay", 5) == 0) ||
+                (address && strcmp(address, "203.0.113.1") == 0)) // Google's
                 xml_free(c);
         }
     }

@@ -167,7 +167,7 @@ static void transports_that_cannot_be_relayed_are_refused(void **state)
 {
     static const char *const offer =
         "<content creator='initiator' name='g'>" RTP
-        "<transport xmlns='http://www.google.com/transport/p2p'>" CANDIDATES "</transport>"
+        "<transport xmlns='http://www.google.com/transport/raw-udp'>" CANDIDATES "</transport>"
         "</content>";
     struct board *b = hiding();
 

@@ -286,7 +286,7 @@ static void unknown_transports_pass(void **state)
     struct board *b = with(POLICY_FALLBACK, true, false);
     struct xml *t;
 
-    t = transport_of(offer(b, IN_TRANSPORT("http://www.google.com/transport/p2p", "",
+    t = transport_of(offer(b, IN_TRANSPORT("http://www.google.com/transport/raw-udp", "",
                                            "<candidate address='192.0.2.1' port='5'/>")),
                      "0");
     assert_int_equal(count_children(t, "candidate"), 1);
