@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: ISC
 """What tests/bench/compare measures, figure by figure."""
 
+import json
+import os
+import subprocess
 import time
 from dataclasses import dataclass
 
-from blast import BURSTS, SPACED, streams
+from blast import BURSTS, SPACED, TRAINS, mixed_streams, streams
 from figures import Figures
 from measure import LOSS, Measure, say
+from memory import KernelMemory, resident_kib
+from targets import Channels, Jingle
 
 FEW, MANY = 100, 5000  # flows
+MEMORY_CALLS = 1000
 CPU_RATE = 50000
 LATENCY_RATES = {"20k": 20000, "100k": 100000}
 GUESS = {"coturn": 80000, "rtpengine": 60000, "userspace": 110000, "epoll": 130000,
-         "mmsg": 140000, "gro": 140000, "ipforward": 450000}
-MOST = 5000000  # nobody forwards so many packets per second here
+         "mmsg": 140000, "gro": 140000, "ipforward": 450000, "fastpath": 450000}
+LEAST, MOST = 2000, 5000000  # packets per second: nobody is outside of that here
+PAUSE_US = 50   # of a load generator that shares its core
+
+# Which targets are measured by more than the usual figures.
+WITH_MANY = ("ipforward", "mmsg", "userspace", "userspace_shared", "fastpath", "fastpath_shared")
+WITH_TRAINS = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace", "userspace_shared",
+               "userspace_channel", "fastpath", "fastpath_shared", "fastpath_channel")
+WITH_CALLS = ("coturn", "rtpengine", "userspace", "userspace_shared", "userspace_channel")
+WITH_WORKERS = ("userspace", "userspace_shared")
 
 
 @dataclass
@@ -25,10 +39,11 @@ class Plan:
     latency: float = 4
     step: float = 2    # of the search for the most that is carried
     exact: float = 0.03
-    spin_before: float = 0.5
+    idle: float = 20
+    enough: float = 5400  # no other round begins that would not be over after so long
 
 
-QUICK = Plan(rounds=2, cpu=2.5, latency=2, step=1.2, exact=0.06)
+QUICK = Plan(rounds=2, cpu=2, latency=1.5, step=1, exact=0.08, idle=10, enough=840)
 
 
 class Comparison(Measure):
@@ -37,27 +52,95 @@ class Comparison(Measure):
         self.catalogue = catalogue
         self.blast = blast
         self.names = names
-        self.guess = {}  # most packets per second by target and figure, from the round before
+        self.guess = {}   # most packets per second by target and figure, from the round before
+        self.sending = 0  # blast's share of its core in the last step that was carried
 
     def round(self, number):
         self.note_others()
-        for name in self._in_turns(self.names, number):
-            say(f"  {name}")
-            with self.catalogue.open(name) as target:
+        self._phase("audio", self.names, number, self.audio)
+        self.world.join_trains(True)
+        try:
+            self._phase("trains", WITH_TRAINS, number, self.trains)
+        finally:
+            self.world.join_trains(False)
+        self._phase("calls", WITH_CALLS, number, self.calls)
+        for name in self._in_turns(WITH_WORKERS, number):
+            self.workers(name)
+        self.core()
+
+    def _in_turns(self, names, number):
+        """Those of them that are wanted, forwards and backwards in turns."""
+        return [name for name in names if name in self.names][::-1 if number % 2 else 1]
+
+    def _phase(self, title, names, number, measure):
+        for name in self._in_turns(names, number):
+            say(f"  {title}: {name}")
+            with KernelMemory() as kernel, self.catalogue.open(name) as target:
                 target.name = name
-                self.audio(target)
+                if target.pid:
+                    kernel.add(target.pid)
+                measure(target, kernel)
 
-    @staticmethod
-    def _in_turns(names, number):
-        return names if number % 2 == 0 else names[::-1]
+    # --- what is measured of one target ---
 
-    def audio(self, target):
+    def audio(self, target, _):
         self.load(target, FEW)
         for suffix, rate in LATENCY_RATES.items():
             self.latency(target, rate, suffix)
         self.cpu(target, SPACED, "spaced")
         self.cpu(target, BURSTS, "bursts")
         self.most(target, "pps", lambda rate: streams(SPACED, FEW, rate), FEW)
+        if target.name in WITH_MANY:
+            self.load(target, MANY)
+            self.most(target, "pps_5000", lambda rate: streams(SPACED, MANY, rate), MANY)
+
+    def trains(self, target, _):
+        self.load(target, FEW)
+        self.cpu(target, TRAINS, "trains")
+        self.most(target, "pps_trains", lambda rate: streams(TRAINS, FEW, rate), FEW)
+        self.most(target, "pps_mix", lambda rate: mixed_streams(FEW, rate), FEW)
+
+    def calls(self, target, kernel):
+        self.memory(target, kernel)
+        if isinstance(target, Channels):
+            self.figures.add("allocate_cpu_us", target.name, target.cpu_us)
+        if isinstance(target, Jingle):
+            opening = target.seconds
+            self.wakeups(target)
+            self.figures.add("calls_per_second", target.name,
+                             MEMORY_CALLS / (opening + target.end()))
+
+    def core(self):
+        """The relay's core without sockets and signalling."""
+        answer = subprocess.run(self.world.on_relay_core(self.world.program("corecalls"), "1"),
+                                check=True, capture_output=True, text=True).stdout
+        self.figures.add("calls_per_second", "core", json.loads(answer)["calls_per_second"])
+
+    def workers(self, name):
+        """Two workers on two cores against one on its own. The load generator's share of its core,
+        known from where it has one to itself, is taken out."""
+        cpus = {self.world.relay_cpu, self.world.load_cpu}
+        if len(cpus) < 2:
+            return
+        self.blast.pause(PAUSE_US)
+        try:
+            one = self._workers(name, 1, {self.world.relay_cpu})
+            per_packet = self.sending / one if one else 0
+            two = self._workers(name, 2, cpus)
+        finally:
+            self.blast.pause(0)
+            self.world.receive_on(self.world.relay_cpu)
+        if one and two:
+            self.figures.add("workers_ratio", name, 2 * two / (2 - per_packet * two) / one)
+
+    def _workers(self, name, count, cpus):
+        say(f"  workers: {name}, {count}")
+        self.world.receive_on(*cpus)
+        with self.catalogue.open(name, count, cpus) as target:
+            target.name = name
+            self.load(target, FEW)
+            return self.most(target, f"pps_workers_{count}",
+                             lambda rate: streams(SPACED, FEW, rate), FEW)
 
     # --- one method per kind of figure ---
 
@@ -80,11 +163,32 @@ class Comparison(Measure):
             target, self.blast.run(streams(shape, FEW, CPU_RATE), seconds),
             f"{CPU_RATE} packets/s ({how})"))
 
+    def memory(self, target, kernel):
+        """Of calls that have carried a little; what the kernel takes for them is in it."""
+        before = resident_kib(target.pid), kernel.kib()
+        self.load(target, MEMORY_CALLS)
+        after = resident_kib(target.pid), kernel.kib()
+        resident = (after[0] - before[0]) / MEMORY_CALLS
+        self.figures.add("resident_kib_per_call", target.name, resident)
+        if before[1] is not None:
+            of_kernel = (after[1] - before[1]) / MEMORY_CALLS
+            self.figures.add("kernel_kib_per_call", target.name, of_kernel)
+            self.figures.add("kib_per_call", target.name, resident + of_kernel)
+
+    def wakeups(self, target):
+        """Of a daemon whose calls are all silent."""
+        time.sleep(1)  # until it is done with what was
+        before = switches(target.pid)
+        time.sleep(self.plan.idle)
+        self.figures.add("wakeups_per_second", target.name,
+                         (switches(target.pid) - before) / self.plan.idle)
+
     def carries(self, target, words, flows):
         """Whether that load is carried, in the better of two tries, and whether blast kept up."""
         for _ in range(2):
             f = self.blast.run(words, self.plan.step)
             if f["lost"] <= LOSS:
+                self.sending = f["sending"] / f["seconds"]
                 return True, f["kept_up"], f["packets_per_second"]
             target.revive()
             self.blast.load(target.flows(flows))
@@ -95,6 +199,7 @@ class Comparison(Measure):
         """The most packets per second of which no more than LOSS are lost or late: from a guess in
         steps of a quarter, then by bisection. Where blast itself is the limit, that is a note."""
         low, high = 0, None
+        known = (target.name, figure) in self.guess
         rate = self.guess.get((target.name, figure), GUESS.get(target.name, 150000))
         while rate < MOST and (high is None or low == 0 or high - low > self.plan.exact * high):
             carried, kept_up, reached = self.carries(target, words_for(rate), flows)
@@ -104,14 +209,25 @@ class Comparison(Measure):
                 low = max(low, reached)
                 break
             low, high = (rate, high) if carried else (low, min(rate, reached))
-            rate = self._next(low, high)
-            if rate < 1000:
+            rate = next_rate(low, high, 1.1 if known else 1.25)
+            if rate < LEAST:
                 break
-        self.guess[target.name, figure] = max(low, 1000)
+        self.guess[target.name, figure] = max(low, LEAST)
         self.figures.add(figure, target.name, low)
+        return low
 
-    @staticmethod
-    def _next(low, high):
-        if high is None:
-            return low * 1.25
-        return (low + high) / 2 if low else high * 0.75
+
+def next_rate(low, high, step):
+    if high is None:
+        return low * step
+    return (low + high) / 2 if low else high / step
+
+
+def switches(pid):
+    """How often its threads went to sleep by themselves, and so had to be woken."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as file:
+            total += next(int(line.split()[1]) for line in file
+                          if line.startswith("voluntary_ctxt_switches"))
+    return total

@@ -28,10 +28,28 @@ AUDIO = (
 LATENCY = tuple((f"{label}: {q}", (f"{q.replace('.', '')}_us_{suffix}",), WHOLE)
                 for label, suffix in (("20,000 packets/s", "20k"), ("100,000 packets/s", "100k"))
                 for q in ("p50", "p99", "p99.9"))
+LOADS = (
+    ("5,000 flows, packets/s, thousands", ("pps_5000",), THOUSANDS),
+    ("trains of 1,200 bytes, packets/s, thousands", ("pps_trains",), THOUSANDS),
+    ("trains: core, us per packet", ("core_ns_trains",), US),
+    ("mix, packets/s, thousands", ("pps_mix",), THOUSANDS),
+)
+CALLS = (
+    ("KiB per call", ("kib_per_call",), ("{:.1f}", 1)),
+    ("of that in the kernel", ("kernel_kib_per_call",), ("{:.1f}", 1)),
+    ("opened and closed per second", ("calls_per_second",), WHOLE),
+    ("allocate and bind, CPU, us", ("allocate_cpu_us",), WHOLE),
+    ("wake-ups per second, 1,000 silent calls", ("wakeups_per_second",), ("{:.1f}", 1)),
+    ("two workers against one", ("workers_ratio",), ("{:.2f}", 1)),
+)
 TABLES = (
     ("172 bytes, 100 flows", AUDIO),
-    ("Latency, us", LATENCY),
+    ("latency, us", LATENCY),
+    ("other loads", LOADS),
+    ("calls", CALLS),
 )
+NAMES = {**{name: kind[0] for name, kind in KINDS.items()},
+         "core": "this daemon's core alone: calls"}
 
 
 def cell(samples, form):
@@ -55,7 +73,7 @@ def table(figures, title, columns, names):
     for name in rows:
         cells = [cell(samples[name, keys], form) if samples[name, keys] else ""
                  for _, keys, form in columns]
-        lines.append(f"| {KINDS[name][0]} | " + " | ".join(cells) + " |")
+        lines.append(f"| {NAMES[name]} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

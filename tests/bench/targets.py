@@ -7,6 +7,7 @@ Each kind is made of the generators that set its flows up; they stay with the wo
 """
 
 import contextlib
+import time
 
 from forwarders import Daemon, Floor, cpu_seconds
 from load import Load
@@ -16,8 +17,8 @@ from world import FIRST_CLIENT_PORT, FIRST_FLOOR_PORT, RELAY_IP, SIDES
 
 # The daemon's own settings, by what is measured. Those that a build does not know are left out of
 # the comparison.
-SHARED = {"ports_mode": '"shared"'}
-DEDICATED = {"ports_mode": '"dedicated"'}
+SHARED = {"ice_ports": '"shared"'}
+DEDICATED = {"ice_ports": '"dedicated"'}
 FAST, SLOW = {"fastpath": '"on"'}, {"fastpath": '"off"'}
 
 
@@ -112,7 +113,7 @@ class Channels(Target):
         self.pid = server.pid
         setup.turn.aim()
         self.path = f"{self.world.directory}/channels"
-        self.made = None  # figures of making the last ones
+        self.cpu_us = None  # of allocating and binding one, the last time
 
     def flows(self, count):
         turn = self.setup.turn
@@ -120,8 +121,8 @@ class Channels(Target):
             if turn.count:
                 turn.release()
             before = cpu_seconds(self.pid)
-            self.made = turn.allocate(count, "channel")
-            self.made["cpu_us"] = 1e6 * (cpu_seconds(self.pid) - before) / count
+            turn.allocate(count, "channel")
+            self.cpu_us = 1e6 * (cpu_seconds(self.pid) - before) / count
             turn.write_flows(self.path)
         with open(self.path, encoding="ascii") as file:
             return file.read().splitlines()[:count]
@@ -139,12 +140,22 @@ class Jingle(Target):
         self.daemon = Daemon(self.world, quarantine="1 s", relay=relay, workers=workers,
                              prefix=prefix)
         self.pid = self.daemon.pid
+        self.seconds = 0  # for setting up those that were asked for last
 
     def flows(self, count):
+        start = time.monotonic()
         new = self.daemon.open_calls(count)
+        self.seconds = time.monotonic() - start
         if new:
             self.setup.jingle.add(new)
         return [flow_of(call) for call in self.daemon.callers.calls[:count]]
+
+    def end(self):
+        """All calls, by signalling; returns how long that took."""
+        start = time.monotonic()
+        self.daemon.callers.end_all()
+        self.setup.jingle.forget()
+        return time.monotonic() - start
 
     def close(self):
         self.setup.jingle.forget()
@@ -205,7 +216,12 @@ class Catalogue:
             wanted.update(settings)
         return relay_text({key: value for key, value in wanted.items() if key in self.known})
 
-    def open(self, name):
-        """A context manager."""
+    def open(self, name, workers=1, cpus=None):
+        """A context manager. workers, cpus: of a daemon that is not held on the relay's core."""
         self.setup.forget()
-        return contextlib.closing(KINDS[name][2](self.setup, self.relay_settings(name)))
+        settings = self.relay_settings(name)
+        if workers == 1 and not cpus:
+            return contextlib.closing(KINDS[name][2](self.setup, settings))
+        cpus = ",".join(map(str, sorted(cpus)))
+        return contextlib.closing(Jingle(self.setup, settings, workers,
+                                         ["taskset", "-c", cpus, "nice", "-n", "-5"]))
