@@ -120,8 +120,7 @@ static void ask(struct held *held)
     xml_append(element(element(iq, "divert", NS_DIVERT), "forwarded", NS_FORWARD),
                clone(held->stanza));
     held->timer.fire = patience_ended;
-    if (timer_arm(&host->office->net->timers, &held->timer, host->office->net->now + PATIENCE) < 0)
-        abort();
+    net_arm(host->office->net, &held->timer, host->office->net->now + PATIENCE);
     office_to_relay(host->office, iq);
 }
 

@@ -33,6 +33,24 @@ uint64_t net_random(struct net *net, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
+// What is due at the same time happens in the order in which it was armed, the relay first, so that
+// two runs which differ in nothing but how often the relay asks for the time are alike.
+#define ORDER_BITS 24
+#define ORDER_MASK ((UINT64_C(1) << ORDER_BITS) - 1)
+
+static void arm(struct net *net, struct timer *timer, usec_t at, uint64_t order)
+{
+    if (timer_arm(&net->timers, timer, at << ORDER_BITS | order) < 0)
+        abort();
+}
+
+void net_arm(struct net *net, struct timer *timer, usec_t at)
+{
+    if (++net->armed == ORDER_MASK)
+        net_fail(net, "too much happens");
+    arm(net, timer, at, net->armed);
+}
+
 static void arrival(struct timer *timer, void *ctx, usec_t now);
 
 // NULL: it is the timer of something else.
@@ -47,6 +65,78 @@ static void check_relay(const struct net *net)
 
     if (wrong)
         net_fail(net, "invariant: %s", wrong);
+    if (net->kernel && counter_get(&net->counters, COUNTER_OFFLOADED_PATHS) != net->kernel->flows)
+        net_fail(net, "the kernel has other flows than the relay has given");
+}
+
+// --- the trace ---------------------------------------------------------------------------------
+
+static void trace(struct net *net, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+
+    for (size_t i = 0; i < len; i++)
+        net->trace = (net->trace ^ p[i]) * 0x100000001b3;
+}
+
+static void trace_number(struct net *net, uint64_t number)
+{
+    trace(net, &number, sizeof(number));
+}
+
+static void trace_addr(struct net *net, const struct addr *addr)
+{
+    trace(net, addr->ip, sizeof(addr->ip));
+    trace_number(net, (uint64_t)addr->family << 16 | addr->port);
+}
+
+static void trace_leaving(struct net *net, const struct addr *from, const struct addr *to,
+                          const void *data, size_t len)
+{
+    trace_number(net, net->now);
+    trace_addr(net, from);
+    trace_addr(net, to);
+    trace(net, data, len);
+}
+
+static void trace_quality(struct net *net, const struct quality_view *q)
+{
+    trace_number(net, q->ssrc);
+    trace_number(net, q->received + q->duplicates);
+    if (net->coarse)
+        return;
+    trace_number(net, q->received);
+    trace_number(net, q->lost);
+    trace_number(net, q->reordered);
+    trace_number(net, q->jitter);
+    trace_number(net, q->longest_gap);
+}
+
+static void trace_leg(struct net *net, const struct leg_view *leg)
+{
+    const uint64_t numbers[] = {
+        leg->sources,    leg->packets_in, leg->bytes_in,  leg->packets_out, leg->bytes_out,
+        leg->media_in,   leg->refused,    leg->checks_in, leg->last_check,  leg->first_media,
+        leg->last_media, leg->rtt,        leg->moves,     leg->qualities};
+
+    trace(net, numbers, sizeof(numbers));
+    for (unsigned i = 0; i < leg->sources; i++) {
+        trace_addr(net, &leg->source[i].addr);
+        trace_number(net, leg->source[i].selected);
+        trace_number(net, leg->source[i].last_seen);
+    }
+    for (unsigned i = 0; i < leg->qualities; i++)
+        trace_quality(net, &leg->quality[i]);
+}
+
+static void trace_event(struct net *net, const struct relay_event *event)
+{
+    trace_number(net, net->now);
+    trace_number(net, event->kind);
+    trace_number(net, event->path);
+    trace_number(net, event->side);
+    for (unsigned s = 0; s < SIDE_COUNT && event->kind == EVENT_SNAPSHOT; s++)
+        trace_leg(net, &event->u.view->leg[s]);
 }
 
 // After anything that the relay was told: it may want to be called at another time.
@@ -57,8 +147,8 @@ static void after_relay(struct net *net)
     check_relay(net);
     if (next == USEC_NEVER)
         timer_cancel(&net->timers, &net->relay_timer);
-    else if (timer_arm(&net->timers, &net->relay_timer, next) < 0)
-        abort();
+    else
+        arm(net, &net->relay_timer, next, 0);
 }
 
 // --- the world of the relay --------------------------------------------------------------------
@@ -94,6 +184,7 @@ static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t
     (void)tos;
     if (!s->port)
         net_fail(net, "sent from a closed socket");
+    trace_leaving(net, &s->local, to, data, len);
     if (net->hooks.leaves)
         net->hooks.leaves(net->hooks.ctx, s, to, NULL, NULL, data, len);
     net_send(net, &s->local, to, NULL, data, len);
@@ -105,6 +196,7 @@ static void do_event(void *ctx, const struct relay_event *event)
 {
     struct net *net = ctx;
 
+    trace_event(net, event);
     if (net->hooks.event)
         net->hooks.event(net->hooks.ctx, event);
 }
@@ -147,6 +239,24 @@ struct net *net_new(uint64_t seed, const struct relay_config *config, const stru
     return net;
 }
 
+void net_offload(struct net *net, enum net_offload how)
+{
+    struct offload_io io;
+
+    if (how == NET_OFFLOAD_NONE)
+        return;
+    net->kernel = malloc(sizeof(*net->kernel));
+    if (!net->kernel)
+        abort();
+    kernel_init(net->kernel, &net->now);
+    io = kernel_io(net->kernel);
+    relay_set_offload(net->relay, &io);
+    if (how == NET_OFFLOAD_SOME) {
+        net->kernel->pass_up = 1 + (unsigned)(net->seed % 300);
+        net->kernel->refuse = 300;
+    }
+}
+
 void net_free(struct net *net)
 {
     if (!net)
@@ -161,6 +271,9 @@ void net_free(struct net *net)
         free(flight_of(timer));
     }
     timers_free(&net->timers);
+    if (net->kernel && net->kernel->flows > 0)
+        net_fail(net, "the kernel was left with flows");
+    free(net->kernel);
     free(net);
 }
 
@@ -173,12 +286,12 @@ void net_order(struct net *net, const struct order *order)
 void net_run(struct net *net, usec_t until)
 {
     for (;;) {
-        usec_t next = timers_next(&net->timers);
+        usec_t next = timers_next(&net->timers) >> ORDER_BITS;
         if (next >= until)
             break;
         if (next > net->now)
             net->now = next;
-        timers_run(&net->timers, net, net->now);
+        timers_run(&net->timers, net, net->now << ORDER_BITS | ORDER_MASK);
     }
     net->now = until;
 }
@@ -200,8 +313,8 @@ void net_touch_agent(struct net *net, struct agent *agent)
 
     if (next == USEC_NEVER)
         timer_cancel(&net->timers, &a->timer);
-    else if (timer_arm(&net->timers, &a->timer, next) < 0)
-        abort();
+    else
+        net_arm(net, &a->timer, next);
 }
 
 static void agent_due(struct timer *timer, void *ctx, usec_t now)
@@ -309,6 +422,32 @@ struct net_socket *net_socket_at(struct net *net, const struct addr *local)
     return NULL;
 }
 
+static void leave(struct net *net, struct net_socket *at, const struct net_flight *flight,
+                  struct net_socket *out, const struct addr *to)
+{
+    if (net->hooks.leaves)
+        net->hooks.leaves(net->hooks.ctx, out, to, flight, at, flight->data, flight->len);
+    trace_leaving(net, &out->local, to, flight->data, flight->len);
+    net_send(net, &out->local, to, NULL, flight->data, flight->len);
+    counter_add(&net->counters, COUNTER_PACKETS_OUT, 1);
+}
+
+// False: the kernel leaves it to the relay.
+static bool to_kernel(struct net *net, struct net_socket *socket, const struct net_flight *flight)
+{
+    struct kernel_packet p = {
+        .data = flight->data, .len = flight->len, .from = flight->from, .to = flight->to};
+    enum kernel_verdict verdict = net->kernel ? kernel_recv(net->kernel, &p) : KERNEL_PASSES;
+
+    if (verdict != KERNEL_FORWARDS)
+        return verdict == KERNEL_DROPS;
+    struct net_socket *out = net_socket_at(net, &p.from);
+    if (!out || p.len != flight->len || memcmp(p.data, flight->data, p.len) != 0)
+        net_fail(net, "the kernel forwards something else, or from a closed port");
+    leave(net, socket, flight, out, &p.to);
+    return true;
+}
+
 static void to_relay(struct net *net, struct net_socket *socket, struct net_flight *flight)
 {
     struct packet packet = {.data = flight->data, .len = flight->len};
@@ -316,16 +455,12 @@ static void to_relay(struct net *net, struct net_socket *socket, struct net_flig
 
     if (net->hooks.arrives)
         net->hooks.arrives(net->hooks.ctx, socket, flight);
+    if (to_kernel(net, socket, flight))
+        return;
     enum verdict verdict =
         relay_recv(net->relay, socket->port, &flight->from, &packet, &forward, net->now);
-    if (verdict == VERDICT_FORWARD) {
-        struct net_socket *out = forward.socket;
-        if (net->hooks.leaves)
-            net->hooks.leaves(net->hooks.ctx, out, &forward.to, flight, socket, flight->data,
-                              flight->len);
-        net_send(net, &out->local, &forward.to, NULL, flight->data, flight->len);
-        counter_add(&net->counters, COUNTER_PACKETS_OUT, 1);
-    }
+    if (verdict == VERDICT_FORWARD)
+        leave(net, socket, flight, forward.socket, &forward.to);
     after_relay(net);
 }
 
@@ -378,7 +513,6 @@ void net_send(struct net *net, const struct addr *from, const struct addr *to,
             f->origin = *origin;
         f->len = len;
         memcpy(f->data, data, len);
-        if (timer_arm(&net->timers, &f->timer, net->now + delay) < 0)
-            abort();
+        net_arm(net, &f->timer, net->now + delay);
     }
 }

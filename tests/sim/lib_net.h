@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/timer.h"
+#include "lib/kernel.h"
 #include "relay/relay.h"
 #include "sim/lib_agent.h"
 
@@ -51,6 +52,9 @@ struct net_agent {
     unsigned roamed[NET_IFACES]; // counts NATs passed
 };
 
+// Whatever the kernel does, everything else happens alike: runs of one seed have equal traces.
+enum net_offload { NET_OFFLOAD_NONE, NET_OFFLOAD_ALL, NET_OFFLOAD_SOME };
+
 struct net;
 
 struct net_hooks { // each may be NULL
@@ -67,10 +71,14 @@ struct net_hooks { // each may be NULL
 struct net {
     uint64_t seed, random;
     usec_t now;
-    struct timers timers;
+    struct timers timers; // use net_arm()
+    uint64_t armed;
     struct net_fate fate;
     struct net_hooks hooks;
     struct relay *relay;
+    struct kernel *kernel; // owned; NULL: the relay forwards everything itself
+    uint64_t trace;        // of all that the relay has sent and reported
+    bool coarse;           // but what of a stream only he can tell who counts all of it
     struct counters counters;
     struct timer relay_timer;
     struct net_socket socket[NET_SOCKETS];
@@ -83,10 +91,14 @@ struct net {
 
 struct net *net_new(uint64_t seed, const struct relay_config *config,
                     const struct net_hooks *hooks);
+// Before the first order: what may the relay leave to a kernel?
+void net_offload(struct net *net, enum net_offload how);
 void net_free(struct net *net); // with the relay; agents are their owners'
 uint64_t net_random(struct net *net, uint64_t below);
 void net_order(struct net *net, const struct order *order);
 void net_run(struct net *net, usec_t until); // everything that happens before
+// When it fires, it must look at net->now.
+void net_arm(struct net *net, struct timer *timer, usec_t at);
 
 // Agents send with net_agent_send as their function and the net as its ctx.
 agent_send_fn net_agent_send;

@@ -67,8 +67,8 @@ static void after_signal(struct office *o)
 
     if (next == USEC_NEVER)
         timer_cancel(&o->net->timers, &o->tick);
-    else if (timer_arm(&o->net->timers, &o->tick, next) < 0)
-        abort();
+    else
+        net_arm(o->net, &o->tick, next);
     compare_books(o);
 }
 
@@ -94,8 +94,7 @@ static struct item *item_new(struct office *o, enum item_kind kind, usec_t *lane
     item->kind = kind;
     item->timer.fire = item_due;
     *lane = o->net->now + delay > *lane ? o->net->now + delay : *lane + 1;
-    if (timer_arm(&o->net->timers, &item->timer, *lane) < 0)
-        abort();
+    net_arm(o->net, &item->timer, *lane);
     o->under_way++;
     return item;
 }
