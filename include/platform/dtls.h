@@ -63,6 +63,8 @@ void dtls_free(struct dtls *dtls); // ends all sessions
 // A datagram from 'remote' to the listener 'local', which 'link' names to send().
 void dtls_recv(struct dtls *dtls, void *link, const struct addr *remote, const struct addr *local,
                const uint8_t *data, size_t len, usec_t now);
+// Is there a session between them? Its client has returned the cookie, so that it is there.
+bool dtls_knows(const struct dtls *dtls, const struct addr *remote, const struct addr *local);
 // Does what is due: retransmissions, deadlines, telling who is gone. Returns when to call again, or
 // USEC_NEVER; any other call may bring that nearer.
 usec_t dtls_tick(struct dtls *dtls, usec_t now);

@@ -43,6 +43,8 @@ struct config_users { // name and password in turns; owned
     size_t count; // of items: twice the users
 };
 
+enum config_ice_ports { CONFIG_ICE_DEDICATED, CONFIG_ICE_SHARED };
+
 struct config_ports { // inclusive
     uint16_t min;
     uint16_t max;
@@ -68,6 +70,8 @@ struct config {
         struct config_addr address[2];   // [0] IPv4, [1] IPv6: what ports are bound to
         struct config_addr advertise[2]; // what clients are told
         struct config_ports ports;
+        enum config_ice_ports ice_ports;
+        unsigned shared_port; // of ICE paths, with CONFIG_ICE_SHARED
         enum config_policy policy;
         unsigned workers; // 0: as many as there are cores; see config_workers()
         struct prefix_list allow_peers;

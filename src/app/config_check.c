@@ -67,6 +67,12 @@ static void check_ports(struct config_load *load)
                      config_given(load, ports) ? ports : config_row_find("relay", "workers"),
                      "%u workers share %u ports: expected at least %d for each", workers, count,
                      CONFIG_PORTS_PER_WORKER);
+    if (config->relay.ice_ports == CONFIG_ICE_SHARED &&
+        config->relay.shared_port >= config->relay.ports.min &&
+        config->relay.shared_port <= config->relay.ports.max)
+        config_blame(load, false, config_row_find("relay", "shared_port"),
+                     "port %u lies in relay.ports (%u-%u): expected a port outside",
+                     config->relay.shared_port, config->relay.ports.min, config->relay.ports.max);
 }
 
 static void check_listen(struct config_load *load)

@@ -13,6 +13,12 @@ static const struct config_word policies[] = {
     {NULL, 0},
 };
 
+static const struct config_word ice_ports[] = {
+    {"shared", CONFIG_ICE_SHARED},
+    {"dedicated", CONFIG_ICE_DEDICATED},
+    {NULL, 0},
+};
+
 static const struct config_word levels[] = {
     {"error", LOG_LEVEL_ERR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
     {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
@@ -80,6 +86,16 @@ const struct config_row config_rows[] = {
              "ports per "
              "address family where all its media share one path, and two more for each further "
              "path."},
+    {KEY(relay, ice_ports), .kind = &config_kind_word, .words = ice_ports,
+     .fallback = "\"dedicated\"",
+     .help = "\"shared\": the media of all calls over ICE, which is nearly all, pass one UDP port, "
+             "relay.shared_port, and one thread. \"dedicated\": ports out of relay.ports for each "
+             "call, which are spread over all threads. Calls without ICE, Google's dialects and "
+             "TURN's allocations have ports of their own in any case."},
+    {KEY(relay, shared_port), .kind = &config_kind_uint, .min = 1, .max = 65535, .fallback = "3478",
+     .help =
+         "The UDP port with relay.ice_ports = \"shared\". It may be one of turn.ports; STUN and "
+         "TURN are served there as well then."},
     {KEY(relay, policy), .kind = &config_kind_word, .words = policies, .fallback = "\"fallback\"",
      .reload = true,
      .help =

@@ -28,6 +28,11 @@ struct relay_config config_for_relay(const struct config *c)
     };
 }
 
+uint16_t config_shared_port(const struct config *c)
+{
+    return c->relay.ice_ports == CONFIG_ICE_SHARED ? (uint16_t)c->relay.shared_port : 0;
+}
+
 // ---- what clients are told
 
 // One host's entries, in the order of their cost for a call. No others: clients take TLS only over

@@ -15,6 +15,8 @@ struct config_services {
 
 // But for the share of the ports, which differs by worker.
 struct relay_config config_for_relay(const struct config *config);
+// The UDP port that all ICE paths share; 0: each has its own.
+uint16_t config_shared_port(const struct config *config);
 // 'secret' is what credentials are made with when the configuration has none. The addresses are
 // known by now.
 struct signal_config config_for_signal(const struct config *config, const char *secret,

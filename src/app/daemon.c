@@ -287,6 +287,7 @@ static int start_workers(struct daemon *d)
         .count = worker_count(d->config),
         .relay = &relay,
         .peers = d->peers,
+        .shared_port = config_shared_port(d->config),
     };
     int r = d->config->turn.enabled
                 ? turn_server_new(d->base, d->config, d->peers, config.count, &d->turn)

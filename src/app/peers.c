@@ -136,6 +136,12 @@ static bool is_relay(const struct peers *peers, const struct addr *addr)
            addr_equal_ip(addr, &peers->config.advertise[f]);
 }
 
+bool peers_is_port(const struct peers *peers, enum peers_protocol protocol, const struct addr *addr)
+{
+    return port_is_open(peers, protocol, addr) &&
+           addr_equal_ip(addr, &peers->config.bind[family_index(addr)]);
+}
+
 static bool allowed(const struct peers *peers, const struct addr *peer)
 {
     if (is_relay(peers, peer))

@@ -35,6 +35,10 @@ int peers_deny_this_host(struct peers *peers);
 void peers_port_opened(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
 void peers_port_closed(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
 
+// A relay port that is open in this protocol, at the address that it is bound to?
+bool peers_is_port(const struct peers *peers, enum peers_protocol protocol,
+                   const struct addr *addr);
+
 // Port 0: any port of that host? A port of this relay may be open in either protocol;
 // peers_route() knows which.
 bool peers_allowed(const struct peers *peers, const struct addr *peer);

@@ -28,6 +28,7 @@ struct listener {
     struct turn_worker *worker;
     unsigned number;
     struct udp_socket *socket;
+    bool shared; // ICE paths of this worker use it too
 };
 
 struct turn_worker {
@@ -233,6 +234,23 @@ static void client_message_send(struct turn_worker *w, const struct turn_client 
         count(w, COUNTER_TURN_DROP_SEND_ERROR);
 }
 
+// What comes to a port that ICE paths use too, but for TURN over DTLS. True: 'ret_out' says where
+// it leaves from, NULL nowhere.
+static bool take_for_paths(struct turn_worker *w, const struct udp_datagram *datagram,
+                           struct addr *ret_to, struct udp_socket **ret_out, usec_t now)
+{
+    const struct packet packet = {
+        .data = datagram->data, .len = datagram->len, .tos = datagram->tos};
+    struct forward forward = {0};
+    enum verdict verdict =
+        relay_recv_shared(w->config.relay, &datagram->from, &packet, &forward, now);
+
+    if (verdict == VERDICT_FORWARD)
+        *ret_to = forward.to;
+    *ret_out = forward.socket;
+    return verdict != VERDICT_ELSEWHERE;
+}
+
 static struct udp_socket *on_listener(void *ctx, void *owner, struct udp_datagram *datagram,
                                       struct addr *ret_to, usec_t now)
 {
@@ -243,10 +261,17 @@ static struct udp_socket *on_listener(void *ctx, void *owner, struct udp_datagra
                                        datagram->from, *local};
     struct turn_packet packet = {.data = datagram->data, .len = datagram->len};
     struct udp_socket *out;
+    bool dtls = w->dtls && datagram->len > 0 && datagram->data[0] >= DTLS_FIRST &&
+                datagram->data[0] <= DTLS_LAST;
 
     w->now = now;
-    if (w->dtls && datagram->len > 0 && datagram->data[0] >= DTLS_FIRST &&
-        datagram->data[0] <= DTLS_LAST) {
+    if (listener->shared && !(dtls && dtls_knows(w->dtls, &datagram->from, local)) &&
+        take_for_paths(w, datagram, ret_to, &out, now))
+        return out;
+    // The peer of an allocation may be a path, but never this server: that would go round for ever.
+    if (peers_is_port(w->server->peers, PEERS_UDP, &datagram->from))
+        return NULL;
+    if (dtls) {
         dtls_recv(w->dtls, client.link, &datagram->from, local, datagram->data, datagram->len, now);
         return NULL;
     }
@@ -446,6 +471,17 @@ static void set_clock(struct turn_worker *w, usec_t now)
     turn_set_clock(w->turn, (int64_t)wall.tv_sec * (int64_t)USEC_PER_SEC + wall.tv_nsec / 1000 -
                                 (int64_t)usec_now());
     w->clock_set = now;
+}
+
+struct udp_socket *turn_worker_share(struct turn_worker *w, const struct addr *addr)
+{
+    for (unsigned i = 0; i < w->server->listeners; i++) {
+        if (!addr_equal(&w->server->listener[i], addr))
+            continue;
+        w->listener[i].shared = true;
+        return w->listener[i].socket;
+    }
+    return NULL;
 }
 
 usec_t turn_worker_tick(struct turn_worker *w, usec_t now)

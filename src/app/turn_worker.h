@@ -30,6 +30,10 @@ struct turn_worker_config {
 int turn_worker_new(const struct turn_worker_config *config, struct turn_worker **ret_worker);
 void turn_worker_free(struct turn_worker *worker); // before its udp and relay; NULL is fine
 
+// From now on what comes to its UDP listener on this address is offered to the relay's paths first.
+// NULL: there is no such listener.
+struct udp_socket *turn_worker_share(struct turn_worker *worker, const struct addr *addr);
+
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
 // Returns when to call again, or USEC_NEVER.
 usec_t turn_worker_tick(struct turn_worker *worker, usec_t now);

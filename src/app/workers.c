@@ -2,7 +2,10 @@
 // Threads around the core; see workers.h.
 #include "workers.h"
 
+#include "base/log.h"
 #include "platform/mailbox.h"
+#include "platform/probe.h"
+#include "platform/steer.h"
 #include "platform/udp.h"
 #include "turn_listing.h"
 
@@ -27,6 +30,8 @@ struct worker {
     struct mailbox *orders;
     struct udp *udp;
     struct udp_reader path_reader; // of sockets that the relay core has bound
+    struct udp_reader shared_reader;
+    struct udp_socket *shared[2]; // of ICE paths alone; by family
     struct relay *relay;
     struct turn_worker *turn; // NULL: off
     struct counters counters;
@@ -36,6 +41,7 @@ struct workers {
     struct workers_handler handler;
     struct peers *peers;
     struct mailbox *events; // into the main loop
+    struct addr shared[2];  // where the first worker's ICE paths are; family NONE: nowhere
     unsigned count;
     struct worker worker[];
 };
@@ -144,6 +150,22 @@ static struct udp_socket *on_datagram(void *ctx, void *owner, struct udp_datagra
     struct forward forward;
 
     if (relay_recv(worker->relay, owner, &datagram->from, &packet, &forward, now) !=
+        VERDICT_FORWARD)
+        return NULL;
+    *ret_to = forward.to;
+    return forward.socket;
+}
+
+static struct udp_socket *on_shared(void *ctx, void *owner, struct udp_datagram *datagram,
+                                    struct addr *ret_to, usec_t now)
+{
+    struct worker *worker = ctx;
+    const struct packet packet = {
+        .data = datagram->data, .len = datagram->len, .tos = datagram->tos};
+    struct forward forward;
+
+    (void)owner;
+    if (relay_recv_shared(worker->relay, &datagram->from, &packet, &forward, now) !=
         VERDICT_FORWARD)
         return NULL;
     *ret_to = forward.to;
@@ -279,6 +301,7 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
     int r;
 
     worker->path_reader = (struct udp_reader){.ctx = worker, .datagram = on_datagram};
+    worker->shared_reader = (struct udp_reader){.ctx = worker, .datagram = on_shared};
     own.share = share;
     own.shares = config->count;
     worker->base = event_base_new();
@@ -295,6 +318,56 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
         r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
     if (r == 0)
         r = start_turn(worker, config->turn, share);
+    return r;
+}
+
+// ---- the port of all ICE paths
+
+// With TURN on the same address there is one socket, else it is the first worker's own.
+static int open_shared(struct worker *worker, const struct addr *addr, unsigned family,
+                       bool *ret_of_turn)
+{
+    struct udp_socket *socket = worker->turn ? turn_worker_share(worker->turn, addr) : NULL;
+    int r = 0;
+
+    *ret_of_turn = socket != NULL;
+    if (!socket) {
+        // Nobody else listens there, but it takes as much traffic as if.
+        r = probe_udp(addr);
+        if (r == 0)
+            r = udp_listen(worker->udp, addr, &worker->shared_reader, NULL, &socket);
+        worker->shared[family] = socket;
+    }
+    if (r == 0)
+        relay_share(worker->relay, addr->family, addr->port, socket);
+    return r;
+}
+
+// A call must meet one worker, and until a packet has come nobody knows from where it will: so all
+// that share the port live on the first one, and what is not TURN's is steered there.
+static int share_port(struct workers *workers, const struct workers_config *config)
+{
+    char text[ADDR_TEXT_MAX];
+    bool of_turn;
+    int r = 0;
+
+    for (unsigned f = 0; f < 2 && r == 0; f++) {
+        struct addr addr = config->relay->bind[f];
+        if (addr.family == FAMILY_NONE || config->shared_port == 0)
+            continue;
+        addr.port = config->shared_port;
+        r = open_shared(&workers->worker[0], &addr, f, &of_turn);
+        if (r == 0 && of_turn && workers->count > 1)
+            r = steer_to_first(&addr);
+        if (r < 0) {
+            log_err("relay.shared_port: %s cannot be used: %s", addr_format(&addr, text),
+                    strerror(-r));
+            return r;
+        }
+        workers->shared[f] = addr;
+        peers_port_opened(workers->peers, PEERS_UDP, &addr);
+        log_notice("ICE on %s%s", addr_format(&addr, text), of_turn ? ", with STUN and TURN" : "");
+    }
     return r;
 }
 
@@ -330,6 +403,8 @@ static void worker_free(struct worker *worker)
     worker->closing = true;
     mailbox_flush(worker->orders); // letters own memory
     relay_free(worker->relay);
+    udp_close(worker->shared[0]);
+    udp_close(worker->shared[1]);
     udp_free(worker->udp);
     mailbox_free(worker->orders);
     if (worker->tick)
@@ -354,6 +429,8 @@ int workers_new(struct event_base *base, const struct workers_config *config,
         workers->worker[i].workers = workers;
         r = worker_prepare(&workers->worker[i], config, i);
     }
+    if (r == 0)
+        r = share_port(workers, config);
     for (unsigned i = 0; i < config->count && r == 0; i++)
         r = worker_start(&workers->worker[i]);
     if (r < 0) {
@@ -376,6 +453,10 @@ void workers_free(struct workers *workers)
     }
     for (unsigned i = 0; i < workers->count; i++)
         worker_free(&workers->worker[i]);
+    for (unsigned f = 0; f < 2; f++) {
+        if (workers->shared[f].family != FAMILY_NONE)
+            peers_port_closed(workers->peers, PEERS_UDP, &workers->shared[f]);
+    }
     workers->handler = (struct workers_handler){0};
     mailbox_flush(workers->events); // reports own memory
     mailbox_free(workers->events);
@@ -385,6 +466,8 @@ void workers_free(struct workers *workers)
 // Whatever the numbers of calls have in common, such as being odd (the factor is 2^64 / phi).
 static struct worker *worker_of(struct workers *workers, uint64_t call)
 {
+    if (workers->shared[0].family != FAMILY_NONE || workers->shared[1].family != FAMILY_NONE)
+        return &workers->worker[0];
     return &workers->worker[(call * 0x9e3779b97f4a7c15u >> 32) % workers->count];
 }
 

@@ -93,6 +93,11 @@ static struct dtls_session *find(const struct dtls *dtls, const struct addr *rem
     return NULL;
 }
 
+bool dtls_knows(const struct dtls *dtls, const struct addr *remote, const struct addr *local)
+{
+    return find(dtls, remote, local) != NULL;
+}
+
 // ---- the end of a session
 
 static void session_free(struct dtls_session *session)

@@ -139,14 +139,16 @@ static uint32_t candidate_priority(enum family family, unsigned component)
     return (family == FAMILY_V6 ? 2 : 0) + (3 - component);
 }
 
-// A stanza that is diverted a second time brings our candidates with it.
-static bool has_candidate(const struct xml *element, const struct addr *addr)
+// A stanza that is diverted a second time brings our candidates with it. Components may have one
+// address.
+static bool has_candidate(const struct xml *element, const struct addr *addr, unsigned component)
 {
     const struct xml *c = xml_child(element, "candidate", NULL);
     struct addr other_addr;
 
     for (; c; c = xml_next(c, "candidate", NULL)) {
-        if (jingle_candidate_addr(c, &other_addr) == 0 && addr_equal(&other_addr, addr))
+        if (jingle_candidate_addr(c, &other_addr) == 0 && addr_equal(&other_addr, addr) &&
+            jingle_candidate_component(c) == component)
             return true;
     }
     return false;
@@ -167,7 +169,7 @@ static int offer_path(const struct media_path *path, enum side to, unsigned gene
             .type = "relay",
         };
 
-        if (addr->family == FAMILY_NONE || has_candidate(element, addr))
+        if (addr->family == FAMILY_NONE || has_candidate(element, addr, path->component))
             continue;
         // Calls have random numbers: another relay in the same call has other ids.
         snprintf(candidate.id, sizeof candidate.id, "relay%" PRIx32 "-%u%c%u",

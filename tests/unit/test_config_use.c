@@ -30,6 +30,8 @@ static const struct {
     {"relay", "advertise4", "\"192.0.2.2\""},
     {"relay", "advertise6", "\"2001:db8::2\""},
     {"relay", "ports", "\"50000-50998\""},
+    {"relay", "ice_ports", "\"shared\""},
+    {"relay", "shared_port", "3479; ice_ports = \"shared\""},
     {"relay", "policy", "\"relay-only\""},
     {"relay", "workers", "3"},
     {"relay", "allow_peers", "[ \"10.0.0.0/8\" ]"},
@@ -242,7 +244,8 @@ static char *use(const struct config *config)
     put_signal(&out, &signal);
     if (config->turn.enabled)
         put_server(&out, config);
-    buf_printf(&out, "%u workers\n", config_workers(config, 2));
+    buf_printf(&out, "%u workers, port %u\n", config_workers(config, 2),
+               config_shared_port(config));
     return buf_take(&out);
 }
 

@@ -138,7 +138,8 @@ static void start_server(struct fixture *f)
         .limits = {.quarantine = USEC_PER_MSEC},
     };
     const struct workers_handler handler = {f, on_event, NULL};
-    const struct workers_config workers = {WORKERS, &relay, f->peers, &f->server};
+    const struct workers_config workers = {
+        .count = WORKERS, .relay = &relay, .peers = f->peers, .turn = &f->server};
 
     f->server = (struct turn_server){
         .turn = {.realm = "test",

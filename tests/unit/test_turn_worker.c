@@ -142,7 +142,8 @@ static int setup(void **state)
         .quota = f->quota,
         .peers = f->peers,
     };
-    const struct workers_config workers = {WORKERS, &relay, f->peers, &f->server};
+    const struct workers_config workers = {
+        .count = WORKERS, .relay = &relay, .peers = f->peers, .turn = &f->server};
     assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
     open_peer(f);
     *state = f;

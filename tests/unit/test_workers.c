@@ -63,7 +63,7 @@ static int setup(void **state)
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
     f->base = event_base_new();
     assert_int_equal(peers_new(&peers, &f->peers), 0);
-    const struct workers_config workers = {WORKERS, &config, f->peers, NULL};
+    const struct workers_config workers = {.count = WORKERS, .relay = &config, .peers = f->peers};
     assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
     *state = f;
     return 0;
@@ -220,7 +220,7 @@ static void no_thread_is_left_when_starting_fails(void **state)
     struct workers *workers = NULL;
     const struct workers_handler handler = {.ctx = f, .event = on_event};
     struct relay_config config = {.bind = {at("127.0.0.1", 0)}, .port_min = 2, .port_max = 3};
-    const struct workers_config two = {2, &config, f->peers, NULL};
+    const struct workers_config two = {.count = 2, .relay = &config, .peers = f->peers};
     // One pair of ports is nothing for the second worker, when the first runs already.
     assert_int_equal(workers_new(f->base, &two, &handler, &workers), -EINVAL);
     assert_null(workers);

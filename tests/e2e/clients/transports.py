@@ -17,11 +17,22 @@ from xmpp import element
 RAW = "urn:xmpp:jingle:transports:raw-udp:1"
 
 
+class Connection(aioice.Connection):
+    def check_incoming(self, message, addr, protocol):
+        """aioice looks for a remote candidate by its address alone, and gives up where two
+        components have the same one, as they have at a relay with one port for all."""
+        component = protocol.local_candidate.component
+        everybody = self._remote_candidates
+        self._remote_candidates = [c for c in everybody if c.component == component]
+        super().check_incoming(message, addr, protocol)
+        self._remote_candidates += [c for c in everybody if c.component != component]
+
+
 class IceTransport:
     namespace = ICE
 
     def __init__(self, controlling, components, on_data):
-        self.ice = aioice.Connection(ice_controlling=controlling, components=components)
+        self.ice = Connection(ice_controlling=controlling, components=components)
         self.on_data = on_data
         self.tasks = []
 

@@ -23,6 +23,7 @@ relay: {{
   address6 = "{address6}";
   ports = "{ports[0]}-{ports[1]}";
   policy = "{policy}";
+  ice_ports = "{ice_ports}";
   allow_peers = [ "203.0.113.0/24", "2001:db8::/32" ];
 }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
@@ -35,7 +36,7 @@ class Daemon:
     """groups: more groups of the configuration, as text."""
 
     def __init__(self, network, directory, program, *, address4, address6, policy="fallback",
-                 groups=""):
+                 ice_ports="dedicated", groups=""):
         self.network = network
         self.program = program
         self.process = None
@@ -47,7 +48,7 @@ class Daemon:
             file.write(CONFIG.format(
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
                 address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT,
-                groups=groups))
+                ice_ports=os.environ.get("ICE_PORTS", ice_ports), groups=groups))
 
     def start(self, *arguments):
         self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,

@@ -59,13 +59,15 @@ class Lab(Place):
     bob_on_ipv6   Bob has IPv6 only, Alice IPv4 only
     two_uplinks   Alice has a second interface, behind another NAT
     attacker      a stranger on the same internet
+    ice_ports     "shared": one port for all ICE paths
     arguments     of the daemon, beside its configuration
     """
 
     groups = ""  # more of its configuration
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
-                 two_uplinks=False, attacker=False, policy="fallback", arguments=(), logs=None):
+                 two_uplinks=False, attacker=False, policy="fallback",
+                 ice_ports="dedicated", arguments=(), logs=None):
         super().__init__(logs)
         self.bob_on_ipv6 = bob_on_ipv6
         addresses6 = [SERVER6] if bob_on_ipv6 else []
@@ -75,7 +77,7 @@ class Lab(Place):
             self.server = server(self.network, self.directory, [SERVER4, *addresses6])
             self.daemon = Daemon(self.network, self.directory, daemon, address4=SERVER4,
                                  address6=SERVER6 if bob_on_ipv6 else None, policy=policy,
-                                 groups=self.groups)
+                                 ice_ports=ice_ports, groups=self.groups)
             os.chmod(self.directory, 0o755)
             self.server.start()
             self.daemon.start(*arguments)
