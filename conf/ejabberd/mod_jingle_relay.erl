@@ -223,7 +223,8 @@ answers_extra(_, _, _) ->
 
 is_wanted(Host, #link{table = Table, component = Component} = Link, {From, To} = Pair,
           #iq{type = set, sub_els = Els} = IQ) ->
-    case [xmpp:get_ns(El) || El <- Els, xmpp:get_name(El) == <<"jingle">>] of
+    case [xmpp:get_ns(El) || El <- Els,
+                             lists:member(xmpp:get_name(El), [<<"jingle">>, <<"session">>])] of
         [] ->
             false;
         Namespaces ->

@@ -71,6 +71,27 @@ def raw_udp(lab):
     return _carried(lab, "gstreamer-raw", "gstreamer-raw", AUDIO)
 
 
+@scenario()
+def google(lab):
+    """Google's transport in Jingle: checks without password."""
+    return _carried(lab, "libnice-google", "libnice-google", AUDIO, 1)
+
+
+@scenario(policy="relay-only")
+def google_session(lab):
+    """And in Google's own session; of each other they know the relay only."""
+    call = DivertedCall(lab, "libnice-google", "libnice-google", AUDIO).connect()
+    call.place(dialect="session")
+    call.carried()
+    require(all("192.168" not in stanza for client in call.both
+                for direction, stanza in client.ask("stanzas") if direction == "in"),
+            "an address was told")
+    figures = call.figures()
+    call.hangup()
+    call.paths_closed()
+    return figures
+
+
 # --- calls without the relay ---
 
 @scenario(same_lan=True)

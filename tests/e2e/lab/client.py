@@ -31,6 +31,7 @@ COMMANDS = {
     "dino": [sys.executable, f"{CLIENTS}/desktop_dino.py"],
     "gajim": [sys.executable, f"{CLIENTS}/desktop_gajim.py"],
     "pidgin": [sys.executable, f"{CLIENTS}/desktop_pidgin.py"],
+    "libnice-google": [sys.executable, f"{CLIENTS}/google.py"],
     "gstreamer-raw": [sys.executable, f"{CLIENTS}/rawudp.py"],
 }
 
