@@ -17,6 +17,9 @@
     X(BYTES_IN, COUNTER, "bytes_received_total", "", "Payload bytes received on relay ports")      \
     X(PACKETS_OUT, COUNTER, "packets_sent_total", "", "Datagrams sent from relay ports")           \
     X(BYTES_OUT, COUNTER, "bytes_sent_total", "", "Payload bytes sent from relay ports")           \
+    X(JOINED_IN, COUNTER, "packets_joined_total", "direction=\"in\"",                              \
+      "Datagrams that the kernel handed over, or took, as trains of one sender and one size")      \
+    X(JOINED_OUT, COUNTER, "packets_joined_total", "direction=\"out\"", "")                        \
     X(DROP_UNPROVED, COUNTER, "drops_total", "reason=\"unproved_source\"",                         \
       "Datagrams not forwarded, by reason")                                                        \
     X(DROP_NOT_SELECTED, COUNTER, "drops_total", "reason=\"not_selected\"", "")                    \
@@ -61,6 +64,9 @@
     X(CALLS_REFUSED_PORTS, COUNTER, "calls_refused_total", "limit=\"ports\"", "")                  \
     X(CALLS_REFUSED_MEMORY, COUNTER, "calls_refused_total", "limit=\"memory\"", "")                \
     X(CALLS_REFUSED_DRAIN, COUNTER, "calls_refused_total", "limit=\"draining\"", "")               \
+    X(CALLS_REFUSED_LOAD, COUNTER, "calls_refused_total", "limit=\"load\"", "")                    \
+    X(CALLS_REFUSED_BANDWIDTH, COUNTER, "calls_refused_total", "limit=\"bandwidth\"", "")          \
+    X(CALLS_REFUSED_DESCRIPTORS, COUNTER, "calls_refused_total", "limit=\"descriptors\"", "")      \
     X(CALLS_SETUP, GAUGE, "calls", "door=\"addressed\",state=\"setup\"", "Calls now, by state")    \
     X(CALLS_RINGING, GAUGE, "calls", "door=\"addressed\",state=\"ringing\"", "")                   \
     X(CALLS_ACTIVE, GAUGE, "calls", "door=\"addressed\",state=\"active\"", "")                     \
@@ -70,6 +76,28 @@
     X(DIVERTED_SETUP, GAUGE, "calls", "door=\"diverted\",state=\"setup\"", "")                     \
     X(DIVERTED_RINGING, GAUGE, "calls", "door=\"diverted\",state=\"ringing\"", "")                 \
     X(DIVERTED_ACTIVE, GAUGE, "calls", "door=\"diverted\",state=\"active\"", "")                   \
+    X(CALLS_MEASURED, GAUGE, "calls_measured", "",                                                 \
+      "Calls now that have begun to carry media, or have shown that they need no relay")           \
+    X(ROOM_CALLS, GAUGE, "calls_room_least", "",                                                   \
+      "So many more calls are taken: the least of jingle_relay_calls_room")                        \
+    X(ROOM_CALLS_NUMBER, GAUGE, "calls_room", "bound=\"number\"",                                  \
+      "Room for so many more calls, by what bounds it; 1000000: nothing does")                     \
+    X(ROOM_CALLS_LOAD, GAUGE, "calls_room", "bound=\"load\"", "")                                  \
+    X(ROOM_CALLS_BANDWIDTH, GAUGE, "calls_room", "bound=\"bandwidth\"", "")                        \
+    X(ROOM_CALLS_PORTS, GAUGE, "calls_room", "bound=\"ports\"", "")                                \
+    X(ROOM_CALLS_DESCRIPTORS, GAUGE, "calls_room", "bound=\"descriptors\"", "")                    \
+    X(ROOM_TURN, GAUGE, "turn_allocations_room_least", "",                                         \
+      "So many more TURN allocations are taken")                                                   \
+    X(ROOM_TURN_NUMBER, GAUGE, "turn_allocations_room", "bound=\"number\"",                        \
+      "Room for so many more TURN allocations, by what bounds it; 1000000: nothing does")          \
+    X(ROOM_TURN_LOAD, GAUGE, "turn_allocations_room", "bound=\"load\"", "")                        \
+    X(ROOM_TURN_BANDWIDTH, GAUGE, "turn_allocations_room", "bound=\"bandwidth\"", "")              \
+    X(ROOM_TURN_PORTS, GAUGE, "turn_allocations_room", "bound=\"ports\"", "")                      \
+    X(ROOM_TURN_DESCRIPTORS, GAUGE, "turn_allocations_room", "bound=\"descriptors\"", "")          \
+    X(LOAD_PERCENT, GAUGE, "load_percent", "",                                                     \
+      "Load of the busiest worker or core, as limits.load has it")                                 \
+    X(BANDWIDTH, GAUGE, "bandwidth_bits_per_second", "",                                           \
+      "Payload sent, as limits.bandwidth has it")                                                  \
     X(STANZAS_IQ, COUNTER, "stanzas_received_total", "kind=\"iq\"", "Stanzas received, by kind")   \
     X(STANZAS_MESSAGE, COUNTER, "stanzas_received_total", "kind=\"message\"", "")                  \
     X(STANZAS_PRESENCE, COUNTER, "stanzas_received_total", "kind=\"presence\"", "")                \
@@ -109,6 +137,8 @@
       "Connections of TURN clients now, by transport")                                             \
     X(CONN_TLS, GAUGE, "connections", "transport=\"tls\"", "")                                     \
     X(CONN_DTLS, GAUGE, "connections", "transport=\"dtls\"", "")                                   \
+    X(CONN_BYTES_OUT, COUNTER, "connections_sent_bytes_total", "",                                 \
+      "Bytes sent to TURN clients over TCP and TLS")                                               \
     X(CONN_OPENED, COUNTER, "connections_opened_total", "",                                        \
       "Connections of TURN clients accepted (DTLS: after the cookie)")                             \
     X(CONN_CLOSED_PEER, COUNTER, "connections_closed_total", "cause=\"peer\"",                     \

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // UDP sockets in bursts: recvmmsg, a decision per datagram, sendmmsg; TOS and ECN bits in and out
 // (RFC 3168 section 5, RFC 2474 section 3). One struct udp per worker thread; its buffers are
-// shared by its sockets. A datagram is forwarded out of the buffer it was received in.
+// shared by its sockets. A datagram is forwarded out of the buffer it was received in. Neighbours
+// of one flow and size come in and go out joined (UDP_GRO, UDP_SEGMENT); the handler sees each.
 #pragma once
 
 #include "base/addr.h"
@@ -51,7 +52,7 @@ struct udp_reader {
     void (*icmp)(void *ctx, void *owner, const struct udp_icmp *icmp, usec_t now);
 };
 
-// After a burst was sent, and after ICMP errors; may close sockets. NULL is fine.
+// After what came was sent, and after ICMP errors; may close sockets. NULL is fine.
 typedef void (*udp_burst_done)(void *ctx, usec_t now);
 
 // Returns 0 or -errno.

@@ -195,7 +195,7 @@ static ssize_t client_recv(int fd, void *data, size_t size, int *ret_tos, uint16
 
 static void assert_received(int fd, const void *data, size_t len, int tos, uint16_t from)
 {
-    uint8_t got[4096];
+    static uint8_t got[65536];
     int got_tos;
     uint16_t got_from;
     ssize_t n = client_recv(fd, got, sizeof got, &got_tos, &got_from);
@@ -269,7 +269,7 @@ static void forwards_between_two_sockets(void **state)
     assert_int_equal(count_of(f, COUNTER_BYTES_IN), 9);
     assert_int_equal(count_of(f, COUNTER_PACKETS_OUT), 3);
     assert_int_equal(count_of(f, COUNTER_BYTES_OUT), 9);
-    assert_int_equal(count_of(f, COUNTER_WORKER_WAKEUPS), 2);
+    assert_in_range(count_of(f, COUNTER_WORKER_WAKEUPS), 1, 2);
     assert_int_equal(count_of(f, COUNTER_DROP_SEND_ERROR), 0);
     close(alice_fd);
     close(bob_fd);
@@ -402,27 +402,26 @@ static void a_failed_send_costs_itself_only(void **state)
     close(bob_fd);
 }
 
-static void drops_what_is_too_long(void **state)
+// The longest that UDP over IPv4 carries, and its neighbours.
+static void forwards_what_is_long(void **state)
 {
     struct fixture *f = *state;
+    static const size_t length[] = {2048, 2049, 65507, 1, 40000};
     struct relay_port *a = port_open(f, 0, "127.0.0.1"), *b = port_open(f, 1, "127.0.0.1");
     struct addr alice, bob;
     int alice_fd = client_open("127.0.0.1", &alice), bob_fd = client_open("127.0.0.1", &bob);
     a->out = b, a->to = bob;
-    uint8_t data[4000];
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 7);
-    client_send(alice_fd, &a->addr, data, 2049);
-    client_send(alice_fd, &a->addr, data, 2048);
-    client_send(alice_fd, &a->addr, data, 4000);
-    client_send(alice_fd, &a->addr, "x", 1);
-    pump(f, 2);
-    assert_received(bob_fd, data, 2048, 0, b->addr.port);
-    assert_received(bob_fd, "x", 1, 0, b->addr.port);
+    uint8_t *data = malloc(65507);
+    for (size_t i = 0; i < 65507; i++)
+        data[i] = (uint8_t)(i * 7 + (i >> 8));
+    for (size_t i = 0; i < sizeof length / sizeof *length; i++) {
+        client_send(alice_fd, &a->addr, data, length[i]);
+        pump(f, (unsigned)i + 1);
+        assert_received(bob_fd, data, length[i], 0, b->addr.port);
+    }
     assert_nothing(bob_fd);
-    assert_int_equal(count_of(f, COUNTER_DROP_TRUNCATED), 2);
-    assert_int_equal(count_of(f, COUNTER_PACKETS_IN), 4);
-    assert_int_equal(count_of(f, COUNTER_PACKETS_OUT), 2);
+    assert_int_equal(count_of(f, COUNTER_DROP_TRUNCATED), 0);
+    free(data);
     close(alice_fd);
     close(bob_fd);
 }
@@ -455,7 +454,7 @@ static void closes_with_data_waiting(void **state)
         turn_loop(f);
         turn_loop(f);
         assert_null(a->socket);
-        assert_true(a->seen == 64 || a->seen == 0);
+        assert_true(a->seen < 100);
     }
     close(alice_fd);
     close(bob_fd);
@@ -523,6 +522,15 @@ static void counts_what_the_kernel_dropped(void **state)
         assert_int_equal(count_of(f, COUNTER_PACKETS_IN) + lost, round * (COUNT + 1));
         assert_true(a->seen > 0);
     }
+    // Nor does the count of a socket get lost to which nothing comes any more.
+    uint64_t before = count_of(f, COUNTER_DROP_OVERFLOW) + count_of(f, COUNTER_PACKETS_IN);
+    for (int i = 0; i < COUNT; i++)
+        client_send(alice_fd, &a->addr, data, sizeof data);
+    for (int i = 0; i < 100; i++)
+        turn_loop(f);
+    close_port(a);
+    assert_int_equal(count_of(f, COUNTER_PACKETS_IN) + count_of(f, COUNTER_DROP_OVERFLOW),
+                     before + COUNT);
     close(alice_fd);
 }
 
@@ -574,7 +582,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(forwards_long_queues_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(splits_a_burst_by_outgoing_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_send_costs_itself_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(drops_what_is_too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(forwards_what_is_long, setup, teardown),
         cmocka_unit_test_setup_teardown(closes_with_data_waiting, setup, teardown),
         cmocka_unit_test_setup_teardown(icmp_errors_do_not_stop_a_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_what_the_kernel_dropped, setup, teardown),
