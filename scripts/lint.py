@@ -20,7 +20,7 @@ LAYERS = {
     "media": ["base", "codec", "relay"],
     "turn": ["base", "codec", "relay", "obs"],
     "signal": ["base", "codec", "relay", "obs", "turn"],
-    "platform": ["base", "codec"],
+    "platform": ["base", "codec", "relay"],
     "app": ["base", "codec", "relay", "obs", "media", "turn", "signal", "platform"],
 }
 MARK = "SPDX-License-Identifier: ISC"

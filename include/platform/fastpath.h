@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/counter.h"
+#include "platform/fastpath_passed.h"
 #include "relay/offload.h"
 
 #include <event2/event.h>
@@ -24,18 +25,6 @@ struct fastpath_totals {     // since it was started
     uint64_t packets, bytes; // forwarded
     uint64_t limited;        // dropped for a limit's sake
     uint64_t passed[8];      // of known flows, left to the core; by enum fastpath_passed
-};
-
-enum fastpath_passed { // why a packet of a known flow went to user space
-    FASTPATH_KIND,     // not what offload_passes() lets through: STUN, DTLS, another channel, ...
-    FASTPATH_FRAGMENT, // a fragment, IP options, extension headers
-    FASTPATH_LENGTH,   // lengths that do not agree, padding
-    FASTPATH_MTU,      // would not fit the way out
-    FASTPATH_CHECKSUM, // its UDP checksum is not there yet (CHECKSUM_PARTIAL) and would move
-    FASTPATH_TRAIN,    // coalesced, and every part would need a header of its own
-    FASTPATH_EXPIRED,  // its time is over
-    FASTPATH_ROUTE,    // there is no way out at present
-    FASTPATH_PASSED_COUNT,
 };
 
 // Watches routes and interfaces on 'base'. Returns 0 or -errno, and then ret_reason says in a few
