@@ -91,6 +91,20 @@ struct turn_user { // a static long-term credential
     const char *name, *password;
 };
 
+// Who forwards the channels of UDP clients without the core, and by which addresses.
+struct turn_route {
+    struct addr listener, relayed; // as they are bound
+    struct addr peer;              // as it is reached, and sends
+};
+
+struct turn_offload {
+    struct offload_io io;
+    void *ctx; // of route()
+    // Returns 0, or -EHOSTUNREACH for a way that only the daemon can go.
+    int (*route)(void *ctx, const struct turn_client *client, void *handle, const struct addr *peer,
+                 struct turn_route *ret_route);
+};
+
 struct turn_config {   // borrowed; immutable while it is used
     const char *realm; // 1 to 127 bytes; every byte is in every challenge
     const struct turn_secret *secret;
@@ -122,6 +136,9 @@ struct turn;
 int turn_new(const struct turn_config *config, const struct turn_io *io, struct counters *counters,
              struct turn **ret_turn);
 void turn_free(struct turn *turn); // closes every relayed port
+
+// Before the first message; copied.
+void turn_set_offload(struct turn *turn, const struct turn_offload *offload);
 
 // Another configuration from now on; allocations stay, and stay with the key they were made with.
 // The nonce key, worker and workers must not change. Returns 0, -ENOMEM or -EINVAL (then nothing
@@ -204,8 +221,10 @@ struct turn_view { // one allocation, as it stands
     bool tcp; // RFC 6062: its packets are those of connections that have ended, and not counted
     usec_t opened, expires;
     unsigned permissions, channels, connections;
+    unsigned offloaded; // directions of channels that the kernel forwards
     uint64_t packets_in, bytes_in, packets_out, bytes_out; // from peers; to peers
 };
+// Asks the kernel for what it has forwarded, if it forwards anything.
 void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct turn_view *view),
                void *ctx, usec_t now);
 

@@ -207,6 +207,7 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
     if (a->dead)
         return;
     a->dead = true;
+    turn_offload_take(turn, a, now, 0);
     for (unsigned i = 0; i < FAMILIES; i++)
         a->port[i].closing = a->port[i].open;
     peer_conn_drop_all(turn, a);
@@ -227,7 +228,7 @@ void allocation_drop_port(struct turn *turn, struct allocation *a, unsigned fami
         return;
     }
     permission_drop_family(a, family ? FAMILY_V6 : FAMILY_V4);
-    channel_drop_family(a, family ? FAMILY_V6 : FAMILY_V4);
+    channel_drop_family(turn, a, family ? FAMILY_V6 : FAMILY_V4, now);
     peer_conn_drop_family(turn, a, family ? FAMILY_V6 : FAMILY_V4);
     a->port[family].closing = true;
     a->port[family].expires = USEC_NEVER;

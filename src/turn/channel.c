@@ -29,29 +29,31 @@ const struct channel *channel_by_peer(const struct allocation *a, const struct a
     return NULL;
 }
 
-static void sweep(struct allocation *a, usec_t now)
+static void sweep(struct turn *turn, struct allocation *a, usec_t now)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < a->channels; i++) {
         if (a->channel[i].until > now)
             a->channel[kept++] = a->channel[i];
+        else
+            turn_offload_take_channel(turn, a, &a->channel[i], now);
     }
     a->channels = (uint16_t)kept;
 }
 
-void channel_drop_family(struct allocation *a, enum family family)
+void channel_drop_family(struct turn *turn, struct allocation *a, enum family family, usec_t now)
 {
     for (unsigned i = 0; i < a->channels; i++) {
         if (a->channel[i].peer.family == family)
             a->channel[i].until = 0;
     }
-    sweep(a, 0);
+    sweep(turn, a, now);
 }
 
 // Makes room for one more. Returns 0, -ENOSPC or -ENOMEM.
-static int make_room(const struct turn *turn, struct allocation *a, usec_t now)
+static int make_room(struct turn *turn, struct allocation *a, usec_t now)
 {
-    sweep(a, now);
+    sweep(turn, a, now);
     if (a->channels >= turn->config->channels_max || a->channels > CHANNEL_MAX - CHANNEL_MIN)
         return -ENOSPC;
     if (a->channels < a->channels_size)
@@ -63,6 +65,13 @@ static int make_room(const struct turn *turn, struct allocation *a, usec_t now)
     a->channel = channel;
     a->channels_size = (uint16_t)size;
     return 0;
+}
+
+static struct channel *channel_add(struct allocation *a, const struct addr *peer, uint16_t number)
+{
+    struct channel *channel = &a->channel[a->channels++];
+    *channel = (struct channel){.peer = *peer, .number = number};
+    return channel;
 }
 
 // Section 12.2. Returns 0 or a STUN error code.
@@ -101,8 +110,8 @@ int handle_channel_bind(struct request *r)
     if (!channel && make_room(r->turn, a, r->now) < 0)
         return 508;
     if (!channel)
-        channel = &a->channel[a->channels++];
-    *channel = (struct channel){.until = r->now + CHANNEL_LIFE, .peer = peer, .number = number};
+        channel = channel_add(a, &peer, number);
+    channel->until = r->now + CHANNEL_LIFE;
     permission_install(a, &peer, r->now);
     return 0;
 }

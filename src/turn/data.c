@@ -29,11 +29,11 @@ static bool is_stream(const struct turn_client *client)
 }
 
 // Whoever sends data from an address announced by ticket has arrived there (RFC 8016).
-static struct allocation *sender(struct turn *turn, struct binding *binding)
+static struct allocation *sender(struct turn *turn, struct binding *binding, usec_t now)
 {
     struct allocation *a = binding ? binding_allocation(binding) : NULL;
     if (a && binding->kind == BIND_ARRIVING)
-        mobility_arrive(turn, a);
+        mobility_arrive(turn, a, now);
     return a;
 }
 
@@ -44,7 +44,8 @@ static enum turn_action to_peer(struct turn *turn, struct allocation *a, const s
     const struct relayed *port = &a->port[family_index(peer)];
     if (!relayed_live(port) || a->tcp)
         return drop(turn, COUNTER_TURN_DROP_NO_PERMISSION);
-    if (!bucket_take(&a->bucket, packet->len, now))
+    if (!bucket_take(&a->bucket, packet->len, now) &&
+        !turn_offload_yield(turn, a, packet->len, now))
         return drop(turn, COUNTER_TURN_DROP_BANDWIDTH);
     a->packets_out++;
     a->bytes_out += packet->len;
@@ -65,7 +66,7 @@ enum turn_action data_from_channel(struct turn *turn, struct binding *binding,
     // discarded".
     if (r.failed || len > reader_left(&r))
         return drop(turn, COUNTER_TURN_DROP_MALFORMED);
-    struct allocation *a = sender(turn, binding);
+    struct allocation *a = sender(turn, binding, now);
     if (!a)
         return drop(turn, COUNTER_TURN_DROP_NO_ALLOCATION);
     const struct channel *channel = channel_by_number(a, number, now);
@@ -74,7 +75,10 @@ enum turn_action data_from_channel(struct turn *turn, struct binding *binding,
     packet->data += CHANNEL_HEADER_LEN;
     packet->len = len;
     packet->dont_fragment = false;
-    return to_peer(turn, a, &channel->peer, packet, ret_forward, now);
+    enum turn_action action = to_peer(turn, a, &channel->peer, packet, ret_forward, now);
+    if (action == TURN_TO_PEER)
+        turn_offload_consider(turn, a, channel, TO_PEER, now);
+    return action;
 }
 
 // Sections 13.1 to 13.3: where one side is IPv6 "the DONT-FRAGMENT attribute MUST be ignored", but
@@ -93,7 +97,7 @@ enum turn_action data_from_indication(struct turn *turn, struct binding *binding
 {
     struct addr peer;
     const struct stun_view *data = &msg->attr[STUN_DATA];
-    struct allocation *a = sender(turn, binding);
+    struct allocation *a = sender(turn, binding, now);
     if (!a)
         return drop(turn, COUNTER_TURN_DROP_NO_ALLOCATION);
     if (msg->malformed || msg->unknown_count > 0 || !data->data ||
@@ -182,7 +186,7 @@ enum turn_action turn_peer_recv(struct turn *turn, void *owner, void *handle,
     const struct channel *channel = channel_by_peer(a, from, now);
     if (!fits(&a->at.client, channel, len))
         return drop(turn, COUNTER_TURN_DROP_TOO_LONG);
-    if (!bucket_take(&a->bucket, len, now))
+    if (!bucket_take(&a->bucket, len, now) && !turn_offload_yield(turn, a, len, now))
         return drop(turn, COUNTER_TURN_DROP_BANDWIDTH);
     if (channel)
         put_channel_header(packet, channel->number, is_stream(&a->at.client));
@@ -193,6 +197,8 @@ enum turn_action turn_peer_recv(struct turn *turn, void *owner, void *handle,
     count(turn, COUNTER_TURN_TO_CLIENT_PACKETS);
     counter_add(turn->counters, COUNTER_TURN_TO_CLIENT_BYTES, len);
     ret_forward->client = a->at.client;
+    if (channel)
+        turn_offload_consider(turn, a, channel, TO_CLIENT, now);
     return TURN_TO_CLIENT;
 }
 

@@ -23,21 +23,25 @@
 #define FAMILIES 2 // index 0 IPv4, 1 IPv6
 
 // Every timeout and size of the server that is not configured.
-#define PERMISSION_LIFE  (300 * USEC_PER_SEC) // RFC 8656 section 9
-#define CHANNEL_LIFE     (600 * USEC_PER_SEC) // section 12
-#define RESERVATION_LIFE (30 * USEC_PER_SEC)  // section 7.2
-#define CONNECT_TIME     (30 * USEC_PER_SEC)  // RFC 6062 section 5.2
-#define CONNECTION_WAIT  (30 * USEC_PER_SEC)  // for ConnectionBind, sections 5.2 and 5.3
-#define TICKET_LIFE      (30 * USEC_PER_SEC)  // of a ticket that was used, RFC 8016 section 3.2.2
-#define CHANNEL_MIN      0x4000               // section 12
-#define CHANNEL_MAX      0x7fff               // RFC 5766 section 11: its clients go beyond 0x4fff
-#define REPLY_MAX        1024 // the longest answer: software and ticket, each with its bounds
-#define REALM_MAX        127
-#define SOFTWARE_MAX     127
-#define USERNAME_MAX     763 // RFC 8489 section 14.3
-#define NONCE_MAX        24
-#define TICKET_LEN       28
-#define WORKERS_MAX      256
+#define PERMISSION_LIFE    (300 * USEC_PER_SEC) // RFC 8656 section 9
+#define CHANNEL_LIFE       (600 * USEC_PER_SEC) // section 12
+#define RESERVATION_LIFE   (30 * USEC_PER_SEC)  // section 7.2
+#define CONNECT_TIME       (30 * USEC_PER_SEC)  // RFC 6062 section 5.2
+#define CONNECTION_WAIT    (30 * USEC_PER_SEC)  // for ConnectionBind, sections 5.2 and 5.3
+#define TICKET_LIFE        (30 * USEC_PER_SEC)  // of a ticket that was used, RFC 8016 section 3.2.2
+#define CHANNEL_MIN        0x4000               // section 12
+#define CHANNEL_MAX        0x7fff               // RFC 5766 section 11: its clients go beyond 0x4fff
+#define REPLY_MAX          1024 // the longest answer: software and ticket, each with its bounds
+#define REALM_MAX          127
+#define SOFTWARE_MAX       127
+#define USERNAME_MAX       763 // RFC 8489 section 14.3
+#define NONCE_MAX          24
+#define TICKET_LEN         28
+#define OFFLOAD_AFTER      5                   // packets of one direction of a channel
+#define OFFLOAD_LEASE      (60 * USEC_PER_SEC) // then the core looks at the channel again
+#define OFFLOAD_PAUSE      USEC_PER_SEC        // before another attempt
+#define OFFLOAD_PAUSE_RATE (10 * USEC_PER_SEC) // when too much of the rate was needed here
+#define WORKERS_MAX        256
 
 // --- hash.c: keys ------------------------------------------------------------------------------
 
@@ -120,10 +124,21 @@ struct permission {
     uint8_t family;
 };
 
+// The two directions of a channel.
+enum way { TO_PEER, TO_CLIENT, WAYS };
+
+// A direction that the kernel forwards.
+struct offloaded {
+    struct offload_flow flow;
+    struct offload_report counted; // what of its figures the allocation has by now
+};
+
 struct channel {
     usec_t until;
     struct addr peer;
     uint16_t number;
+    uint8_t streak[WAYS]; // packets since anything changed, up to OFFLOAD_AFTER
+    struct offloaded *offloaded[WAYS];
 };
 
 // A request that is answered later.
@@ -192,6 +207,11 @@ struct allocation {
     uint16_t username_len; // username, NUL, then for a bare expiry the address and NUL
     uint16_t identity_at;  // in username
     struct bucket bucket;
+    struct bucket_loan loan; // to the kernel, while it has anything
+    uint64_t loan_used;      // by what was taken back
+    uint64_t group;          // the name of its flows' limit
+    unsigned offloaded;      // directions
+    usec_t offload_next;     // not before
     usec_t opened;
     uint64_t packets_in, bytes_in, packets_out, bytes_out;
     uint64_t token;              // of the port reserved beside; 0: none
@@ -224,6 +244,7 @@ struct user_key {
 struct turn {
     const struct turn_config *config;
     struct turn_io io;
+    struct turn_offload offload; // zeros: none
     struct counters *counters;
     struct hashes hashes;
     struct user_key *user_key; // one for each config.user
@@ -358,7 +379,22 @@ const struct channel *channel_by_peer(const struct allocation *a, const struct a
                                       usec_t now);
 const struct channel *channel_by_number(const struct allocation *a, uint16_t number, usec_t now);
 void permission_drop_family(struct allocation *a, enum family family);
-void channel_drop_family(struct allocation *a, enum family family);
+void channel_drop_family(struct turn *turn, struct allocation *a, enum family family, usec_t now);
+
+// --- offload.c: what the kernel forwards ---------------------------------------------------------
+
+// A packet of the channel was forwarded: the kernel may do so from now on.
+void turn_offload_consider(struct turn *turn, struct allocation *a, const struct channel *channel,
+                           enum way way, usec_t now);
+// All of it is the core's again. Before anything changes that its permission rests on.
+void turn_offload_take(struct turn *turn, struct allocation *a, usec_t now, usec_t pause);
+void turn_offload_take_channel(struct turn *turn, struct allocation *a, struct channel *channel,
+                               usec_t now);
+// The core's part of the rate has been used up: true if 'len' bytes fit when all is the core's.
+bool turn_offload_yield(struct turn *turn, struct allocation *a, size_t len, usec_t now);
+// Brings the allocation's figures up to what the kernel knows.
+void turn_offload_count(const struct turn *turn, struct allocation *a);
+const char *turn_offload_check(const struct turn *turn, const struct allocation *a);
 
 // --- data.c ------------------------------------------------------------------------------------
 
@@ -401,7 +437,7 @@ struct allocation *mobility_find(const struct turn *turn, const struct stun_view
 int mobility_check(struct request *request);
 int mobility_announce(struct request *request); // 0 or 508
 // The client has sent data from its new address, or lost the old one.
-void mobility_arrive(struct turn *turn, struct allocation *a);
+void mobility_arrive(struct turn *turn, struct allocation *a, usec_t now);
 
 // --- guest.c -----------------------------------------------------------------------------------
 

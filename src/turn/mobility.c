@@ -177,13 +177,14 @@ int mobility_announce(struct request *r)
     m->current = !m->current;
     // Nobody sends from the old address any more: there is nothing to wait for.
     if (!a->at.linked)
-        mobility_arrive(turn, a);
+        mobility_arrive(turn, a, r->now);
     return 0;
 }
 
-void mobility_arrive(struct turn *turn, struct allocation *a)
+void mobility_arrive(struct turn *turn, struct allocation *a, usec_t now)
 {
     struct turn_client client = a->mobility->next.client;
+    turn_offload_take(turn, a, now, OFFLOAD_PAUSE);
     binding_unlink(turn, &a->mobility->next);
     binding_unlink(turn, &a->at);
     // The map has had two entries a moment ago, so that this cannot fail.

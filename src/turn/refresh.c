@@ -23,6 +23,8 @@ static void set_lifetime(struct request *r, const bool about[FAMILIES], usec_t l
     for (unsigned i = 0; i < FAMILIES; i++) {
         if (!about[i])
             continue;
+        if (lifetime > 0 && r->now + lifetime < a->port[i].expires)
+            turn_offload_take(r->turn, a, r->now, OFFLOAD_PAUSE); // they were to run until then
         if (lifetime > 0)
             a->port[i].expires = r->now + lifetime;
         else

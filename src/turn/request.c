@@ -268,6 +268,6 @@ enum turn_action request_serve(struct turn *turn, const struct turn_client *clie
     // channels there, and may only listen, has arrived too: coturn's client counts on it.
     bool keeps = msg->method == STUN_CREATE_PERMISSION || msg->method == STUN_CHANNEL_BIND;
     if (code == 0 && keeps && binding && binding->kind == BIND_ARRIVING)
-        mobility_arrive(turn, binding_allocation(binding));
+        mobility_arrive(turn, binding_allocation(binding), now);
     return TURN_CONSUME;
 }

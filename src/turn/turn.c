@@ -196,7 +196,7 @@ unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, u
     if (binding->kind != BIND_ARRIVING && !a->mobility)
         allocation_end(turn, a, END_GONE, now);
     else if (binding->kind != BIND_ARRIVING && a->mobility->next.linked)
-        mobility_arrive(turn, a);
+        mobility_arrive(turn, a, now);
     else
         binding_unlink(turn, binding);
     return own;

@@ -27,14 +27,16 @@ static struct allocation *by_ticket(const struct turn *turn, struct map_node **n
     return NULL;
 }
 
-static struct turn_view view_of(const struct allocation *a, usec_t now)
+static struct turn_view view_of(const struct turn *turn, struct allocation *a, usec_t now)
 {
+    turn_offload_count(turn, a);
     struct turn_view view = {
         .username = a->username,
         .identity = allocation_identity(a),
         .client = a->at.client,
         .tcp = a->tcp,
         .connections = a->peer_conns,
+        .offloaded = a->offloaded,
         .opened = a->opened,
         .expires = allocation_expires(a),
         .packets_in = a->packets_in,
@@ -60,11 +62,11 @@ void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct tur
 {
     struct allocation *a;
     for (struct map_node *node = NULL; (a = by_client(turn, &node));) {
-        struct turn_view view = view_of(a, now);
+        struct turn_view view = view_of(turn, a, now);
         each(ctx, &view);
     }
     for (struct map_node *node = NULL; (a = by_ticket(turn, &node));) {
-        struct turn_view view = view_of(a, now);
+        struct turn_view view = view_of(turn, a, now);
         each(ctx, &view);
     }
 }
@@ -121,7 +123,9 @@ static const char *check_allocation(const struct turn *turn, const struct alloca
     if (a->mobility && a->mobility->allocation != a)
         return "mobility that belongs to another allocation";
     const char *wrong = check_peer_conns(turn, a, peer_conns);
-    return wrong ? wrong : check_channels(a);
+    if (!wrong)
+        wrong = check_channels(a);
+    return wrong ? wrong : turn_offload_check(turn, a);
 }
 
 static const char *check_guests(const struct turn *turn)
@@ -136,18 +140,23 @@ static const char *check_guests(const struct turn *turn)
 const char *turn_check(const struct turn *turn)
 {
     const char *wrong = NULL;
-    unsigned found = 0, peer_conns = 0;
+    unsigned found = 0, peer_conns = 0, offloaded = 0;
     struct allocation *a;
-    for (struct map_node *node = NULL; !wrong && (a = by_client(turn, &node)); found++)
+    for (struct map_node *node = NULL; !wrong && (a = by_client(turn, &node)); found++) {
         wrong = check_allocation(turn, a, &peer_conns);
+        offloaded += a->offloaded;
+    }
     for (struct map_node *node = NULL; !wrong && (a = by_ticket(turn, &node)); found++)
-        wrong = check_allocation(turn, a, &peer_conns);
+        wrong =
+            a->offloaded ? "offloaded without a client" : check_allocation(turn, a, &peer_conns);
     if (wrong)
         return wrong;
     if (found != turn->allocations)
         return "allocations do not add up";
     if (counter_get(turn->counters, COUNTER_TURN_ALLOCATIONS) != found)
         return "the gauge of allocations is wrong";
+    if (counter_get(turn->counters, COUNTER_OFFLOADED_TURN) != offloaded)
+        return "the gauge of flows in the kernel is wrong";
     if (peer_conns != turn->peer_conns.count ||
         peer_conns != counter_get(turn->counters, COUNTER_TURN_PEER_CONNECTIONS))
         return "connections to peers do not add up";

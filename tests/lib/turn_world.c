@@ -225,6 +225,7 @@ void tw_check(struct tw *w)
     const char *wrong = turn_check(w->turn);
     if (wrong)
         fail_msg("%s", wrong);
+    assert_int_equal(w->kernel ? w->kernel->flows : 0, tw_counter(w, COUNTER_OFFLOADED_TURN));
 }
 
 void tw_tick(struct tw *w)
@@ -256,6 +257,8 @@ void tw_free(struct tw *w)
     for (unsigned i = 0; i < TW_USERS; i++)
         assert_int_equal(w->charges[i], 0);
     assert_int_equal(tw_counter(w, COUNTER_TURN_ALLOCATIONS), 0);
+    assert_true(!w->kernel || w->kernel->flows == 0);
+    free(w->kernel);
     free(w);
 }
 
@@ -294,8 +297,77 @@ static uint8_t *exact_copy(const void *data, size_t len)
     return exact;
 }
 
+static struct tw_port *port_at(struct tw *w, const struct addr *addr)
+{
+    for (unsigned i = 0; i < TW_PORTS; i++) {
+        if (w->port[i].open && addr_equal(&w->port[i].addr, addr))
+            return &w->port[i];
+    }
+    return NULL;
+}
+
+static int route(void *ctx, const struct turn_client *client, void *handle, const struct addr *peer,
+                 struct turn_route *ret_route)
+{
+    const struct tw *w = ctx;
+    *ret_route = (struct turn_route){client->local, ((struct tw_port *)handle)->addr, *peer};
+    return w->no_route ? -EHOSTUNREACH : 0;
+}
+
+void tw_offload(struct tw *w)
+{
+    w->kernel = malloc(sizeof *w->kernel);
+    assert_non_null(w->kernel);
+    kernel_init(w->kernel, &w->now);
+    const struct turn_offload offload = {kernel_io(w->kernel), w, route};
+    turn_set_offload(w->turn, &offload);
+}
+
+// What it forwards is as if the server had; what it drops, too.
+static enum kernel_verdict ask_kernel(struct tw *w, struct kernel_packet *p)
+{
+    if (!w->kernel || p->len > sizeof p->buf)
+        return KERNEL_PASSES;
+    enum kernel_verdict verdict = kernel_recv(w->kernel, p);
+    w->action = TURN_CONSUME;
+    w->reply = (struct stun_msg){0};
+    if (verdict == KERNEL_FORWARDS) {
+        memcpy(w->buf, p->data, p->len);
+        w->packet = (struct turn_packet){.data = w->buf, .len = p->len};
+    }
+    return verdict;
+}
+
+static bool client_to_kernel(struct tw *w, const struct tw_client *c, const void *data, size_t len)
+{
+    struct kernel_packet p = {.data = data, .len = len, .from = c->at.remote, .to = c->at.local};
+    enum kernel_verdict verdict = ask_kernel(w, &p);
+    if (verdict != KERNEL_FORWARDS)
+        return verdict == KERNEL_DROPS;
+    struct tw_port *port = port_at(w, &p.from);
+    assert_non_null(port);
+    w->action = TURN_TO_PEER;
+    w->forward = (struct turn_forward){.handle = port, .to = p.to};
+    return true;
+}
+
+static bool peer_to_kernel(struct tw *w, const struct addr *relayed, const struct addr *from,
+                           const void *data, size_t len)
+{
+    struct kernel_packet p = {.data = data, .len = len, .from = *from, .to = *relayed};
+    enum kernel_verdict verdict = ask_kernel(w, &p);
+    if (verdict != KERNEL_FORWARDS)
+        return verdict == KERNEL_DROPS;
+    w->action = TURN_TO_CLIENT;
+    w->forward =
+        (struct turn_forward){.client = {.transport = TURN_UDP, .remote = p.to, .local = p.from}};
+    return true;
+}
+
 enum turn_action tw_raw(struct tw *w, const struct tw_client *c, const void *data, size_t len)
 {
+    if (client_to_kernel(w, c, data, len))
+        return w->action;
     uint8_t *exact = exact_copy(data, len);
     unsigned before = w->sents;
     w->packet = (struct turn_packet){.data = exact + TURN_HEADROOM, .len = len};
@@ -317,13 +389,11 @@ enum turn_action tw_raw(struct tw *w, const struct tw_client *c, const void *dat
 enum turn_action tw_peer(struct tw *w, const struct addr *relayed, const struct addr *from,
                          const void *data, size_t len)
 {
-    struct tw_port *port = NULL;
-    for (unsigned i = 0; i < TW_PORTS && !port; i++) {
-        if (w->port[i].open && addr_equal(&w->port[i].addr, relayed))
-            port = &w->port[i];
-    }
+    struct tw_port *port = port_at(w, relayed);
     if (!port)
         return w->action = TURN_CONSUME;
+    if (peer_to_kernel(w, relayed, from, data, len))
+        return w->action;
     uint8_t *exact = exact_copy(data, len);
     w->packet = (struct turn_packet){.data = exact + TURN_HEADROOM, .len = len};
     w->reply = (struct stun_msg){0};

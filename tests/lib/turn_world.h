@@ -7,6 +7,7 @@
 #pragma once
 
 #include "codec/stun.h"
+#include "lib/kernel.h"
 #include "turn/turn.h"
 
 #define TW_PORTS    4096
@@ -58,8 +59,10 @@ struct tw {
     unsigned opens, sends, connects; // calls so far
     // The k-th call fails, counted from 1; 0: none.
     unsigned fail_open, fail_send, fail_connect;
-    struct addr denied; // besides 10.0.0.0/8; port 0: all of its ports
-    bool may_fail;      // allocations may, so requests need not succeed
+    struct kernel *kernel; // owned; NULL: the server forwards everything itself
+    bool no_route;         // that the kernel could take
+    struct addr denied;    // besides 10.0.0.0/8; port 0: all of its ports
+    bool may_fail;         // allocations may, so requests need not succeed
     // Of the last message:
     enum turn_action action;
     struct turn_forward forward;
@@ -85,10 +88,11 @@ struct tw_client {
 };
 
 // Realm "example.org", secret "north-north-north", user "static" with "password"; quotas of 100.
-struct tw *tw_new(void);     // not started, so that the test can change the configuration
-void tw_start(struct tw *w); // asserts success
-int tw_try(struct tw *w);    // what turn_new() says
-void tw_free(struct tw *w);  // asserts that all is closed and released
+struct tw *tw_new(void);       // not started, so that the test can change the configuration
+void tw_start(struct tw *w);   // asserts success
+void tw_offload(struct tw *w); // to a kernel; before the first message
+int tw_try(struct tw *w);      // what turn_new() says
+void tw_free(struct tw *w);    // asserts that all is closed and released
 void tw_wait(struct tw *w, usec_t time); // ticking on the way
 void tw_tick(struct tw *w);
 void tw_check(struct tw *w);
