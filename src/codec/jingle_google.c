@@ -88,18 +88,23 @@ static bool is_video(const struct xml *candidate)
     return name && strncmp(name, "video", 5) == 0;
 }
 
-static struct xml *add_content(struct xml *jingle, const char *name, const char *media)
+static struct xml *add_content(struct xml *jingle, const char *name)
 {
     struct xml *content = xml_add(jingle, "content", NULL);
-    struct xml *description = content ? xml_add(content, "description", NS_RTP) : NULL;
 
-    if (!description || !xml_add(content, "transport", NS_GOOGLE_P2P) ||
-        xml_set(content, "name", name) || xml_set(content, "creator", "initiator") ||
-        xml_set(description, "media", media)) {
+    if (content && (!xml_add(content, "transport", NS_GOOGLE_P2P) ||
+                    xml_set(content, "name", name) || xml_set(content, "creator", "initiator"))) {
         xml_free(content);
         return NULL;
     }
     return content;
+}
+
+static int add_description(struct xml *content, const char *media)
+{
+    struct xml *description = xml_add(content, "description", NS_RTP);
+
+    return description ? xml_set(description, "media", media) : -ENOMEM;
 }
 
 static int add_candidates(const struct xml *session, struct xml *transport, bool video)
@@ -115,15 +120,17 @@ static int add_candidates(const struct xml *session, struct xml *transport, bool
     return 0;
 }
 
+// Offers and answers describe it; what else has no candidate of it says nothing of it.
 static int add_media(const struct xml *session, struct xml *jingle, const char *name, bool video)
 {
-    struct xml *content = add_content(jingle, name, video ? "video" : "audio");
+    bool described = xml_child(session, "description", NULL);
+    struct xml *content = add_content(jingle, name);
     struct xml *transport = content ? xml_child(content, "transport", NULL) : NULL;
 
-    if (!content || add_candidates(session, transport, video) < 0)
+    if (!content || add_candidates(session, transport, video) < 0 ||
+        (described && add_description(content, video ? "video" : "audio") < 0))
         return -ENOMEM;
-    // Offers and answers have a description; what else has no candidate says nothing of it.
-    if (!xml_child(session, "description", NULL) && !xml_child(transport, "candidate", NULL))
+    if (!described && !xml_child(transport, "candidate", NULL))
         xml_free(content);
     return 0;
 }
