@@ -5,8 +5,12 @@ import os
 import platform
 import subprocess
 import sys
+import time
 
 from forwarders import cpu_seconds
+
+# What all tasks have used, by core, in ns; where control groups of version 1 are mounted.
+USED = "/sys/fs/cgroup/cpuacct/cpuacct.usage_percpu"
 
 LOSS = 0.001         # what a core may lose, late packets included, and still carry its load
 OTHERS = 0.05        # more of the core for other programs is worth a note
@@ -44,13 +48,13 @@ class Measure:
         self.figures = figures
 
     def spin(self, seconds, delay=0):
-        """How busy the relay's core is; prints a share."""
+        """How busy the relay's core is; prints a share, and its own seconds."""
         command = f"sleep {delay}; exec '{self.world.program('spin')}' {self.world.relay_cpu} {seconds}"
         return subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True)
 
     def note_others(self):
         """Before a round: what do other programs take?"""
-        share = float(self.spin(0.5).communicate()[0])
+        share = float(self.spin(0.5).communicate()[0].split()[0])
         self.figures.add("other_work_share", "machine", share)
         if share > OTHERS:
             self.figures.note(f"other programs took {100 * share:.0f} % of the relay's core before a "
@@ -68,15 +72,34 @@ class Measure:
         there is no process."""
         seconds = self.plan.cpu
         spin = self.spin(seconds - 1, 0.5)
-        before = cpu_seconds(target.pid) if target.pid else 0
+        used, foreign, start = self._used(target), self._foreign(target), time.monotonic()
         f = run(seconds)
-        used = cpu_seconds(target.pid) - before if target.pid else None
-        share, _ = spin.communicate()
+        share, spun = map(float, spin.communicate()[0].split())
         if target.pid:
             self.figures.add(f"process_ns_{suffix}", target.name,
-                             1e9 * used / max(f["received"], 1))
+                             1e9 * (self._used(target) - used) / max(f["received"], 1))
+        if foreign is not None:
+            foreign = max(self._foreign(target) - foreign - spun, 0) / (time.monotonic() - start)
+            share -= foreign
+            if foreign > OTHERS:
+                self.figures.note(f"{target.name}: other programs took {100 * foreign:.0f} % of the "
+                                  f"core while its time was measured ({suffix})")
         self.figures.add(f"core_ns_{suffix}", target.name,
-                         1e9 * float(share) / f["packets_per_second"])
+                         1e9 * max(share, 0) / f["packets_per_second"])
+
+    @staticmethod
+    def _used(target):
+        return cpu_seconds(target.pid) if target.pid else 0
+
+    def _foreign(self, target):
+        """Seconds of the relay's core that neither the target's process had nor the kernel's threads
+        that receive for it; None where the kernel does not tell."""
+        try:
+            with open(USED, encoding="ascii") as file:
+                used = int(file.read().split()[self.world.relay_cpu]) / 1e9
+        except FileNotFoundError:
+            return None
+        return used - self._used(target) - sum(map(cpu_seconds, self.world.receivers()))
 
     def search(self, carries, start, most, step=1):
         """The most that is carried: up by quarters until too many, then bisection. carries(n) says

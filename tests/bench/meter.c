@@ -30,8 +30,8 @@ static int load(struct meter *meter, const char *path)
     map = bpf_object__find_map_by_name(meter->object, ".bss");
     if (!map || bpf_map__value_size(map) < sizeof *meter->figures)
         return -ENOENT;
-    at = mmap(NULL, sizeof *meter->figures, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map),
-              0);
+    at =
+        mmap(NULL, sizeof *meter->figures, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
     if (at == MAP_FAILED)
         return -errno;
     meter->figures = at;

@@ -49,7 +49,8 @@ TABLES = (
     ("calls", CALLS),
 )
 NAMES = {**{name: kind[0] for name, kind in KINDS.items()},
-         "core": "this daemon's core alone: calls"}
+         "core": "this daemon's core alone: calls",
+         "generator": "what the load generator sends at most"}
 
 
 def cell(samples, form):

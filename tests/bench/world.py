@@ -90,6 +90,17 @@ def build(directory, *more):
                     "turnload", "floor", "spin", *more], check=True)
 
 
+def kernel_threads(prefix):
+    """Process ids, by the beginning of the name."""
+    result = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                if file.read().startswith(prefix):
+                    result.append(int(pid))
+    return result
+
+
 def raise_descriptor_limit():
     """For thousands of calls; the processes inherit it. What cannot be raised will show."""
     wanted = 4 * (PORTS[1] - PORTS[0])
@@ -180,12 +191,13 @@ class World:
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _hold_receivers(self):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-                    if file.read().startswith("napi/side-"):
-                        os.sched_setaffinity(int(pid), {self.relay_cpu})
-                        os.setpriority(os.PRIO_PROCESS, int(pid), -10)  # as interrupts go first
+        for pid in kernel_threads("napi/side-"):
+            os.sched_setaffinity(pid, {self.relay_cpu})
+            os.setpriority(os.PRIO_PROCESS, pid, -10)  # as interrupts go first
+
+    def receivers(self):
+        """The kernel's threads that may receive for the relay's host, on its core."""
+        return kernel_threads("napi/side-") + kernel_threads(f"ksoftirqd/{self.relay_cpu}")
 
     def side(self, name):
         """A side as rtpload wants it."""
