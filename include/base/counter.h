@@ -48,6 +48,24 @@
     X(PORTS_USED, GAUGE, "ports", "state=\"used\"", "Relay ports, by state")                       \
     X(PORTS_FREE, GAUGE, "ports", "state=\"free\"", "")                                            \
     X(PORTS_QUARANTINED, GAUGE, "ports", "state=\"quarantined\"", "")                              \
+    X(FASTPATH_ON, GAUGE, "fastpath", "", "1 while the kernel may forward (relay.fastpath)")       \
+    X(FASTPATH_INTERFACES, GAUGE, "fastpath_interfaces", "",                                       \
+      "Interfaces on which the kernel forwards")                                                   \
+    X(FASTPATH_PACKETS, COUNTER, "fastpath_packets_total", "",                                     \
+      "Datagrams forwarded by the kernel; none of the others counts them")                         \
+    X(FASTPATH_BYTES, COUNTER, "fastpath_bytes_total", "",                                         \
+      "Payload bytes forwarded by the kernel")                                                     \
+    X(FASTPATH_LIMITED, COUNTER, "fastpath_limited_total", "",                                     \
+      "Datagrams that the kernel dropped for a bandwidth limit")                                   \
+    X(FASTPATH_KIND, COUNTER, "fastpath_passed_total", "reason=\"kind\"",                          \
+      "Datagrams of flows in the kernel that it left to the daemon, by reason")                    \
+    X(FASTPATH_FRAGMENT, COUNTER, "fastpath_passed_total", "reason=\"fragment\"", "")              \
+    X(FASTPATH_LENGTH, COUNTER, "fastpath_passed_total", "reason=\"length\"", "")                  \
+    X(FASTPATH_MTU, COUNTER, "fastpath_passed_total", "reason=\"mtu\"", "")                        \
+    X(FASTPATH_CHECKSUM, COUNTER, "fastpath_passed_total", "reason=\"checksum\"", "")              \
+    X(FASTPATH_TRAIN, COUNTER, "fastpath_passed_total", "reason=\"train\"", "")                    \
+    X(FASTPATH_EXPIRED, COUNTER, "fastpath_passed_total", "reason=\"expired\"", "")                \
+    X(FASTPATH_ROUTE, COUNTER, "fastpath_passed_total", "reason=\"route\"", "")                    \
     X(OFFLOADED_PATHS, GAUGE, "fastpath_flows", "of=\"call\"",                                     \
       "Flows that the kernel forwards now: two for a path of a call, two for a TURN channel")      \
     X(OFFLOADED_TURN, GAUGE, "fastpath_flows", "of=\"turn\"", "")                                  \

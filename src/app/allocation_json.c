@@ -24,12 +24,13 @@ json_t *allocation_to_json(const struct turn_view *view, struct clock_offset clo
         [TURN_UDP] = "udp", [TURN_TCP] = "tcp", [TURN_TLS] = "tls", [TURN_DTLS] = "dtls"};
     usec_t left = view->expires > now ? view->expires - now : 0;
 
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "username", view->username,
-        "identity", view->identity, "transport", transports[view->client.transport], "client",
-        json_addr(&view->client.remote), "away", view->client.link == NULL, "relayed",
-        relayed_to_json(view), "opened", json_time(view->opened, clock), "expires_s",
-        (json_int_t)(left / USEC_PER_SEC), "permissions", (json_int_t)view->permissions, "channels",
-        (json_int_t)view->channels, "from_peers", traffic_to_json(view->packets_in, view->bytes_in),
-        "to_peers", traffic_to_json(view->packets_out, view->bytes_out));
+    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}",
+                     "username", view->username, "identity", view->identity, "transport",
+                     transports[view->client.transport], "client", json_addr(&view->client.remote),
+                     "away", view->client.link == NULL, "relayed", relayed_to_json(view), "opened",
+                     json_time(view->opened, clock), "expires_s", (json_int_t)(left / USEC_PER_SEC),
+                     "permissions", (json_int_t)view->permissions, "channels",
+                     (json_int_t)view->channels, "in_kernel", (json_int_t)view->offloaded,
+                     "from_peers", traffic_to_json(view->packets_in, view->bytes_in), "to_peers",
+                     traffic_to_json(view->packets_out, view->bytes_out));
 }

@@ -43,6 +43,8 @@ struct config_users { // name and password in turns; owned
     size_t count; // of items: twice the users
 };
 
+enum config_fastpath { CONFIG_FASTPATH_AUTO, CONFIG_FASTPATH_OFF, CONFIG_FASTPATH_ON };
+
 enum config_ice_ports { CONFIG_ICE_DEDICATED, CONFIG_ICE_SHARED };
 
 struct config_ports { // inclusive
@@ -72,6 +74,7 @@ struct config {
         struct config_ports ports;
         enum config_ice_ports ice_ports;
         unsigned shared_port; // of ICE paths, with CONFIG_ICE_SHARED
+        enum config_fastpath fastpath;
         enum config_policy policy;
         unsigned workers; // 0: as many as there are cores; see config_workers()
         struct prefix_list allow_peers;

@@ -19,6 +19,13 @@ static const struct config_word ice_ports[] = {
     {NULL, 0},
 };
 
+static const struct config_word fastpaths[] = {
+    {"auto", CONFIG_FASTPATH_AUTO},
+    {"off", CONFIG_FASTPATH_OFF},
+    {"on", CONFIG_FASTPATH_ON},
+    {NULL, 0},
+};
+
 static const struct config_word levels[] = {
     {"error", LOG_LEVEL_ERR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
     {"info", LOG_LEVEL_INFO}, {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
@@ -96,6 +103,11 @@ const struct config_row config_rows[] = {
      .help =
          "The UDP port with relay.ice_ports = \"shared\". It may be one of turn.ports; STUN and "
          "TURN are served there as well then."},
+    {KEY(relay, fastpath), .kind = &config_kind_word, .words = fastpaths, .fallback = "\"auto\"",
+     .help =
+         "Let the kernel forward established flows (eBPF, Linux 6.6, CAP_BPF and CAP_NET_ADMIN). "
+         "\"auto\": where it can; \"on\": the same, with a warning where it cannot; \"off\": "
+         "never. Without it the daemon forwards everything itself."},
     {KEY(relay, policy), .kind = &config_kind_word, .words = policies, .fallback = "\"fallback\"",
      .reload = true,
      .help =

@@ -4,6 +4,7 @@
 #include "daemon.h"
 
 #include "config_use.h"
+#include "fast.h"
 #include "platform/component.h"
 #include "platform/udp.h"
 #include "signal/signal.h"
@@ -35,7 +36,8 @@ struct daemon {
     struct event *watchdog;
     struct counters counters;
     struct peers *peers;
-    struct turn_server *turn; // NULL: off
+    struct turn_server *turn;  // NULL: off
+    struct fastpath *fastpath; // NULL: none
     struct workers *workers;
     struct signal *signal;
     struct component *component;
@@ -296,6 +298,10 @@ static int start_workers(struct daemon *d)
     if (r < 0)
         return r;
     config.turn = d->turn;
+    d->fastpath = fast_start(d->base, d->config);
+    const struct offload_io offload =
+        d->fastpath ? fastpath_io(d->fastpath) : (struct offload_io){0};
+    config.offload = d->fastpath ? &offload : NULL;
     r = workers_new(d->base, &config, &handler, &d->workers);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));
@@ -314,8 +320,8 @@ static int start_signal(struct daemon *d)
 
 static int start_stats(struct daemon *d)
 {
-    const struct stats_sources sources = {d->signal, d->workers, &d->counters, d->clock,
-                                          usec_now()};
+    const struct stats_sources sources = {d->signal,   d->workers, &d->counters,
+                                          d->fastpath, d->clock,   usec_now()};
     char text[ADDR_TEXT_MAX];
     int r;
 
@@ -374,6 +380,7 @@ static void daemon_stop(struct daemon *d)
     stats_free(d->stats);
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
+    fastpath_free(d->fastpath);
     turn_server_free(d->turn);
     peers_free(d->peers);
     for (int i = 0; i < 3; i++) {

@@ -85,6 +85,7 @@ static void get_metrics(struct stats *stats, struct http_request *request)
     struct metrics metrics = {.slab = slab, .worker = slab + 1};
     struct buf out = {0};
 
+    fast_count(sources->fastpath, sources->counters);
     slab[0] = sources->counters;
     metrics.workers = workers_count(sources->workers);
     for (unsigned i = 0; i < metrics.workers; i++)

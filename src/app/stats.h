@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/counter.h"
+#include "fast.h"
 #include "obs/json.h"
 #include "signal/signal.h"
 #include "workers.h"
@@ -19,7 +20,8 @@ struct stats;
 struct stats_sources {
     const struct signal *signal;
     struct workers *workers;
-    const struct counters *counters; // of the main thread
+    struct counters *counters;       // of the main thread
+    const struct fastpath *fastpath; // NULL: none
     struct clock_offset clock;
     usec_t started;
 };

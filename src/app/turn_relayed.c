@@ -72,3 +72,17 @@ int relayed_open(struct relayed_ports *ports, enum family family, enum port_pari
         r = open_once(ports, family, parity, owner, ret_relayed, now);
     return r;
 }
+
+// What another address stands in for is this relay itself, which no kernel's program reaches.
+int relayed_route(void *ctx, const struct turn_client *client, void *handle,
+                  const struct addr *peer, struct turn_route *ret_route)
+{
+    const struct relayed_ports *ports = ctx;
+    const struct relayed *relayed = handle;
+    struct addr to = *peer;
+
+    if (!peers_route(ports->peers, PEERS_UDP, &to) || !addr_equal(&to, peer))
+        return -EHOSTUNREACH;
+    *ret_route = (struct turn_route){client->local, relayed->port.bind, *peer};
+    return 0;
+}

@@ -6,6 +6,7 @@
 #include "peers.h"
 #include "platform/udp.h"
 #include "relay/relay.h"
+#include "turn/turn.h"
 
 struct relayed { // one port
     struct udp_socket *socket;
@@ -24,4 +25,7 @@ struct relayed_ports { // all borrowed
 // -ENOMEM or what bind said.
 int relayed_open(struct relayed_ports *ports, enum family family, enum port_parity parity,
                  void *owner, struct relayed *ret_relayed[2], usec_t now);
+// For turn_set_offload(); 'ctx' is the struct relayed_ports, 'handle' a struct relayed.
+int relayed_route(void *ctx, const struct turn_client *client, void *handle,
+                  const struct addr *peer, struct turn_route *ret_route);
 void relayed_close(struct relayed_ports *ports, struct relayed *relayed, usec_t now);

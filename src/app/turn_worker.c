@@ -617,6 +617,9 @@ static int start(struct turn_worker *w)
 
     if (r == 0)
         r = turn_new(&w->turn_config, &io, w->config.counters, &w->turn);
+    if (r == 0 && w->config.offload)
+        turn_set_offload(w->turn,
+                         &(struct turn_offload){*w->config.offload, &w->ports, relayed_route});
     if (r == 0 && w->tcp)
         turn_tcp_start(w->tcp, w->turn);
     if (r == 0)

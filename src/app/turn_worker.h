@@ -19,7 +19,8 @@ struct turn_worker_config {
     struct udp *udp;     // whose burst_done calls turn_worker_tick()
     struct relay *relay; // lends the ports
     struct counters *counters;
-    void *ctx; // of the functions below
+    const struct offload_io *offload; // NULL: none
+    void *ctx;                        // of the functions below
     // Takes what the letter owns; it is lost when that worker cannot be reached.
     void (*post)(void *ctx, unsigned worker, struct turn_letter *letter);
     // Something happened outside of a burst: turn_worker_tick() is due.

@@ -275,7 +275,8 @@ static void take_report(void *ctx, const void *item)
     free(report->view);
 }
 
-static int start_turn(struct worker *worker, const struct turn_server *server, unsigned number)
+static int start_turn(struct worker *worker, const struct turn_server *server,
+                      const struct offload_io *offload, unsigned number)
 {
     const struct turn_worker_config config = {
         .server = server,
@@ -284,6 +285,7 @@ static int start_turn(struct worker *worker, const struct turn_server *server, u
         .udp = worker->udp,
         .relay = worker->relay,
         .counters = &worker->counters,
+        .offload = offload,
         .ctx = worker,
         .post = post_letter,
         .changed = on_turn_changed,
@@ -316,8 +318,10 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
         r = udp_new(worker->base, on_burst_done, worker, &worker->counters, &worker->udp);
     if (r == 0)
         r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
+    if (r == 0 && config->offload)
+        relay_set_offload(worker->relay, config->offload);
     if (r == 0)
-        r = start_turn(worker, config->turn, share);
+        r = start_turn(worker, config->turn, config->offload, share);
     return r;
 }
 

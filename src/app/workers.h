@@ -26,6 +26,7 @@ struct workers_config { // borrowed
     const struct relay_config *relay; // of each core but for its share of the ports
     struct peers *peers;              // is told which ports are open
     const struct turn_server *turn;   // NULL: no STUN, no TURN
+    const struct offload_io *offload; // established flows go there; NULL: nowhere
     uint16_t shared_port;             // of all ICE paths; 0: each has ports of its own
 };
 

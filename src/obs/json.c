@@ -78,14 +78,15 @@ static json_t *leg_to_json(const struct leg_view *leg, usec_t now)
             json_array_append_new(ports, json_addr(&leg->port[i]));
     }
     return json_pack(
-        "{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "ports", ports,
-        "sources", sources_to_json(leg, now), "packets_in", (json_int_t)leg->packets_in, "bytes_in",
-        (json_int_t)leg->bytes_in, "packets_out", (json_int_t)leg->packets_out, "bytes_out",
-        (json_int_t)leg->bytes_out, "media_packets_in", (json_int_t)leg->media_in, "refused",
-        (json_int_t)leg->refused, "checks", (json_int_t)leg->checks_in, "moves",
+        "{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "ports",
+        ports, "sources", sources_to_json(leg, now), "packets_in", (json_int_t)leg->packets_in,
+        "bytes_in", (json_int_t)leg->bytes_in, "packets_out", (json_int_t)leg->packets_out,
+        "bytes_out", (json_int_t)leg->bytes_out, "media_packets_in", (json_int_t)leg->media_in,
+        "refused", (json_int_t)leg->refused, "checks", (json_int_t)leg->checks_in, "moves",
         (json_int_t)leg->moves, "rtt_ms", leg->rtt ? json_usec_as_ms(leg->rtt) : json_null(),
         "last_check_ms_ago", json_since(leg->last_check, now), "last_media_ms_ago",
-        json_since(leg->last_media, now), "streams", streams_to_json(leg));
+        json_since(leg->last_media, now), "in_kernel", leg->offloaded, "streams",
+        streams_to_json(leg));
 }
 
 static const struct path_view *find_view(const struct call_report *report, uint64_t path)

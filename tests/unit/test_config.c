@@ -142,7 +142,8 @@ static const struct config_wrong wrong[] = {
     {XMPP "relay = { workers = 63; };",
      "t.conf:2: relay.workers = 63: 63 workers share 1000 ports: expected at least 16 for each"},
     {XMPP "relay = { ice_ports = \"shared\"; shared_port = 50001; };",
-     "t.conf:2: relay.shared_port = 50001: port 50001 lies in relay.ports (50000-50999): expected a "
+     "t.conf:2: relay.shared_port = 50001: port 50001 lies in relay.ports (50000-50999): expected "
+     "a "
      "port outside"},
     // domains
     {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n"
@@ -274,7 +275,8 @@ static void ten_lines_suffice(void **state)
     "  served_domains = ( \"example.org\", \"xn--nxasmq6b.example\" ); };\n"                       \
     "relay = { address4 = \"192.0.2.1\"; address6 = \"2001:db8::1\"; advertise4 = \"9.9.9.9\";\n"  \
     "  advertise6 = \"2620:fe::9\"; ports = \"1024-65535\"; policy = \"relay-only\";\n"            \
-    "  workers = 256; allow_peers = [ \"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7\" ];\n"            \
+    "  fastpath = \"off\"; workers = 256; allow_peers = [ \"10.0.0.0/8\", \"fd00::/8\", "          \
+    "\"192.0.2.7\" ];\n"                                                                           \
     "  quarantine = \"1500 ms\"; };\n"                                                             \
     "limits = { calls = 1; calls_per_user = 0; new_calls_per_minute = 1000000;\n"                  \
     "  bandwidth_per_call = \"1500 kbit/s\"; stanza_candidates = 1; proposal_timeout = \"1 h\";\n" \

@@ -32,6 +32,7 @@ static const struct {
     {"relay", "ports", "\"50000-50998\""},
     {"relay", "ice_ports", "\"shared\""},
     {"relay", "shared_port", "3479; ice_ports = \"shared\""},
+    {"relay", "fastpath", "\"off\""},
     {"relay", "policy", "\"relay-only\""},
     {"relay", "workers", "3"},
     {"relay", "allow_peers", "[ \"10.0.0.0/8\" ]"},
@@ -244,8 +245,8 @@ static char *use(const struct config *config)
     put_signal(&out, &signal);
     if (config->turn.enabled)
         put_server(&out, config);
-    buf_printf(&out, "%u workers, port %u\n", config_workers(config, 2),
-               config_shared_port(config));
+    buf_printf(&out, "%u workers, port %u, fast path %d\n", config_workers(config, 2),
+               config_shared_port(config), config->relay.fastpath);
     return buf_take(&out);
 }
 
