@@ -12,10 +12,15 @@
 //
 // Who may send: the first source that has the name, and either has signalled its address or comes
 // within the learning window. It counts, for media, when it has answered a check of the relay's own
-// (verify.c), which shows that packets arrive where they come from. With that the leg is locked,
-// until its client signals another address: who only has captured a name gets no place. A source
-// that has one takes over when it has answered and the present one is silent; the present one
-// is asked, too, whenever a source of no signalled address contends.
+// (verify.c), which shows that packets arrive where they come from. With that the leg is locked:
+// only signalled addresses enter, and whoever has captured a name does not. Clients have several
+// addresses and no nomination: of those that the relay trusts, the one that sends media is
+// selected, and before there are media the one that is heard.
+//
+// Another signalled address opens a locked leg for a window again, because a client that roams may
+// come from an address that it does not know. Who comes then is on trial: nothing of his is
+// forwarded unless the selected source is silent, although the relay asks it, too; and whenever a
+// signalled address sends media it takes over at once.
 //
 // What is weaker than ICE: who reads the relay's name on the way between client and relay, and is
 // first in the window, or finds the client gone after new signalling, is taken for the client.
@@ -112,22 +117,26 @@ int google_compose(const struct path *path, enum side side, const struct source 
 
 // --- sources -----------------------------------------------------------------------------------
 
+// How long the selected source must have been silent before this one takes over.
 usec_t google_patience(const struct path *path, enum side side, int index)
 {
     const struct leg *leg = &path->leg[side];
 
     if (!leg->source[leg->selected].answered)
         return 0;
-    return is_signalled(&path->google->leg[side], &leg->source[index].addr) ? SILENT_AFTER
-                                                                            : SOURCE_STALE_LOST;
+    return path->google->leg[side].source[index].trusted ? SILENT_AFTER : SOURCE_STALE_LOST;
 }
 
-void google_answered(struct path *path, enum side side)
+void google_settle(struct path *path, enum side side)
 {
     const struct leg *leg = &path->leg[side];
+    struct google_leg *g = &path->google->leg[side];
 
-    if (leg->source[leg->selected].answered)
-        path->google->leg[side].locked = true;
+    if (leg->selected < 0 || !leg->source[leg->selected].answered)
+        return;
+    if (!g->settled) // who came after new signalling is only trusted while he is selected
+        g->source[leg->selected].trusted = true;
+    g->locked = g->settled = true;
 }
 
 static bool may_enter(const struct recv *r)
@@ -146,6 +155,7 @@ static void note_check(const struct recv *r, int index, const uint8_t *name, siz
 
     s->name_len = (uint8_t)name_len;
     memcpy(s->name, name, name_len);
+    s->trusted = s->trusted || is_signalled(&r->path->google->leg[r->side], r->from);
     leg->checks_in++;
     leg->last_check = r->now;
     if (!leg->checked) {
@@ -153,6 +163,12 @@ static void note_check(const struct recv *r, int index, const uint8_t *name, siz
         leg->first_check = r->now;
         path_event(r->path, EVENT_CHECKED, r->side, r->from);
     }
+}
+
+// Is this source more than on trial?
+static bool may_use(const struct recv *r, int index)
+{
+    return index == r->leg->selected || r->path->google->leg[r->side].source[index].trusted;
 }
 
 static void contend(const struct recv *r, int index)
@@ -164,10 +180,23 @@ static void contend(const struct recv *r, int index)
         leg_select(r->path, r->side, index, r->now);
     else
         leg_heard(r->path, r->side, index, r->now);
+    google_settle(r->path, r->side);
     if (!source->answered)
         verify_start(r->path, r->side, source, r->now);
-    if (index != leg->selected && google_patience(r->path, r->side, index) != SILENT_AFTER)
+    if (!may_use(r, index)) // is the selected one alive?
         verify_start(r->path, r->side, &leg->source[leg->selected], r->now);
+}
+
+static int enter(const struct recv *r)
+{
+    int index;
+
+    if (!may_enter(r))
+        return -EACCES;
+    index = source_add(r->leg, r->from, r->port->family, r->now);
+    if (index >= 0)
+        r->path->google->leg[r->side].source[index] = (struct google_source){0};
+    return index;
 }
 
 // --- forwarding --------------------------------------------------------------------------------
@@ -234,18 +263,19 @@ static enum verdict request(const struct recv *r, const struct stun_old *msg)
         count(relay, COUNTER_LATCHES_REFUSED);
         return leg_drop(r, COUNTER_DROP_REPLAY);
     }
-    if (index < 0 && !may_enter(r)) {
+    if (index < 0)
+        index = enter(r);
+    if (index == -EACCES)
         count(relay, COUNTER_LATCHES_REFUSED);
-        return leg_drop(r, COUNTER_DROP_UNPROVED);
-    }
+    if (index < 0)
+        return leg_drop(r,
+                        index == -EACCES ? COUNTER_DROP_UNPROVED : COUNTER_DROP_TOO_MANY_SOURCES);
     if (seen == ID_NEW && ids_add(&r->leg->ids, id, source_hash(relay, r->from)) < 0)
-        return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
-    if (index < 0)
-        index = source_add(r->leg, r->from, r->port->family, r->now);
-    if (index < 0)
         return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
     note_check(r, index, name, name_len);
     contend(r, index);
+    if (!may_use(r, index))
+        return leg_drop(r, COUNTER_DROP_NOT_SELECTED);
     return forward_request(r, msg);
 }
 
@@ -270,14 +300,34 @@ static enum verdict response(const struct recv *r, const struct stun_old *msg)
     return send_renamed(r, msg, &r->out->source[to], username, len);
 }
 
+// Of its trusted addresses a client uses the one that it sends media from.
+static enum verdict media(const struct recv *r)
+{
+    struct google_leg *g = &r->path->google->leg[r->side];
+    int index = source_find(r->leg, r->from, r->port->family), selected = r->leg->selected;
+    usec_t silent = index < 0 ? 0 : r->now - g->source[selected].last_media;
+    enum verdict verdict;
+
+    if (index < 0)
+        return leg_drop(r, COUNTER_DROP_UNPROVED);
+    if (index != selected && g->source[index].trusted && r->leg->source[index].answered &&
+        (silent >= SILENT_AFTER ||
+         (is_signalled(g, r->from) && !is_signalled(g, &r->leg->source[selected].addr))))
+        leg_select(r->path, r->side, index, r->now);
+    g->source[index].last_media = r->now;
+    verdict = leg_media(r);
+    google_settle(r->path, r->side);
+    return verdict;
+}
+
 enum verdict google_recv(const struct recv *r)
 {
     struct stun_old msg;
 
     if (r->kind != PACKET_STUN && r->kind != PACKET_UNKNOWN)
-        return leg_media(r);
+        return media(r);
     if (stun_old_decode(r->packet->data, r->packet->len, &msg) < 0)
-        return r->kind == PACKET_STUN ? leg_drop(r, COUNTER_DROP_MALFORMED) : leg_media(r);
+        return r->kind == PACKET_STUN ? leg_drop(r, COUNTER_DROP_MALFORMED) : media(r);
     switch (msg.class) {
     case STUN_REQUEST:
         return request(r, &msg);
@@ -291,5 +341,5 @@ enum verdict google_recv(const struct recv *r)
     case STUN_INDICATION:
         break;
     }
-    return leg_media(r);
+    return media(r);
 }

@@ -222,6 +222,8 @@ struct channel { // owned by a path of PATH_CHANNEL
 };
 
 struct google_source {
+    usec_t last_media;
+    bool trusted; // signalled, or the first that was selected and has answered
     uint8_t name_len;
     uint8_t name[GOOGLE_NAME_MAX]; // what its client calls it, from its last check
 };
@@ -230,6 +232,7 @@ struct google_leg {
     uint8_t own[GOOGLE_NAME_MAX]; // the name of the relay's candidate towards this client
     uint8_t own_len;
     bool locked;                        // only signalled addresses may enter
+    bool settled;                       // was locked before
     usec_t window_end;                  // others may, before
     struct addr peer[GOOGLE_PEERS_MAX]; // signalled
     uint8_t peers, turn;                // turn: the next place, the oldest when all are taken
@@ -442,7 +445,8 @@ void google_name(struct path *path, const struct order *order);
 void google_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
 // How long the selected source must have been silent before this one takes over.
 usec_t google_patience(const struct path *path, enum side side, int index);
-void google_answered(struct path *path, enum side side); // a check of the relay's own
+// After what may have selected a source, or shown that it answers.
+void google_settle(struct path *path, enum side side);
 // That check. Returns its length, or -ENOSPC.
 int google_compose(const struct path *path, enum side side, const struct source *source,
                    uint8_t *buf, size_t size);

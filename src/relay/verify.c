@@ -154,7 +154,7 @@ enum verdict verify_answer(const struct recv *r, const uint8_t *txid, const stru
     }
     leg_heard(r->path, r->side, index, r->now);
     if (r->path->google)
-        google_answered(r->path, r->side);
+        google_settle(r->path, r->side);
     path_schedule(r->path);
     return VERDICT_CONSUME;
 }

@@ -419,6 +419,80 @@ static void the_living_are_not_replaced(void **state)
     world_free(f.w);
 }
 
+// Both are hers, and she sends media from one of them while both go on checking.
+static void media_choose_among_her_addresses(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    join(&f, A, f.alice);
+    join(&f, B, f.bob);
+    world_peer(f.w, PATH, A, f.alice2);
+    join(&f, A, f.alice2);
+    for (unsigned i = 0; i < 10; i++) {
+        check(&f, A, f.alice);
+        assert_flows(&f, A, f.alice2, f.bob);
+        assert_flows(&f, B, f.bob, f.alice2);
+        check(&f, A, f.alice2);
+        world_wait(f.w, 100 * MSEC);
+    }
+    world_wait(f.w, SECOND);
+    check(&f, A, f.alice2);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_flows(&f, A, f.alice, f.bob);
+        assert_flows(&f, B, f.bob, f.alice);
+        check(&f, A, f.alice2);
+        world_wait(f.w, 100 * MSEC);
+    }
+    world_free(f.w);
+}
+
+// Mallory was first to come after new signalling, while she was on her way: until she is there.
+static void the_signalled_address_wins_back(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    join(&f, A, f.alice);
+    join(&f, B, f.bob);
+    world_wait(f.w, 60 * SECOND);
+    world_peer(f.w, PATH, A, f.alice2);
+    join(&f, A, f.mallory);
+    assert_flows(&f, B, f.bob, f.mallory);
+    check(&f, A, f.mallory);
+    join(&f, A, f.alice2);
+    assert_flows(&f, A, f.alice2, f.bob);
+    for (unsigned i = 0; i < 10; i++) {
+        check(&f, A, f.mallory);
+        rtp(&f, A, f.mallory);
+        assert_flows(&f, A, f.alice2, f.bob);
+        assert_flows(&f, B, f.bob, f.alice2);
+        world_wait(f.w, 20 * MSEC);
+    }
+    for (unsigned i = 0; i < 10; i++) { // and keeps the path while she is silent, but for checks
+        check(&f, A, f.mallory);
+        rtp(&f, A, f.mallory);
+        check(&f, A, f.alice2);
+        assert_flows(&f, B, f.bob, f.alice2);
+        world_wait(f.w, 500 * MSEC);
+    }
+    world_free(f.w);
+}
+
+// Nothing of who is on trial reaches Bob.
+static void the_untrusted_are_not_forwarded(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    join(&f, B, f.bob);
+    check(&f, A, f.alice);
+    unsigned before = f.w->sents;
+    assert_dropped(&f, check(&f, A, f.mallory), COUNTER_DROP_NOT_SELECTED);
+    assert_null(sent_to(&f, before, f.bob));
+    world_free(f.w);
+}
+
 static void sources_and_names_have_bounds(void **state)
 {
     struct fixture f;
@@ -432,7 +506,7 @@ static void sources_and_names_have_bounds(void **state)
     for (uint16_t i = 1; i < PATH_SOURCES_MAX; i++) {
         struct addr other = f.alice2;
         other.port = (uint16_t)(3000 + i);
-        assert_dropped(&f, check(&f, A, other), COUNTER_DROP_PEER_UNKNOWN);
+        assert_dropped(&f, check(&f, A, other), COUNTER_DROP_NOT_SELECTED);
     }
     assert_dropped(&f, check(&f, A, f.mallory), COUNTER_DROP_TOO_MANY_SOURCES);
     for (uint16_t i = 1; i < 40; i++) // signalled ones: the last eight
@@ -453,6 +527,9 @@ int main(void)
         cmocka_unit_test(a_signalled_address_takes_over),
         cmocka_unit_test(new_signalling_lets_one_in),
         cmocka_unit_test(the_living_are_not_replaced),
+        cmocka_unit_test(media_choose_among_her_addresses),
+        cmocka_unit_test(the_signalled_address_wins_back),
+        cmocka_unit_test(the_untrusted_are_not_forwarded),
         cmocka_unit_test(sources_and_names_have_bounds),
     };
 
