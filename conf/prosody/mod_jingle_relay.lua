@@ -5,17 +5,23 @@
 --
 -- The rule above all others: a stanza goes on exactly once, with the relay or without it. Whatever
 -- goes wrong, the original goes on; nothing waits for longer than jingle_relay_timeout.
+--
+-- What it costs is mostly memory that must be collected: with Prosody's settings each KiB that a
+-- stanza takes costs more CPU time than to handle it. So nothing is copied that need not be, and
+-- what can be kept is.
 
 local st = require "util.stanza";
 local cache = require "util.cache";
 local jid = require "util.jid";
-local new_id = require "util.id".medium;
+local random_id = require "util.id".medium;
 local now = require "util.time".monotonic;
 
 local hosts, full_sessions = prosody.hosts, prosody.full_sessions;
+local find, match, escape = string.find, string.match, st.xml_escape;
 
 local DIVERT = "urn:xmpp:jingle-relayd:divert:1";
 local FORWARD = "urn:xmpp:forward:0";
+local CLIENT = "jabber:client";
 local JINGLE = "urn:xmpp:jingle:1";
 local DISCO = "http://jabber.org/protocol/disco#info";
 
@@ -55,7 +61,7 @@ local doubted = false; -- it was ready, then kept silent, and has not yet said w
 local features = {};
 local retry_at = 0;
 
--- id of a request to the relay -> what to do with its answer
+-- id of a request to the relay -> the queue that waits for the answer, or a function for it
 local requests = {};
 
 -- "from\0to" -> the stanzas of this direction of a pair: the one at [first] is with the relay, the
@@ -71,8 +77,8 @@ local known, left = {}, {};
 
 local failures, complained = 0, -math.huge;
 
-local function key_of(...)
-  return table.concat({ ... }, "\0");
+local function key_of(from, to, id)
+  return id and from .. "\0" .. to .. "\0" .. id or from .. "\0" .. to;
 end
 
 -- One line per QUIET seconds about what went on without the relay.
@@ -89,12 +95,21 @@ end
 
 -- -- What goes on ---------------------------------------------------------------------------------
 
+-- Answers find their way by address: the session may have been resumed, or be gone.
+local function answer(reply)
+  return module:send(reply);
+end
+
 -- A stanza that goes on comes by our hooks again. It is recognised by its origin: a stand-in for
--- the session that it came from, with a field that only this server's code can set. Answers to it
--- find their way by address: the session may have been resumed, or be gone.
+-- the session that it came from, with a field that only this server's code can set. The session
+-- keeps its stand-in for the next time.
 local function stand_in(origin)
-  local function answer(reply) return module:send(reply); end
-  return setmetatable({ jingle_relayed = relay, send = answer }, { __index = origin });
+  local kept = rawget(origin, "jingle_relay_stand_in");
+  if not kept or kept.send ~= answer then
+    kept = setmetatable({ jingle_relayed = relay, send = answer }, { __index = origin });
+    origin.jingle_relay_stand_in = kept;
+  end
+  return kept;
 end
 
 local function is_ours(event)
@@ -134,7 +149,7 @@ end
 -- In Prosody the elements of a stanza's own namespace bear none; stream management does not count
 -- those that do.
 local function strip(element)
-  if element.attr.xmlns ~= "jabber:client" then return element; end
+  if element.attr.xmlns ~= CLIENT then return element; end
   element.attr.xmlns = nil;
   for _, child in ipairs(element.tags) do strip(child); end
   return element;
@@ -161,16 +176,39 @@ local function is_proper_answer(stanza, original)
     and (attr.type == "result" or attr.type == "error");
 end
 
+-- An element by the numbers of elements among their siblings that lead to it, such as "1.1.2".
+local function element_at(stanza, place)
+  local element = stanza;
+  for number in place:gmatch("[^.]+") do
+    element = element and element.tags[tonumber(number)];
+  end
+  return element ~= stanza and element or nil;
+end
+
+-- The relay may send only what it adds, each with its place. Nothing is added unless all can be.
+local function add_to(original, divert)
+  local places = {};
+  for n, add in ipairs(divert.tags) do
+    places[n] = add.name == "add" and add.attr.to and element_at(original, add.attr.to);
+    if not places[n] then return nil, "the relay adds something to nothing"; end
+  end
+  for n, add in ipairs(divert.tags) do
+    for _, element in ipairs(add.tags) do places[n]:add_direct_child(element); end
+  end
+  return "changed", { original };
+end
+
 -- What the relay says about a stanza: "changed" or "answered" and the stanzas that it sent,
 -- "passed"; or nil and what is wrong.
 local function read_verdict(reply, original)
   local divert = reply:get_child("divert", DIVERT);
   if not divert then return nil, "the relay's answer is malformed"; end
+  if divert:get_child("add", DIVERT) then return add_to(original, divert); end
   if divert:get_child("pass", DIVERT) then return "passed"; end
   local answered = divert:get_child("answered", DIVERT) ~= nil;
   local stanzas = {};
   for forwarded in divert:childtags("forwarded", FORWARD) do
-    local stanza = forwarded:get_child("iq", "jabber:client") or forwarded:get_child("iq");
+    local stanza = forwarded:get_child("iq", CLIENT) or forwarded:get_child("iq");
     if not stanza then return nil, "the relay forwards something else than an IQ"; end
     local proper;
     if answered then
@@ -180,7 +218,7 @@ local function read_verdict(reply, original)
     end
     if not proper then return nil, "the relay's stanza is not what it may send"; end
     if #stanzas == FORWARDED_MAX then return nil, "the relay sends too many stanzas"; end
-    table.insert(stanzas, strip(st.clone(stanza)));
+    table.insert(stanzas, strip(stanza));
   end
   if #stanzas == 0 then return nil, "the relay's answer is empty"; end
   return answered and "answered" or "changed", stanzas;
@@ -188,27 +226,89 @@ end
 
 -- -- Requests to the relay ------------------------------------------------------------------------
 
--- Asks the relay; on_answer() gets its answer, a result or an error, once and perhaps before this
--- returns.
-local function ask(iq, on_answer)
-  requests[iq.attr.id] = on_answer;
-  module:send(iq);
+local id_prefix, last_id = random_id(), 0;
+
+local function new_id()
+  last_id = last_id + 1;
+  return id_prefix .. last_id;
 end
 
-local function request(type)
-  return st.iq({ type = type, id = new_id(), from = module.host, to = relay });
+local function request(type, id)
+  return st.iq({ type = type, id = id or new_id(), from = module.host, to = relay });
 end
 
--- Answers from the relay, and errors in its name.
-local function on_reply(event)
-  local stanza = event.stanza;
-  local attr = stanza.attr;
-  if attr.from ~= relay or (attr.type ~= "result" and attr.type ~= "error") then return; end
-  local on_answer = requests[attr.id];
-  if not on_answer then return; end -- late, or somebody else's
-  requests[attr.id] = nil;
-  on_answer(stanza);
-  return true;
+local pieces = {}; -- of a text; kept, for the next one is about as long
+
+local function plain(text)
+  return find(text, "['\"&<>]") and escape(text) or text;
+end
+
+-- Writes an element after that many pieces; returns how many there are then.
+local function write(element, n, parent_xmlns)
+  local name, xmlns, prefixes = element.name, element.attr.xmlns, 0;
+  pieces[n + 1], pieces[n + 2] = "<", name;
+  n = n + 2;
+  for key, value in pairs(element.attr) do
+    if find(key, "\1", 1, true) then
+      local namespace, attribute = match(key, "^([^\1]*)\1(.*)$");
+      prefixes = prefixes + 1;
+      key = ("xmlns:a%d='%s' a%d:%s"):format(prefixes, plain(namespace), prefixes, attribute);
+    end
+    if key ~= "xmlns" or value ~= parent_xmlns then
+      pieces[n + 1], pieces[n + 2], pieces[n + 3] = " ", key, "='";
+      pieces[n + 4], pieces[n + 5] = plain(value), "'";
+      n = n + 5;
+    end
+  end
+  if #element == 0 then
+    pieces[n + 1] = "/>";
+    return n + 1;
+  end
+  pieces[n + 1] = ">";
+  n = n + 1;
+  for i = 1, #element do
+    local child = element[i];
+    if child.name then
+      n = write(child, n, xmlns);
+    else
+      n = n + 1;
+      pieces[n] = plain(child);
+    end
+  end
+  pieces[n + 1], pieces[n + 2], pieces[n + 3] = "</", name, ">";
+  return n + 3;
+end
+
+local REQUEST = "' type='set' from='" .. plain(module.host) .. "' to='" .. plain(relay or "")
+  .. "'><divert xmlns='" .. DIVERT .. "' additions='true'><forwarded xmlns='" .. FORWARD .. "'>";
+
+local function request_text(stanza, id)
+  pieces[1], pieces[2], pieces[3] = "<iq id='", id, REQUEST;
+  stanza.attr.xmlns = CLIENT;
+  local n = write(stanza, 3) + 1;
+  stanza.attr.xmlns = nil;
+  pieces[n] = "</forwarded></divert></iq>";
+  return table.concat(pieces, "", 1, n);
+end
+
+local function request_stanza(stanza, id)
+  local inner = st.clone(stanza);
+  inner.attr.xmlns = CLIENT;
+  return request("set", id):tag("divert", { xmlns = DIVERT, additions = "true" })
+    :tag("forwarded", { xmlns = FORWARD }):add_child(inner):reset();
+end
+
+-- Asks the relay about a stanza. If it is a component of this server it gets the request as text,
+-- straight into its stream.
+local function ask(stanza, id)
+  local here = hosts[relay];
+  local component = here and here.modules.component;
+  local session = component and component.connected and component.session;
+  if session then
+    session.send(request_text(stanza, id));
+  else
+    module:send(request_stanza(stanza, id));
+  end
 end
 
 -- -- Queues ---------------------------------------------------------------------------------------
@@ -227,8 +327,7 @@ end
 
 local function forget_request(queue)
   if queue.request then requests[queue.request] = nil; end
-  if queue.timer then queue.timer:stop(); end
-  queue.request, queue.timer = nil, nil;
+  queue.request = nil;
 end
 
 -- What went on may have brought its successor already.
@@ -315,27 +414,51 @@ local function on_silence(queue)
   probe();
 end
 
+-- One alarm for all that is with the relay. What came later is due later, so that what is asked
+-- about while it is set is not due before it.
+local alarm = false;
+
+local function on_alarm()
+  local overdue, first = {}, nil;
+  for _, queue in pairs(queues) do
+    if queue.request and head(queue).since + timeout <= now() then table.insert(overdue, queue); end
+  end
+  for _, queue in ipairs(overdue) do
+    if queue.request then on_silence(queue); end
+  end
+  for _, queue in pairs(queues) do
+    local due = queue.request and head(queue).since + timeout;
+    if due and (not first or due < first) then first = due; end
+  end
+  alarm = first ~= nil;
+  return first and math.max(first - now(), 0);
+end
+
+local function set_alarm(due)
+  if alarm then return; end
+  alarm = true;
+  module:add_timer(due - now(), on_alarm);
+end
+
 local function note_local(address)
-  if jid.host(address) == module.host then known[address] = true; end
+  local session = full_sessions[address];
+  if session and session.host == module.host then known[address] = true; end
 end
 
 local function consult(queue, item)
-  local inner = st.clone(item.stanza);
-  inner.attr.xmlns = "jabber:client";
-  local iq = request("set"):tag("divert", { xmlns = DIVERT })
-    :tag("forwarded", { xmlns = FORWARD }):add_child(inner):reset();
-  note_local(inner.attr.from);
-  note_local(inner.attr.to);
+  local id, attr = new_id(), item.stanza.attr;
+  note_local(attr.from);
+  note_local(attr.to);
   count.diverted(1);
   item.measured = measure_delay();
-  queue.request = iq.attr.id;
-  queue.timer = module:add_timer(item.since + timeout - now(), function () on_silence(queue); end);
-  ask(iq, function (reply) on_verdict(queue, reply); end);
+  queue.request, requests[id] = id, queue;
+  set_alarm(item.since + timeout);
+  ask(item.stanza, id);
 end
 
 -- A relay that was told that somebody left would not learn again of what he said before.
 local function is_still_here(address)
-  return jid.host(address) ~= module.host or full_sessions[address] ~= nil;
+  return full_sessions[address] ~= nil or jid.host(address) ~= module.host;
 end
 
 local function is_worth_asking(item)
@@ -363,6 +486,18 @@ function advance(queue)
   remove(queue);
 end
 
+-- Answers from the relay, and errors in its name.
+local function on_reply(event)
+  local stanza = event.stanza;
+  local attr = stanza.attr;
+  if attr.from ~= relay or (attr.type ~= "result" and attr.type ~= "error") then return; end
+  local asker = requests[attr.id];
+  if not asker then return; end -- late, or somebody else's
+  requests[attr.id] = nil;
+  if type(asker) == "function" then asker(stanza); else on_verdict(asker, stanza); end
+  return true;
+end
+
 -- -- What to take ---------------------------------------------------------------------------------
 
 local function has_jingle(stanza)
@@ -388,10 +523,14 @@ local function is_small(element, left_over)
   return true, left_over;
 end
 
--- Occupants of our chat rooms are no users: the room passes their stanzas on under other names.
-local function is_user_here(node, host, resource)
+-- The domain of a user, not of a chat room's occupant: those of ours are no users, the room passes
+-- their stanzas on under other names.
+local function domain_of_user(address)
+  local session = full_sessions[address];
+  if session then return session.host; end
+  local node, host, resource = jid.split(address);
   local here = hosts[host];
-  return node and resource and host ~= relay and not (here and here.modules.muc);
+  return node and resource and host ~= relay and not (here and here.modules.muc) and host;
 end
 
 local function is_listed(from, from_host, to, to_host)
@@ -409,31 +548,34 @@ local function is_wanted(stanza)
   local attr = stanza.attr;
   if stanza.name ~= "iq" or attr.type ~= "set" or not attr.id then return false; end
   if not attr.from or not has_jingle(stanza) then return false; end
-  local from_node, from_host, from_resource = jid.split(attr.from);
-  local to_node, to_host, to_resource = jid.split(attr.to);
-  return is_user_here(from_node, from_host, from_resource)
-    and is_user_here(to_node, to_host, to_resource)
-    and is_listed(attr.from, from_host, attr.to, to_host) and is_still_here(attr.to)
-    and is_small(stanza, ELEMENTS_MAX);
+  local from_host, to_host = domain_of_user(attr.from), domain_of_user(attr.to);
+  return from_host and to_host and is_listed(attr.from, from_host, attr.to, to_host)
+    and is_still_here(attr.to) and is_small(stanza, ELEMENTS_MAX);
 end
 
 local function enqueue(queue, event, wanted)
   queue.last = queue.last + 1;
   held = held + 1;
-  queue[queue.last] = { stanza = event.stanza, origin = event.origin, since = now(),
-    wanted = wanted };
+  queue[queue.last] = { stanza = event.stanza, origin = event.origin or hosts[module.host],
+    since = now(), wanted = wanted };
+end
+
+-- Most stanzas are none of ours, and this is to be quick about them.
+local function is_nothing(stanza)
+  return held == 0 and extras:count() == 0 and (stanza.name ~= "iq" or stanza.attr.type ~= "set");
 end
 
 -- Takes a stanza for the relay, and any stanza between two full JIDs that must not overtake one.
 local function take(event)
-  if is_ours(event) then return; end
   local stanza = event.stanza;
+  if is_nothing(stanza) or is_ours(event) then return; end
   if is_answer_to_extra(stanza) then return true; end
-  if held == 0 and stanza.name ~= "iq" then return; end
+  local wanted = is_wanted(stanza);
+  if held == 0 and not wanted then return; end
   local from, to = stanza.attr.from, stanza.attr.to;
   if not from or not to then return; end
   local key = key_of(from, to);
-  local queue, wanted = queues[key], is_wanted(stanza);
+  local queue = queues[key];
   if queue then
     if queue.last - queue.first + 1 >= QUEUE_MAX or held >= HELD_MAX then
       flush(queue, "failed", "too many stanzas wait");
@@ -454,7 +596,8 @@ end
 
 -- What goes to users of this host is taken where it arrives, when it is past their block lists.
 local function take_outgoing(event)
-  if jid.host(event.stanza.attr.to) == module.host then return; end
+  local stanza = event.stanza;
+  if is_nothing(stanza) or jid.host(stanza.attr.to) == module.host then return; end
   return take(event);
 end
 
@@ -490,9 +633,9 @@ local probing; -- the id of our last question
 function probe()
   if probing then requests[probing] = nil; end
   retry_at = now() + RETRY;
-  local iq = request("get"):tag("query", { xmlns = DISCO }):reset();
-  probing = iq.attr.id;
-  ask(iq, on_features);
+  probing = new_id();
+  requests[probing] = on_features;
+  module:send(request("get", probing):tag("query", { xmlns = DISCO }):reset());
 end
 
 -- Whether a component of this server is connected; nil when it is one of another server.

@@ -66,6 +66,9 @@ const char *xml_text(const struct xml *x);
 // Two trees mean the same: names, namespaces, attributes in any order, children and text in order.
 bool xml_equal(const struct xml *a, const struct xml *b);
 
+// The same of the elements alone, without what is in them.
+bool xml_same_tag(const struct xml *a, const struct xml *b);
+
 // Writes x. Elements in 'default_ns' at the top need no xmlns; control characters that XML 1.0
 // cannot carry are dropped. The error is the buffer's.
 void xml_write(const struct xml *x, const char *default_ns, struct buf *out);

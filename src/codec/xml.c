@@ -300,6 +300,12 @@ static bool attrs_within(const struct xml *a, const struct xml *b)
     return true;
 }
 
+bool xml_same_tag(const struct xml *a, const struct xml *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->ns, b->ns) == 0 && attrs_within(a, b) &&
+           attrs_within(b, a);
+}
+
 // Text may be in several neighbouring pieces, as after the removal of an element between two; it
 // means the same as one piece. A cursor walks over the bytes of such a run.
 struct run {
@@ -326,9 +332,7 @@ bool xml_equal(const struct xml *a, const struct xml *b)
 {
     if (!a->name || !b->name)
         return !a->name && !b->name && strcmp(a->text, b->text) == 0;
-    if (strcmp(a->name, b->name) != 0 || strcmp(a->ns, b->ns) != 0)
-        return false;
-    if (!attrs_within(a, b) || !attrs_within(b, a))
+    if (!xml_same_tag(a, b))
         return false;
 
     const struct xml *i = a->first;

@@ -5,6 +5,7 @@
 //
 // Nothing that the relay lacks may end a call: whatever it cannot take passes as it was. But under
 // the policy that hides addresses, what tells one is answered with the error instead.
+#include "additions.h"
 #include "internal.h"
 
 #include "base/log.h"
@@ -79,6 +80,18 @@ static int wrap_rest(struct signal *signal, struct xml *divert, struct xml *rest
     return r;
 }
 
+// 'copy' in place of the original, or what that lacks of it; taken.
+static int put(const struct waiting *w, struct xml *divert, struct xml *copy, bool alone)
+{
+    int r;
+
+    if (!alone || !xml_attr(w->envelope, "additions") || !additions_suffice(w->stanza, copy))
+        return wrap(divert, copy);
+    r = additions_move(w->stanza, copy, divert);
+    xml_free(copy);
+    return r;
+}
+
 void divert_send_on(struct signal *signal, const struct waiting *w, struct xml *copy,
                     struct xml *rest, usec_t now)
 {
@@ -90,7 +103,7 @@ void divert_send_on(struct signal *signal, const struct waiting *w, struct xml *
         return;
     }
     answer = answer_new(w, &divert);
-    if (!copy || !answer || wrap(divert, copy) < 0) {
+    if (!copy || !answer || put(w, divert, copy, !rest) < 0) {
         xml_free(answer ? NULL : copy);
         xml_free(rest);
         xml_free(answer);
@@ -171,14 +184,15 @@ static bool is_request(const struct xml *inner)
     return type && strcmp(type, "set") == 0 && xml_attr(inner, "id");
 }
 
-// The request without what is in it.
+// The request without what is in it, but with the attribute 'additions' of its element.
 static struct xml *envelope_new(const struct xml *iq)
 {
     struct xml *envelope = xml_new("iq", NS_CLIENT);
+    const char *additions = xml_attr(xml_child(iq, "divert", NS_DIVERT), "additions");
 
     if (!envelope || xml_set(envelope, "from", xml_attr(iq, "from")) ||
         xml_set(envelope, "to", xml_attr(iq, "to")) ||
-        xml_set(envelope, "id", xml_attr(iq, "id"))) {
+        xml_set(envelope, "id", xml_attr(iq, "id")) || xml_set(envelope, "additions", additions)) {
         xml_free(envelope);
         return NULL;
     }

@@ -222,6 +222,83 @@ function tests.wrong_answers()
   end);
 end
 
+local function offer_of_two(id)
+  local stanza = World.jingle(ALICE, BOB, id);
+  local jingle = stanza.tags[1];
+  for n = 1, 2 do
+    jingle:text("\n"):tag("content", { name = "c" .. n }):tag("description", { xmlns = "d" }):up()
+      :tag("transport", { xmlns = "t" }):tag("candidate"):up():up():up();
+  end
+  return stanza;
+end
+
+function tests.additions()
+  local w = World.new();
+  w:say(offer_of_two("j1"));
+  equal(w.asked[1].tags[1].attr.additions, "true");
+  w:answer(1, function (reply)
+    for n = 1, 2 do
+      reply:tag("add", { to = "1." .. n .. ".2" }):tag("candidate", { xmlns = "t", id = "r" .. n })
+        :up():tag("x", { xmlns = "other" }):up():up();
+    end
+  end);
+  equal(w:received(BOB), "j1:original");
+  equal(w.counted.changed, 1);
+  for n, content in ipairs(w.got[1].stanza.tags[1].tags) do
+    local transport = content.tags[2];
+    equal(#transport.tags, 3, "candidates");
+    equal(transport.tags[2].attr.id, "r" .. n);
+    equal(transport.tags[3].attr.xmlns, "other");
+    equal(tostring(transport.tags[2]):match("xmlns='(.-)'"), "t");
+  end
+end
+
+-- What cannot be added altogether is not added at all.
+function tests.additions_to_nothing()
+  local places = { "", "1.3.2", "1.1.2.2", "1.1.x", "0", "1.1.-1", ".", "1e1", false };
+  for n, place in ipairs(places) do
+    local w = World.new();
+    w:say(offer_of_two("j1"));
+    w:answer(1, function (reply)
+      reply:tag("add", { to = "1.1.2" }):tag("candidate", { xmlns = "t" }):up():up()
+        :tag("add", { to = place or nil }):tag("candidate", { xmlns = "t" }):up():up();
+    end);
+    equal(w:received(BOB), "j1:original", "with place " .. n);
+    equal(select(2, tostring(w.got[1].stanza):gsub("<candidate", "")), 2, "candidates");
+    equal(failed_open(w), 1, "failures");
+  end
+end
+
+-- The relay of this server gets what a component gets of Prosody, character by character.
+function tests.the_request_as_text()
+  local w = World.new();
+  local stanza = World.jingle(ALICE, BOB, "'<&>\"\195\164");
+  stanza.attr["xml:lang"] = "de";
+  stanza.tags[1]:tag("a", { xmlns = "x'y", ["urn:1\1b"] = "<1>", ["urn:2\1c"] = "&" })
+    :tag("same", { xmlns = "x'y" }):up():tag("other", { xmlns = "z" }):text("x < y & ]]>"):up()
+    :text("\n "):up():text("'\"");
+  w:say(st.clone(stanza));
+  local inside = w:inside(1);
+  equal(inside.attr.id .. inside.attr["xml:lang"], stanza.attr.id .. "de");
+  local function same(a, b, xmlns)
+    equal(a.name, b.name);
+    for key, value in pairs(b.attr) do equal(a.attr[key], value, key); end
+    for key, value in pairs(a.attr) do
+      if key ~= "xmlns" then equal(b.attr[key], value, key); end
+    end
+    xmlns = b.attr.xmlns or xmlns;
+    equal(a.attr.xmlns, xmlns, "xmlns");
+    equal(#a, #b, "children");
+    for n, child in ipairs(b) do
+      if child.name then same(a[n], child, xmlns); else equal(a[n], child); end
+    end
+  end
+  same(inside, stanza, "jabber:client");
+  equal(w.asked[1].attr.from .. " " .. w.asked[1].attr.to, "here.test relay.here.test");
+  w:from_relay(st.reply(w.asked[1]));
+  equal(w.got[1].stanza.attr.xmlns, nil, "xmlns");
+end
+
 function tests.answers_of_others_are_nothing()
   local w = World.new();
   w:say(World.jingle(ALICE, BOB, "j1"));

@@ -68,7 +68,12 @@ end
 
 function World:add_relay()
   local host = self:add_host(World.RELAY, "component");
-  host.modules.component = { connected = true };
+  local session = {};
+  function session.send(text)
+    local stanza = assert(xml.parse(text));
+    self:to_relay({ stanza = stanza, origin = prosody.hosts[World.HOST] });
+  end
+  host.modules.component = { connected = true, session = session };
   host.events.add_handler("iq/host", function (event) return self:to_relay(event); end, -1);
 end
 
