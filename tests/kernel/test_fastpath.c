@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the kernel's program writes and where it sends it: each kind of flow between two peers, and
 // all that it must leave to user space. Nobody listens here: what is not forwarded is not seen.
-#include "lib_lab.h"
-#include "platform/fastpath.h"
+#include "lib_flow.h"
 #include "platform/udp.h"
 
 #include <errno.h>
@@ -13,90 +12,10 @@
 
 #include <cmocka.h>
 
-struct bench {
-    struct lab lab;
-    struct event_base *base;
-    struct fastpath *fastpath;
-    struct offload_io io;
-};
-
 static const uint8_t rtp[] = {0x80, 0x60, 0x12, 0x34, // version 2, payload type 96, sequence number
                               0x00, 0x00, 0x10, 0x00, // timestamp
                               0xca, 0xfe, 0xba, 0xbe, // SSRC
                               'p',  'a',  'y',  'l',  'o', 'a', 'd'};
-
-static int open_bench(void **state)
-{
-    static struct bench bench;
-    const struct addr local[] = {lab_addr("10.77.1.1", 0), lab_addr("10.77.2.1", 0),
-                                 lab_addr("fd77:1::1", 0), lab_addr("fd77:2::1", 0)};
-    const struct fastpath_config config = {.flows_max = 1000, .local = local, .locals = 4};
-    const char *reason = "";
-
-    assert_true(lab_open(&bench.lab));
-    bench.base = event_base_new();
-    if (fastpath_new(bench.base, &config, &bench.fastpath, &reason) < 0)
-        fail_msg("no fast path: %s", reason);
-    assert_int_equal(fastpath_interfaces(bench.fastpath), 2);
-    bench.io = fastpath_io(bench.fastpath);
-    *state = &bench;
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    struct bench *bench = *state;
-
-    fastpath_free(bench->fastpath);
-    event_base_free(bench->base);
-    lab_close(&bench->lab);
-    return 0;
-}
-
-// From A to B; of Jingle media, unless it takes or puts on the header of a channel.
-static struct offload_flow flow_of(enum family from, enum family to, uint16_t channel_in,
-                                   uint16_t channel_out)
-{
-    bool v4_in = from == FAMILY_V4, v4_out = to == FAMILY_V4;
-
-    return (struct offload_flow){
-        .from = lab_addr(v4_in ? "10.77.1.9" : "fd77:1::9", 5000),
-        .at = lab_addr(v4_in ? "10.77.1.1" : "fd77:1::1", 30000),
-        .leave = lab_addr(v4_out ? "10.77.2.1" : "fd77:2::1", 40000),
-        .to = lab_addr(v4_out ? "10.77.2.9" : "fd77:2::9", 6000),
-        .channel_in = channel_in,
-        .channel_out = channel_out,
-        .media = !channel_in && !channel_out,
-        .until = USEC_NEVER,
-    };
-}
-
-static struct offload_flow flow_v4(void)
-{
-    return flow_of(FAMILY_V4, FAMILY_V4, 0, 0);
-}
-
-static struct datagram packet_of(const struct offload_flow *flow, const void *payload, size_t len)
-{
-    struct datagram d = {
-        .from = flow->from, .to = flow->at, .ttl = 7, .tos = 0xb9, .id = 77, .len = len};
-
-    memcpy(d.payload, payload, len);
-    return d;
-}
-
-static void put(struct bench *bench, const struct offload_flow *flow)
-{
-    assert_int_equal(bench->io.put(bench->io.ctx, flow, NULL, 0), 0);
-}
-
-static struct offload_report take(struct bench *bench, const struct offload_flow *flow)
-{
-    struct offload_report report;
-
-    assert_int_equal(bench->io.take(bench->io.ctx, flow, &report), 0);
-    return report;
-}
 
 static void test_ipv4_to_ipv4(void **state)
 {
@@ -131,52 +50,6 @@ static void test_ipv4_to_ipv4(void **state)
 }
 
 // ---- every shape ----
-
-static uint8_t byte_at(size_t i)
-{
-    return (uint8_t)(i * 7 + 1);
-}
-
-// A payload of 'len', in ChannelData if the flow wants it.
-static struct datagram packet_for(const struct offload_flow *flow, size_t len)
-{
-    struct datagram d = packet_of(flow, "", 0);
-    uint8_t *at = d.payload;
-
-    if (flow->channel_in) {
-        *at++ = (uint8_t)(flow->channel_in >> 8);
-        *at++ = (uint8_t)flow->channel_in;
-        *at++ = (uint8_t)(len >> 8);
-        *at++ = (uint8_t)len;
-    }
-    for (size_t i = 0; i < len; i++)
-        at[i] = byte_at(i);
-    if (flow->media) {
-        at[0] = 0x80;
-        at[1] = 0x60;
-    }
-    d.len = (size_t)(at - d.payload) + len;
-    return d;
-}
-
-static void expect(const struct offload_flow *flow, const struct datagram *in,
-                   const struct datagram *out)
-{
-    size_t skip_in = flow->channel_in ? 4 : 0, skip_out = flow->channel_out ? 4 : 0;
-    size_t len = in->len - skip_in;
-
-    assert_true(addr_equal(&out->from, &flow->leave));
-    assert_true(addr_equal(&out->to, &flow->to));
-    assert_int_equal(out->tos, in->tos);
-    assert_int_equal(out->ttl, 64);
-    assert_false(out->dont_fragment);
-    assert_int_equal(out->len, len + skip_out);
-    assert_memory_equal(out->payload + skip_out, in->payload + skip_in, len);
-    if (!flow->channel_out)
-        return;
-    assert_int_equal(out->payload[0] << 8 | out->payload[1], flow->channel_out);
-    assert_int_equal(out->payload[2] << 8 | out->payload[3], len);
-}
 
 static void one_shape(struct bench *bench, const struct offload_flow *flow)
 {
@@ -285,34 +158,6 @@ static void test_ids_differ(void **state)
 
 // ---- what goes up ----
 
-// Sends a frame that must not be forwarded, and says for which of the reasons it was not.
-static enum fastpath_passed passed(struct bench *bench, const uint8_t *frame, size_t len)
-{
-    struct fastpath_totals before, after;
-    struct datagram out;
-
-    fastpath_totals(bench->fastpath, &before);
-    lab_send(&bench->lab, LAB_A, frame, len);
-    assert_false(lab_hear(&bench->lab, LAB_B, &out, 10));
-    fastpath_totals(bench->fastpath, &after);
-    assert_int_equal(after.packets, before.packets);
-    for (unsigned i = 0; i < FASTPATH_PASSED_COUNT; i++) {
-        if (after.passed[i] == before.passed[i])
-            continue;
-        assert_int_equal(after.passed[i], before.passed[i] + 1);
-        return i;
-    }
-    return FASTPATH_PASSED_COUNT;
-}
-
-static enum fastpath_passed passed_datagram(struct bench *bench, const struct datagram *d)
-{
-    uint8_t frame[sizeof d->payload + 64];
-    size_t len = lab_frame(LAB_A, d, frame);
-
-    return passed(bench, frame, len);
-}
-
 static void test_what_is_no_media(void **state)
 {
     static const uint8_t stun[20] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
@@ -338,7 +183,7 @@ static void test_channels_of_others_and_padding(void **state)
 {
     struct bench *bench = *state;
     struct offload_flow flow = flow_of(FAMILY_V4, FAMILY_V4, 0x4001, 0);
-    struct datagram in = packet_for(&flow, 50), out;
+    struct datagram in = packet_for(&flow, 50);
 
     put(bench, &flow);
     in.len++;
@@ -348,9 +193,7 @@ static void test_channels_of_others_and_padding(void **state)
     in.len = 2;
     in.payload[1] = 2;
     assert_int_equal(passed_datagram(bench, &in), FASTPATH_PASSED_COUNT); // no flow
-    in = packet_for(&flow, 50);
-    lab_say(&bench->lab, LAB_A, &in);
-    assert_true(lab_hear(&bench->lab, LAB_B, &out, 1000));
+    forwards(bench, &flow);
     take(bench, &flow);
 }
 
@@ -482,19 +325,17 @@ static void test_time_is_over(void **state)
 {
     struct bench *bench = *state;
     struct offload_flow flow = flow_v4();
-    struct datagram in = packet_for(&flow, 50), out;
+    struct datagram in = packet_for(&flow, 50);
 
     flow.until = usec_now() + 300 * USEC_PER_MSEC;
     put(bench, &flow);
-    lab_say(&bench->lab, LAB_A, &in);
-    assert_true(lab_hear(&bench->lab, LAB_B, &out, 1000));
+    forwards(bench, &flow);
     while (usec_now() < flow.until)
         ;
     assert_int_equal(passed_datagram(bench, &in), FASTPATH_EXPIRED);
     flow.until = USEC_NEVER;
     put(bench, &flow);
-    lab_say(&bench->lab, LAB_A, &in);
-    assert_true(lab_hear(&bench->lab, LAB_B, &out, 1000));
+    forwards(bench, &flow);
     assert_int_equal(take(bench, &flow).packets, 2);
 }
 
