@@ -61,33 +61,88 @@ static void judge_rtp(struct model_leg *leg, const struct net_flight *f)
         model_prove(leg, &f->from);
 }
 
+// --- sockets -----------------------------------------------------------------------------------
+
+static unsigned family_of(const struct net_socket *socket)
+{
+    return socket->local.family == FAMILY_V6 ? 1 : 0;
+}
+
+// The legs at a socket: start with NULL.
+static struct model_leg *leg_at(const struct net_socket *socket, const struct model_leg *after)
+{
+    if (!after)
+        return socket->user;
+    return socket->shared ? after->next[family_of(socket)] : NULL;
+}
+
+void model_attach(struct net_socket *socket, struct model_leg *leg)
+{
+    if (socket->shared)
+        leg->next[family_of(socket)] = socket->user;
+    socket->user = leg;
+}
+
+void model_detach(struct net *net, const struct model_leg *leg)
+{
+    for (unsigned i = 0; i < NET_SOCKETS; i++) {
+        struct net_socket *socket = &net->socket[i];
+        unsigned f = family_of(socket);
+        struct model_leg *before = NULL;
+        if (!socket->shared)
+            continue;
+        for (struct model_leg *at = socket->user; at; at = at->next[f]) {
+            if (at != leg)
+                before = at;
+            else if (before)
+                before->next[f] = leg->next[f];
+            else
+                socket->user = leg->next[f];
+        }
+    }
+}
+
 void model_arrives(struct net *net, const struct net_socket *socket,
                    const struct net_flight *flight)
 {
-    struct model_leg *leg = socket->user;
+    struct model_leg *leg = leg_at(socket, NULL);
 
-    if (!leg)
+    if (!leg && !socket->shared)
         net_fail(net, "a port without a path");
-    if (leg->raw)
-        judge_rtp(leg, flight);
-    else
-        judge_check(leg, flight);
+    for (; leg; leg = leg_at(socket, leg)) {
+        if (leg->raw)
+            judge_rtp(leg, flight);
+        else
+            judge_check(leg, flight);
+    }
+}
+
+// Has the source proved itself to a leg at that socket, of the path of 'out' and the other side?
+static bool may_cross(const struct net_socket *at, const struct addr *from,
+                      const struct model_leg *out)
+{
+    const struct model_leg *in = leg_at(at, NULL);
+
+    while (in && (in->path != out->path || in->side == out->side || !model_is_proved(in, from)))
+        in = leg_at(at, in);
+    return in != NULL;
 }
 
 void model_leaves(struct net *net, const struct net_socket *socket, const struct addr *to,
                   const struct net_flight *cause, const struct net_socket *at)
 {
-    const struct model_leg *out = socket->user;
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], text2[ADDR_TEXT_MAX];
+    bool proved = false;
 
-    if (!out || !model_is_proved(out, to))
+    for (const struct model_leg *out = leg_at(socket, NULL); out; out = leg_at(socket, out)) {
+        if (!model_is_proved(out, to))
+            continue;
+        proved = true;
+        if (!cause || may_cross(at, &cause->from, out))
+            return;
+    }
+    if (!proved)
         net_fail(net, "sent to %s, which has not proved itself", addr_format(to, text));
-    if (!cause)
-        return;
-    const struct model_leg *in = at->user;
-    if (!model_is_proved(in, &cause->from))
-        net_fail(net, "forwarded from %s, which has not proved itself",
-                 addr_format(&cause->from, text));
-    if (in->path != out->path || in->side == out->side)
-        net_fail(net, "forwarded to another path");
+    net_fail(net, "forwarded from %s to %s, which has not proved itself to the other side",
+             addr_format(&cause->from, text), addr_format(to, text2));
 }

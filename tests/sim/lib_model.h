@@ -20,8 +20,9 @@ struct model_heard { // RTP at a raw leg
     unsigned packets;
 };
 
-// One leg; a test makes it the 'user' of the sockets of that leg. Zeroed memory is a fresh one.
+// One leg; model_attach() makes it the 'user' of its sockets. Zeroed memory is a fresh one.
 struct model_leg {
+    struct model_leg *next[2]; // at the same shared socket, by family
     struct net *net;
     uint64_t path;
     enum side side;
@@ -37,6 +38,9 @@ struct model_leg {
 
 bool model_is_proved(const struct model_leg *leg, const struct addr *addr);
 void model_prove(struct model_leg *leg, const struct addr *addr); // e.g. signalled and public
+// The leg uses this socket from now on, beside others where it is a shared one.
+void model_attach(struct net_socket *socket, struct model_leg *leg);
+void model_detach(struct net *net, const struct model_leg *leg); // from the shared ones
 // What the hooks of the net must call.
 void model_arrives(struct net *net, const struct net_socket *socket,
                    const struct net_flight *flight);

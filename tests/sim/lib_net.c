@@ -160,7 +160,7 @@ static int do_bind(void *ctx, const struct addr *local, struct port *port, void 
     if (net_random(net, 50) == 0)
         return -EADDRINUSE;
     for (unsigned i = 0; i < NET_SOCKETS; i++) {
-        if (net->socket[i].port)
+        if (net->socket[i].port || net->socket[i].shared)
             continue;
         net->socket[i] = (struct net_socket){.local = *local, .port = port};
         *ret_socket = &net->socket[i];
@@ -182,7 +182,7 @@ static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t
     struct net_socket *s = socket;
 
     (void)tos;
-    if (!s->port)
+    if (!s->port && !s->shared)
         net_fail(net, "sent from a closed socket");
     trace_leaving(net, &s->local, to, data, len);
     if (net->hooks.leaves)
@@ -237,6 +237,18 @@ struct net *net_new(uint64_t seed, const struct relay_config *config, const stru
     if (relay_new(config, &io, net, &net->counters, &net->relay) < 0)
         net_fail(net, "no relay");
     return net;
+}
+
+void net_share(struct net *net, const struct relay_config *config)
+{
+    for (unsigned f = 0; f < 2; f++) {
+        struct net_socket *socket = &net->socket[f];
+        if (config->bind[f].family == FAMILY_NONE)
+            continue;
+        *socket = (struct net_socket){.local = config->bind[f], .shared = true};
+        socket->local.port = NET_SHARED_PORT;
+        relay_share(net->relay, socket->local.family, NET_SHARED_PORT, socket);
+    }
 }
 
 void net_offload(struct net *net, enum net_offload how)
@@ -417,7 +429,8 @@ void net_roam(struct net *net, struct agent *agent, unsigned iface)
 struct net_socket *net_socket_at(struct net *net, const struct addr *local)
 {
     for (unsigned i = 0; i < NET_SOCKETS; i++)
-        if (net->socket[i].port && addr_equal(&net->socket[i].local, local))
+        if ((net->socket[i].port || net->socket[i].shared) &&
+            addr_equal(&net->socket[i].local, local))
             return &net->socket[i];
     return NULL;
 }
@@ -458,7 +471,9 @@ static void to_relay(struct net *net, struct net_socket *socket, struct net_flig
     if (to_kernel(net, socket, flight))
         return;
     enum verdict verdict =
-        relay_recv(net->relay, socket->port, &flight->from, &packet, &forward, net->now);
+        socket->shared
+            ? relay_recv_shared(net->relay, &flight->from, &packet, &forward, net->now)
+            : relay_recv(net->relay, socket->port, &flight->from, &packet, &forward, net->now);
     if (verdict == VERDICT_FORWARD)
         leave(net, socket, flight, forward.socket, &forward.to);
     after_relay(net);

@@ -9,10 +9,11 @@
 #include "relay/relay.h"
 #include "sim/lib_agent.h"
 
-#define NET_SOCKETS  64
-#define NET_MAPPINGS 256
-#define NET_AGENTS   16
-#define NET_IFACES   2
+#define NET_SOCKETS     64
+#define NET_SHARED_PORT 3478
+#define NET_MAPPINGS    256
+#define NET_AGENTS      16
+#define NET_IFACES      2
 
 // Who made a datagram: an agent, or with NULL the relay or a stranger. A copy that somebody has
 // captured and sends again keeps it.
@@ -32,6 +33,7 @@ struct net_flight {
 struct net_socket {
     struct addr local;
     struct port *port; // NULL: closed
+    bool shared;       // by all ICE paths; always open
     void *user;        // the test's, reset when the socket is bound
 };
 
@@ -93,6 +95,8 @@ struct net *net_new(uint64_t seed, const struct relay_config *config,
                     const struct net_hooks *hooks);
 // Before the first order: what may the relay leave to a kernel?
 void net_offload(struct net *net, enum net_offload how);
+// ICE paths have one port in each family; before anything is opened.
+void net_share(struct net *net, const struct relay_config *config);
 void net_free(struct net *net); // with the relay; agents are their owners'
 uint64_t net_random(struct net *net, uint64_t below);
 void net_order(struct net *net, const struct order *order);

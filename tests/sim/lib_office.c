@@ -50,7 +50,7 @@ static void compare_books(const struct office *o)
         net_fail(o->net, "the signalling knows %zu paths, not %u", s->paths.count, o->known);
     if (counter_get(c, COUNTER_PATHS_OPEN) != o->open)
         net_fail(o->net, "the relay has other paths open than were ordered");
-    if (counter_get(c, COUNTER_PORTS_USED) != 2 * o->families * o->open)
+    if (counter_get(c, COUNTER_PORTS_USED) != o->ports)
         net_fail(o->net, "ports in use and paths differ");
     if (o->under_way == 0 && o->known != o->open)
         net_fail(o->net, "%u paths known, %u open", o->known, o->open);
@@ -114,10 +114,14 @@ static void give_order(struct office *o, const struct order *order)
 
     if (path) {
         o->open -= path->open;
+        o->ports -= path->ports;
+        path->ports = 0;
         path->open = false;
     }
     net_order(o->net, order);
     if (path) {
+        for (unsigned s = 0; s < SIDE_COUNT && path->leg; s++)
+            model_detach(o->net, &path->leg[s]);
         free(path->leg);
         path->leg = NULL;
     }
@@ -311,10 +315,16 @@ static void path_opened(struct office *o, const struct relay_event *event)
         path->leg[s].path = path->id;
         path->leg[s].side = s;
         for (unsigned f = 0; f < 2; f++) {
-            if (event->u.opened[s][f].family != FAMILY_NONE)
-                net_socket_at(o->net, &event->u.opened[s][f])->user = &path->leg[s];
+            struct net_socket *socket = net_socket_at(o->net, &event->u.opened[s][f]);
+            if ((socket != NULL) != (f < o->families))
+                net_fail(o->net, "a path has other families than the relay");
+            if (!socket)
+                continue;
+            model_attach(socket, &path->leg[s]);
+            path->ports += !socket->shared;
         }
     }
+    o->ports += path->ports;
     session = session_by_id(o->signal, path->call);
     if (session)
         o->hooks.opened(o->hooks.ctx, session->sid, path);

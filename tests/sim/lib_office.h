@@ -15,6 +15,7 @@ struct office_path {
     uint64_t id, call;
     bool known;            // to the signalling: ordered, and neither closed nor failed since
     bool open;             // in the relay
+    unsigned ports;        // of its own
     struct model_leg *leg; // two, owned; NULL when it is not open
 };
 
@@ -36,7 +37,7 @@ struct office {
     usec_t lane_relay, lane_host;
     usec_t lane_in[OFFICE_USERS], lane_out[OFFICE_USERS], lane_order, lane_event;
     struct office_path path[OFFICE_PATHS];
-    unsigned paths, known, open;
+    unsigned paths, known, open, ports;
     unsigned families;
     char asked[OFFICE_ASKED][64]; // ids of requests that nobody has answered
     unsigned askeds;

@@ -36,6 +36,7 @@ enum trouble {
     TROUBLE_LEAK = 128, // the stranger also sees what is lost before the relay
     TROUBLE_CLOSE = 256,
     TROUBLE_RAW = 512,
+    TROUBLE_THEFT = 1024, // a party of a call forges its source
 };
 
 enum pending_kind { PENDING_RELAY_LEARNS, PENDING_AGENT_LEARNS, PENDING_RESTART };
@@ -71,7 +72,7 @@ struct captured {
 struct sim {
     struct net *net;
     unsigned mask;
-    bool calm;
+    bool calm, shared;
     struct life life[LIVES];
     struct captured captured[CAPTURED];
     unsigned captureds;
@@ -143,7 +144,7 @@ static void event(void *ctx, const struct relay_event *e)
     for (unsigned s = 0; s < SIDE_COUNT; s++)
         for (unsigned f = 0; f < 2; f++)
             if (life->port[s][f].family != FAMILY_NONE)
-                net_socket_at(sim->net, &life->port[s][f])->user = &life->leg[s];
+                model_attach(net_socket_at(sim->net, &life->port[s][f]), &life->leg[s]);
 }
 
 // --- signalling --------------------------------------------------------------------------------
@@ -326,6 +327,8 @@ static void end(struct life *life)
 
     if (life->open)
         net_order(sim->net, &(struct order){.kind = ORDER_CLOSE, .path = life->path});
+    for (unsigned s = 0; s < SIDE_COUNT; s++)
+        model_detach(sim->net, &life->leg[s]);
     for (unsigned s = 0; s < SIDE_COUNT && life->agent[s]; s++) {
         if (!sim->life[0].raw && !sim->life[1].raw && net_random(sim->net, 2) == 0)
             continue;
@@ -384,6 +387,35 @@ static void forge(struct sim *sim, const struct life *life, const struct addr *t
     net_send(sim->net, &from, to, NULL, buf, (size_t)n);
 }
 
+// A check that nobody but a party of the call can make, from an address that is somebody else's: a
+// client of the other call, perhaps.
+static void steal(struct sim *sim, const struct life *life)
+{
+    struct net *net = sim->net;
+    const struct captured *c = &sim->captured[net_random(net, CAPTURED)];
+    enum side side = (enum side)net_random(net, 2);
+    struct agent *thief = life->agent[side];
+    const struct net_origin origin = {.agent = thief, .kind = AGENT_CHECK};
+    uint8_t buf[300], txid[STUN_TXID_LEN];
+    char username[64];
+    int n = snprintf(username, sizeof(username), "%s:%s", thief->remote_ufrag, thief->ufrag[0]);
+
+    if (c->len == 0 || net_socket_at(net, &c->from) || !thief->remote_known)
+        return;
+    for (unsigned i = 0; i < sizeof(txid); i++)
+        txid[i] = (uint8_t)net_random(net, 256);
+    struct writer w = stun_begin(buf, sizeof(buf), STUN_REQUEST, STUN_BINDING, txid);
+    stun_put_bytes(&w, STUN_USERNAME, username, (size_t)n);
+    stun_put_u32(&w, STUN_PRIORITY, 1);
+    if (net_random(net, 2) == 0)
+        stun_put_flag(&w, STUN_USE_CANDIDATE);
+    n = stun_finish(&w, thief->remote_pwd, strlen(thief->remote_pwd), true);
+    for (unsigned f = 0; f < 2; f++)
+        if (life->port[side][f].family != FAMILY_NONE &&
+            life->port[side][f].family == c->from.family)
+            net_send(net, &c->from, &life->port[side][f], &origin, buf, (size_t)n);
+}
+
 static void attack(struct life *life)
 {
     struct sim *sim = life->sim;
@@ -393,6 +425,10 @@ static void attack(struct life *life)
 
     if (net_random(net, 3) == 0) {
         forge(sim, life, &to);
+        return;
+    }
+    if (sim->mask & TROUBLE_THEFT && net_random(net, 5) == 0) {
+        steal(sim, life);
         return;
     }
     const struct captured *c = &sim->captured[net_random(net, CAPTURED)];
@@ -524,24 +560,27 @@ static void troubles_of(struct sim *sim, unsigned mask)
         net->fate.jitter = net_random(net, 3) * 60 * MSEC;
 }
 
+static const struct relay_config config_of_lives = {
+    .bind = {{.ip = {203, 0, 113, 1}, .family = FAMILY_V4},
+             {.ip = {0x20, 1, 0xd, 0xb8, 0, 1}, .family = FAMILY_V6}},
+    .port_min = 40000,
+    .port_max = 40003,
+    .shares = 1,
+    .limits = {.quarantine = 300 * MSEC,
+               .silence = 700 * MSEC,
+               .learning_window = 2 * USEC_PER_SEC},
+};
+
+// Half of them on one port.
 static struct sim *sim_new(uint64_t seed, unsigned mask)
 {
-    struct relay_config config = {
-        .bind = {addr_v4((const uint8_t[4]){203, 0, 113, 1}, 0),
-                 addr_v6((const uint8_t[16]){0x20, 1, 0xd, 0xb8, 0, 1}, 0)},
-        .port_min = 40000,
-        .port_max = 40003,
-        .shares = 1,
-        .limits = {.quarantine = 300 * MSEC,
-                   .silence = 700 * MSEC,
-                   .learning_window = 2 * USEC_PER_SEC},
-    };
     struct sim *sim = calloc(1, sizeof(*sim));
     if (!sim)
         abort();
     struct net_hooks hooks = {.ctx = sim, .arrives = arrives, .leaves = leaves, .event = event};
 
-    sim->net = net_new(seed, &config, &hooks);
+    sim->shared = seed / 4 % 2 == 0;
+    sim->net = net_new(seed, &config_of_lives, &hooks);
     troubles_of(sim, mask);
     for (unsigned i = 0; i < LIVES; i++) {
         struct life *life = &sim->life[i];
@@ -578,6 +617,8 @@ static uint64_t run(uint64_t seed, unsigned mask, enum net_offload how, struct t
     uint64_t trace;
 
     sim->net->coarse = seed % 4 == 1;
+    if (sim->shared)
+        net_share(sim->net, &config_of_lives);
     net_offload(sim->net, how);
     chaos(sim);
     calm(sim);
