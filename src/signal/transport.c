@@ -248,32 +248,44 @@ static void note_address(const struct xml *candidate, struct candidate_report *s
 static bool was_noted(const struct transport *transport, enum side from,
                       const struct candidate_report *seen)
 {
-    const struct candidate_report *s = transport->seen[from];
+    for (unsigned i = 0; i < transport->seen_count[from]; i++) {
+        const struct candidate_report *s = &transport->seen[from][i];
+        if (strcmp(s->address, seen->address) == 0 && strcmp(s->type, seen->type) == 0)
+            return true;
+    }
+    return false;
+}
 
-    while (s < seen && (strcmp(s->address, seen->address) != 0 || strcmp(s->type, seen->type) != 0))
-        s++;
-    return s < seen;
+// Grows by one: most clients have a few. Without memory the candidate is missing in the report.
+static void note_candidate(struct transport *transport, enum side from, const struct xml *c)
+{
+    const char *type = xml_attr(c, "type"), *protocol = xml_attr(c, "protocol");
+    unsigned count = transport->seen_count[from];
+    struct candidate_report seen = {0}, *grown;
+
+    snprintf(seen.type, sizeof seen.type, "%s", type ? type : "host");
+    snprintf(seen.protocol, sizeof seen.protocol, "%s", protocol ? protocol : "udp");
+    note_address(c, &seen);
+    if (was_noted(transport, from, &seen))
+        return;
+    grown = reallocarray(transport->seen[from], count + 1, sizeof seen);
+    if (!grown)
+        return;
+    grown[count] = seen;
+    transport->seen[from] = grown;
+    transport->seen_count[from]++;
 }
 
 static void note_candidates(struct transport *transport, enum side from, const struct xml *element)
 {
     struct xml *c = xml_child(element, "candidate", NULL);
 
-    if (c && !transport->seen[from])
-        transport->seen[from] = calloc(REPORT_CANDIDATES_MAX, sizeof **transport->seen);
-    for (; c && transport->seen[from] && transport->seen_count[from] < REPORT_CANDIDATES_MAX;
+    for (; c && transport->seen_count[from] < REPORT_CANDIDATES_MAX;
          c = xml_next(c, "candidate", NULL)) {
-        struct candidate_report *seen = &transport->seen[from][transport->seen_count[from]];
-        const char *type = xml_attr(c, "type"), *protocol = xml_attr(c, "protocol");
         struct addr addr;
 
-        if (jingle_candidate_addr(c, &addr) == 0 && transport_owns(transport, other(from), &addr))
-            continue;
-        snprintf(seen->type, sizeof seen->type, "%s", type ? type : "host");
-        snprintf(seen->protocol, sizeof seen->protocol, "%s", protocol ? protocol : "udp");
-        note_address(c, seen);
-        if (!was_noted(transport, from, seen))
-            transport->seen_count[from]++;
+        if (jingle_candidate_addr(c, &addr) < 0 || !transport_owns(transport, other(from), &addr))
+            note_candidate(transport, from, c);
     }
 }
 
