@@ -41,6 +41,7 @@ class Blast(Generator):
     def __init__(self, world):
         super().__init__(world, "blast", world.program("sink.bpf.o"))
         self.path = f"{world.directory}/flows"
+        self.received = 0  # in all runs
 
     def load(self, lines):
         with open(self.path, "w", encoding="ascii") as file:
@@ -58,6 +59,7 @@ class Blast(Generator):
         host had no room for them."""
         answer = self.command(f"run {seconds} {' '.join(words)}")
         f = answer["media"]
+        self.received += f["received"]
         f["refused"] = f.pop("overflow")
         f["sending"] = answer["sending"]
         f["lost"] = 1 - (f["received"] - f["late"]) / f["sent"] if f["sent"] else 1.0

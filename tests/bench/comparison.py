@@ -21,6 +21,7 @@ GUESS = {"coturn": 80000, "rtpengine": 60000, "userspace": 110000, "epoll": 1300
          "mmsg": 140000, "gro": 140000, "ipforward": 450000, "fastpath": 450000}
 LEAST, MOST = 2000, 5000000  # packets per second: nobody is outside of that here
 STEPS = 14     # of a search
+FAST_SHARE = 0.99  # less is worth a note
 PAUSE_US = 50   # of a load generator that shares its core
 
 # Which targets are measured by more than the usual figures.
@@ -28,6 +29,7 @@ WITH_MANY = ("ipforward", "mmsg", "userspace", "userspace_shared", "fastpath", "
 WITH_TRAINS = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace", "userspace_shared",
                "userspace_channel", "fastpath", "fastpath_shared", "fastpath_channel")
 WITH_CALLS = ("coturn", "rtpengine", "userspace", "userspace_shared", "userspace_channel")
+FAST = ("fastpath", "fastpath_shared", "fastpath_channel")
 WITH_WORKERS = ("userspace", "userspace_shared")
 
 
@@ -95,6 +97,7 @@ class Comparison(Measure):
     # --- what is measured of one target ---
 
     def audio(self, target, _):
+        received = self.blast.received
         self.load(target, FEW)
         for suffix, rate in LATENCY_RATES.items():
             self.latency(target, rate, suffix)
@@ -107,6 +110,15 @@ class Comparison(Measure):
         if target.name in WITH_MANY:
             self.load(target, MANY)
             self.most(target, "pps_5000", lambda rate: streams(SPACED, MANY, rate), MANY)
+        if target.name in FAST:
+            self.fast_share(target, self.blast.received - received)
+
+    def fast_share(self, target, received):
+        """Of the packets that arrived."""
+        share = target.fast_packets() / received
+        self.figures.add("fast_share", target.name, share)
+        if share < FAST_SHARE:
+            self.figures.note(f"{target.name}: {100 * share:.0f} % of the packets took the fast path")
 
     def trains(self, target, _):
         self.load(target, FEW)
@@ -126,9 +138,13 @@ class Comparison(Measure):
 
     def core(self):
         """The relay's core without sockets and signalling."""
-        answer = subprocess.run(self.world.on_relay_core(self.world.program("corecalls"), "1"),
-                                check=True, capture_output=True, text=True).stdout
-        self.figures.add("calls_per_second", "core", json.loads(answer)["calls_per_second"])
+        if self.out_of_time("core"):
+            return
+        answer = subprocess.run(
+            self.world.on_relay_core(self.world.program("corerate"), "--json"),
+            check=True, capture_output=True, text=True).stdout
+        for figure, value in json.loads(answer).items():
+            self.figures.add(figure, "core", value)
 
     def workers(self, name):
         """Two workers on two cores against one on its own. The load generator's share of its core,

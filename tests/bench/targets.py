@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """All that tests/bench/compare measures, with one interface: flows(n) sees to it that there are n
 flows and returns all of them as blast wants them; revive() makes it whole after an overload; pid is
-None where the kernel forwards; calls() is the Daemon with its Jingle calls, or None.
+None where the kernel forwards.
 
 Each kind is made of the generators that set its flows up; they stay with the world.
 """
@@ -41,10 +41,15 @@ class Setup:
 
 class Target:
     pid = None
+    daemon = None  # where it is ours
 
     def __init__(self, setup):
         self.setup = setup
         self.world = setup.world
+
+    def fast_packets(self):
+        """How many the kernel has forwarded by the daemon's fast path."""
+        return self.daemon.metrics().get("fastpath_packets_total", 0)
 
     def revive(self):
         pass
@@ -110,6 +115,7 @@ class Channels(Target):
     def __init__(self, setup, server):
         super().__init__(setup)
         self.server = server
+        self.daemon = server if isinstance(server, Daemon) else None
         self.pid = server.pid
         setup.turn.aim()
         self.path = f"{self.world.directory}/channels"
