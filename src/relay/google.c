@@ -117,14 +117,22 @@ int google_compose(const struct path *path, enum side side, const struct source 
 
 // --- sources -----------------------------------------------------------------------------------
 
-// How long the selected source must have been silent before this one takes over.
-usec_t google_patience(const struct path *path, enum side side, int index)
+// Something may still be learned of this leg.
+static bool is_learning(const struct google_leg *g, usec_t now)
+{
+    return !g->locked && now < g->window_end;
+}
+
+usec_t google_patience(const struct path *path, enum side side, int index, usec_t now)
 {
     const struct leg *leg = &path->leg[side];
+    const struct google_leg *g = &path->google->leg[side];
 
     if (!leg->source[leg->selected].answered)
         return 0;
-    return path->google->leg[side].source[index].trusted ? SILENT_AFTER : SOURCE_STALE_LOST;
+    if (g->source[index].trusted)
+        return SILENT_AFTER;
+    return is_learning(g, now) ? SOURCE_STALE_LOST : USEC_NEVER;
 }
 
 void google_settle(struct path *path, enum side side)
@@ -134,9 +142,12 @@ void google_settle(struct path *path, enum side side)
 
     if (leg->selected < 0 || !leg->source[leg->selected].answered)
         return;
-    if (!g->settled) // who came after new signalling is only trusted while he is selected
+    if (!g->settled) // who comes after new signalling is only trusted while he is selected
         g->source[leg->selected].trusted = true;
-    g->locked = g->settled = true;
+    if (!g->settled || g->moves != leg->moves) // it has found its place
+        g->locked = true;
+    g->settled = true;
+    g->moves = leg->moves;
 }
 
 static bool may_enter(const struct recv *r)
@@ -145,7 +156,7 @@ static bool may_enter(const struct recv *r)
 
     if (relay_owns(r->path->relay, r->from))
         return false;
-    return is_signalled(g, r->from) || (!g->locked && r->now < g->window_end);
+    return is_signalled(g, r->from) || is_learning(g, r->now);
 }
 
 static void note_check(const struct recv *r, int index, const uint8_t *name, size_t name_len)
@@ -301,20 +312,29 @@ static enum verdict response(const struct recv *r, const struct stun_old *msg)
 }
 
 // Of its trusted addresses a client uses the one that it sends media from.
+static void follow_media(const struct recv *r, int index)
+{
+    const struct google_leg *g = &r->path->google->leg[r->side];
+    const struct leg *leg = r->leg;
+
+    if (index == leg->selected || !g->source[index].trusted || !leg->source[index].answered)
+        return;
+    offload_take(r->path, r->now); // when did the selected one send some?
+    if (r->now - leg->last_media >= SILENT_AFTER ||
+        (is_signalled(g, r->from) && !is_signalled(g, &leg->source[leg->selected].addr)))
+        leg_select(r->path, r->side, index, r->now);
+}
+
 static enum verdict media(const struct recv *r)
 {
-    struct google_leg *g = &r->path->google->leg[r->side];
-    int index = source_find(r->leg, r->from, r->port->family), selected = r->leg->selected;
-    usec_t silent = index < 0 ? 0 : r->now - g->source[selected].last_media;
+    int index = source_find(r->leg, r->from, r->port->family);
     enum verdict verdict;
 
     if (index < 0)
         return leg_drop(r, COUNTER_DROP_UNPROVED);
-    if (index != selected && g->source[index].trusted && r->leg->source[index].answered &&
-        (silent >= SILENT_AFTER ||
-         (is_signalled(g, r->from) && !is_signalled(g, &r->leg->source[selected].addr))))
-        leg_select(r->path, r->side, index, r->now);
-    g->source[index].last_media = r->now;
+    if (!may_use(r, index))
+        return leg_drop(r, COUNTER_DROP_NOT_SELECTED);
+    follow_media(r, index);
     verdict = leg_media(r);
     google_settle(r->path, r->side);
     return verdict;

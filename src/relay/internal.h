@@ -222,7 +222,6 @@ struct channel { // owned by a path of PATH_CHANNEL
 };
 
 struct google_source {
-    usec_t last_media;
     bool trusted; // signalled, or the first that was selected and has answered
     uint8_t name_len;
     uint8_t name[GOOGLE_NAME_MAX]; // what its client calls it, from its last check
@@ -232,7 +231,8 @@ struct google_leg {
     uint8_t own[GOOGLE_NAME_MAX]; // the name of the relay's candidate towards this client
     uint8_t own_len;
     bool locked;                        // only signalled addresses may enter
-    bool settled;                       // was locked before
+    bool settled;                       // was locked before,
+    unsigned moves;                     // last after so many moves of the leg
     usec_t window_end;                  // others may, before
     struct addr peer[GOOGLE_PEERS_MAX]; // signalled
     uint8_t peers, turn;                // turn: the next place, the oldest when all are taken
@@ -444,7 +444,7 @@ enum verdict google_recv(const struct recv *r);
 void google_name(struct path *path, const struct order *order);
 void google_peer(struct path *path, enum side side, const struct addr *peer, usec_t now);
 // How long the selected source must have been silent before this one takes over.
-usec_t google_patience(const struct path *path, enum side side, int index);
+usec_t google_patience(const struct path *path, enum side side, int index, usec_t now);
 // After what may have selected a source, or shown that it answers.
 void google_settle(struct path *path, enum side side);
 // That check. Returns its length, or -ENOSPC.

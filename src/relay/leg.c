@@ -152,7 +152,7 @@ void leg_heard(struct path *path, enum side side, int index, usec_t now)
     offload_refresh(path, now);
     const struct source *selected = &leg->source[leg->selected];
     if (path->google)
-        patience = google_patience(path, side, index);
+        patience = google_patience(path, side, index, now);
     if (selected->mute || now - selected->last_seen >= patience)
         leg_select(path, side, index, now);
 }
