@@ -14,7 +14,7 @@ build="build-essential cmake ninja-build pkg-config libevent-dev libstrophe-dev 
   clang bpftool libbpf-dev"
 demo="iproute2 nftables procps prosody python3 python3-aiortc python3-slixmpp"
 test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
-  chromium ejabberd python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0
+  chromium ejabberd ethtool python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0
   gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   coturn haproxy gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
   dino-im gajim pidgin gir1.2-farstream-0.2 xvfb xdotool openbox dbus pulseaudio pulseaudio-utils

@@ -24,6 +24,7 @@ relay: {{
   ports = "{ports[0]}-{ports[1]}";
   policy = "{policy}";
   ice_ports = "{ice_ports}";
+  fastpath = "{fastpath}";
   allow_peers = [ "203.0.113.0/24", "2001:db8::/32" ];
 }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
@@ -36,7 +37,7 @@ class Daemon:
     """groups: more groups of the configuration, as text."""
 
     def __init__(self, network, directory, program, *, address4, address6, policy="fallback",
-                 ice_ports="dedicated", groups=""):
+                 ice_ports="dedicated", fastpath="auto", groups=""):
         self.network = network
         self.program = program
         self.process = None
@@ -48,7 +49,8 @@ class Daemon:
             file.write(CONFIG.format(
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
                 address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT,
-                ice_ports=os.environ.get("ICE_PORTS", ice_ports), groups=groups))
+                ice_ports=os.environ.get("ICE_PORTS", ice_ports),
+                fastpath=os.environ.get("FASTPATH", fastpath), groups=groups))
 
     def start(self, *arguments):
         self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,

@@ -67,7 +67,7 @@ class Lab(Place):
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
                  two_uplinks=False, attacker=False, policy="fallback",
-                 ice_ports="dedicated", arguments=(), logs=None):
+                 ice_ports="dedicated", fastpath="auto", arguments=(), logs=None):
         super().__init__(logs)
         self.bob_on_ipv6 = bob_on_ipv6
         addresses6 = [SERVER6] if bob_on_ipv6 else []
@@ -77,7 +77,7 @@ class Lab(Place):
             self.server = server(self.network, self.directory, [SERVER4, *addresses6])
             self.daemon = Daemon(self.network, self.directory, daemon, address4=SERVER4,
                                  address6=SERVER6 if bob_on_ipv6 else None, policy=policy,
-                                 ice_ports=ice_ports, groups=self.groups)
+                                 ice_ports=ice_ports, fastpath=fastpath, groups=self.groups)
             os.chmod(self.directory, 0o755)
             self.server.start()
             self.daemon.start(*arguments)

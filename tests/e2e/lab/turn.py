@@ -51,7 +51,8 @@ class TurnLab(Place):
     proxy         a host for a load balancer
     limits, turn  more settings of these groups"""
 
-    def __init__(self, program, *, two_uplinks=False, proxy=False, limits="", turn="", logs=None):
+    def __init__(self, program, *, two_uplinks=False, proxy=False, limits="", turn="",
+                 fastpath="auto", logs=None):
         super().__init__(logs)
         try:
             self._wire(two_uplinks, proxy)
@@ -62,7 +63,7 @@ class TurnLab(Place):
                 self.write(name, text + "\n")
             self.limits, self.turn = limits, turn
             self.daemon = Daemon(self.network, self.directory, program, address4=SERVER4,
-                                 address6=SERVER6, groups=self._groups())
+                                 address6=SERVER6, fastpath=fastpath, groups=self._groups())
             self.daemon.start()
             wait_for("the daemon listens for TURN", self._listens, 20)
             self.network.start("peer", "turnutils_peer", "-L", PEER4, "-L", PEER6, "-p",
