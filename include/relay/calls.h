@@ -36,6 +36,9 @@ enum call_refusal {
     CALL_REFUSED_DRAIN,    // the daemon takes no new calls
     CALL_REFUSED_PORTS,    // no relay port is free
     CALL_REFUSED_MEMORY,
+    CALL_REFUSED_LOAD,      // limits.load
+    CALL_REFUSED_BANDWIDTH, // limits.bandwidth
+    CALL_REFUSED_DESCRIPTORS,
 };
 
 enum call_timeout {
@@ -61,6 +64,7 @@ struct call { // embedded in a session; owned by it
     enum call_door door;
     enum call_state state;
     struct call_user *user;
+    bool measured; // what it costs the relay has been seen: media, or that it needs no relay
     usec_t opened, accepted, first_media, silent_since; // 0: not yet
     struct timer timer;
     struct timer duration;
@@ -75,6 +79,8 @@ struct calls {
     struct histogram setup;    // from opening to the first packet carried
     struct counters *counters; // borrowed
     void *ctx;
+    // Has the whole daemon room for one more call? CALL_ADMITTED, or why not. NULL: it always has.
+    enum call_refusal (*room)(void *ctx, usec_t now);
     // A timeout was met; the callee ends the call.
     void (*expired)(void *ctx, struct call *call, enum call_timeout timeout, usec_t now);
 };
@@ -96,6 +102,8 @@ struct call_opening {
 enum call_refusal calls_open(struct calls *calls, struct call *call,
                              const struct call_opening *opening, usec_t now);
 const char *call_refusal_text(enum call_refusal refusal);
+// Whether it is about the whole daemon, which says so once, and not about this call or its user.
+bool call_refusal_is_common(enum call_refusal refusal);
 void calls_count_refusal(struct calls *calls, enum call_refusal refusal);
 
 void call_ringing(struct calls *calls, struct call *call, usec_t now);

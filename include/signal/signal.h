@@ -54,6 +54,8 @@ struct signal_io {
     void (*random)(void *ctx, void *buf, size_t len);
     // A call is over and the relay has told its last figures.
     void (*ended)(void *ctx, const struct call_report *report, usec_t now);
+    // Has the whole daemon room for one more call? CALL_ADMITTED, or why not. NULL: it always has.
+    enum call_refusal (*room)(void *ctx, usec_t now);
 };
 
 struct signal;

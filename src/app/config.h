@@ -84,6 +84,8 @@ struct config {
         unsigned calls;
         unsigned calls_per_user;
         unsigned new_calls_per_minute;
+        unsigned load;               // percent of a worker's time; 0: no limit
+        uint64_t bandwidth;          // bit/s that are sent in all; 0: no limit
         uint64_t bandwidth_per_call; // bit/s in both directions together; 0: no limit
         unsigned stanza_candidates;
         usec_t proposal_timeout;

@@ -131,6 +131,17 @@ const struct config_row config_rows[] = {
      .help = "Most calls at a time that one user (bare JID) has opened. 0: no limit."},
     {KEY(limits, new_calls_per_minute), .kind = &config_kind_uint, .max = 1000000, .fallback = "10",
      .reload = true, .help = "Most calls that one user may open in a minute. 0: no limit."},
+    {KEY(limits, load), .kind = &config_kind_uint, .max = 100, .fallback = "80", .reload = true,
+     .help =
+         "How busy the busiest worker may be, or a core with what the kernel forwards, in percent "
+         "of its time. Beyond it new calls and TURN allocations are refused, so that those that "
+         "run keep their quality. 0: no limit."},
+    {KEY(limits, bandwidth), .kind = &config_kind_bitrate, .max = UINT64_C(10000000000000),
+     .fallback = "\"none\"", .reload = true,
+     .help =
+         "How much the relay may send in all before new calls and TURN allocations are refused; "
+         "those that run are not held to it. What counts is payload: headers of IP and UDP, a "
+         "sixth more for telephony, come on top."},
     {KEY(limits, bandwidth_per_call), .kind = &config_kind_bitrate, .max = UINT64_C(100000000000),
      .fallback = "\"none\"", .reload = true,
      .help = "Most that one call, or one TURN allocation, may send through the relay, both "

@@ -97,6 +97,21 @@ struct signal_config config_for_signal(const struct config *c, const char *secre
     };
 }
 
+struct capacity_limits config_for_capacity(const struct config *c, unsigned workers)
+{
+    unsigned families = 0;
+
+    for (int i = 0; i < 2; i++)
+        families += c->relay.address[i].addr.family != FAMILY_NONE;
+    return (struct capacity_limits){
+        .number = {c->limits.calls, c->limits.allocations},
+        .load = c->limits.load / 100.0,
+        .bandwidth = (double)c->limits.bandwidth / 8,
+        .workers = workers,
+        .ports_per_call = 2 * families, // one for each side
+    };
+}
+
 // Every relay port is one in each family, and so is every listener on each worker, and every
 // connection of a TURN client; with TCP allocations that of its peer too.
 unsigned config_descriptors(const struct config *c, unsigned workers)

@@ -3,6 +3,7 @@
 // from the configuration. That every key of 'relay' and 'limits' arrives somewhere is a unit test.
 #pragma once
 
+#include "capacity.h"
 #include "config.h"
 #include "relay/relay.h"
 #include "signal/signal.h"
@@ -21,5 +22,6 @@ uint16_t config_shared_port(const struct config *config);
 // known by now.
 struct signal_config config_for_signal(const struct config *config, const char *secret,
                                        struct config_services *services);
+struct capacity_limits config_for_capacity(const struct config *config, unsigned workers);
 // How many descriptors may be open at a time.
 unsigned config_descriptors(const struct config *config, unsigned workers);

@@ -3,6 +3,7 @@
 // daemon_start() is taken down in the opposite order in daemon_stop().
 #include "daemon.h"
 
+#include "admission.h"
 #include "config_use.h"
 #include "fast.h"
 #include "platform/component.h"
@@ -36,6 +37,7 @@ struct daemon {
     struct event *watchdog;
     struct counters counters;
     struct peers *peers;
+    struct admission *admission;
     struct turn_server *turn;  // NULL: off
     struct fastpath *fastpath; // NULL: none
     struct workers *workers;
@@ -122,6 +124,27 @@ static int on_order(void *ctx, const struct order *order)
     struct daemon *d = ctx;
 
     return workers_order(d->workers, order);
+}
+
+static enum call_refusal on_room(void *ctx, usec_t now)
+{
+    static const enum call_refusal refusals[] = {
+        [CAPACITY_NUMBER] = CALL_REFUSED_TOTAL,
+        [CAPACITY_LOAD] = CALL_REFUSED_LOAD,
+        [CAPACITY_BANDWIDTH] = CALL_REFUSED_BANDWIDTH,
+        [CAPACITY_PORTS] = CALL_REFUSED_PORTS,
+        [CAPACITY_DESCRIPTORS] = CALL_REFUSED_DESCRIPTORS,
+        [CAPACITY_RESOURCES] = CALL_ADMITTED,
+    };
+    const struct daemon *d = ctx;
+
+    return refusals[admission_ask(d->admission, CAPACITY_CALL, now)];
+}
+
+// In a worker's thread.
+static bool on_turn_room(void *ctx)
+{
+    return admission_ask(ctx, CAPACITY_ALLOCATION, usec_now()) == CAPACITY_RESOURCES;
 }
 
 static void on_random(void *ctx, void *buf, size_t len)
@@ -291,12 +314,15 @@ static int start_workers(struct daemon *d)
         .peers = d->peers,
         .shared_port = config_shared_port(d->config),
     };
-    int r = d->config->turn.enabled
-                ? turn_server_new(d->base, d->config, d->peers, config.count, &d->turn)
-                : 0;
+    const struct capacity_limits limits = config_for_capacity(d->config, config.count);
+    int r = admission_new(d->base, &limits, &d->admission);
 
+    if (r == 0 && d->config->turn.enabled)
+        r = turn_server_new(d->base, d->config, d->peers, config.count, &d->turn);
     if (r < 0)
         return r;
+    if (d->turn)
+        quota_ask(d->turn->quota, on_turn_room, d->admission);
     config.turn = d->turn;
     d->fastpath = fast_start(d->base, d->config);
     const struct offload_io offload =
@@ -313,14 +339,14 @@ static int start_signal(struct daemon *d)
     struct config_services services;
     const struct signal_config config =
         config_for_signal(d->config, d->turn ? turn_server_secret(d->turn) : NULL, &services);
-    const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended};
+    const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended, on_room};
 
     return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
 }
 
 static int start_stats(struct daemon *d)
 {
-    const struct stats_sources sources = {d->signal,   d->workers, &d->counters,
+    const struct stats_sources sources = {d->signal,   d->workers, d->admission, &d->counters,
                                           d->fastpath, d->clock,   usec_now()};
     char text[ADDR_TEXT_MAX];
     int r;
@@ -367,6 +393,8 @@ static int daemon_start(struct daemon *d)
         r = start_component(d);
     if (r == 0)
         d->watchdog = service_watchdog(d->base);
+    if (r == 0)
+        admission_watch(d->admission, d->workers, &d->counters, usec_now());
     return r;
 }
 
@@ -381,6 +409,7 @@ static void daemon_stop(struct daemon *d)
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
     fastpath_free(d->fastpath);
+    admission_free(d->admission);
     turn_server_free(d->turn);
     peers_free(d->peers);
     for (int i = 0; i < 3; i++) {

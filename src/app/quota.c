@@ -20,6 +20,8 @@ struct quota {
     pthread_mutex_t lock;
     struct map accounts;
     unsigned per_identity, total, charged;
+    bool (*room)(void *ctx); // NULL: there always is
+    void *ctx;
 };
 
 int quota_new(unsigned per_identity, unsigned total, struct quota **ret_quota)
@@ -37,6 +39,12 @@ int quota_new(unsigned per_identity, unsigned total, struct quota **ret_quota)
     quota->total = total;
     *ret_quota = quota;
     return 0;
+}
+
+void quota_ask(struct quota *quota, bool (*room)(void *ctx), void *ctx)
+{
+    quota->room = room;
+    quota->ctx = ctx;
 }
 
 void quota_free(struct quota *quota)
@@ -100,6 +108,8 @@ static enum turn_refusal charge(struct quota *quota, const char *identity)
 
 enum turn_refusal quota_charge(struct quota *quota, const char *identity)
 {
+    if (quota->room && !quota->room(quota->ctx))
+        return TURN_REFUSED_TOTAL;
     pthread_mutex_lock(&quota->lock);
     enum turn_refusal refusal = charge(quota, identity);
     pthread_mutex_unlock(&quota->lock);

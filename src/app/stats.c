@@ -85,6 +85,7 @@ static void get_metrics(struct stats *stats, struct http_request *request)
     struct metrics metrics = {.slab = slab, .worker = slab + 1};
     struct buf out = {0};
 
+    (void)admission_view(sources->admission, usec_now()); // writes its gauges
     fast_count(sources->fastpath, sources->counters);
     slab[0] = sources->counters;
     metrics.workers = workers_count(sources->workers);
@@ -105,22 +106,51 @@ static void get_metrics(struct stats *stats, struct http_request *request)
 static void get_summary(struct stats *stats, struct http_request *request)
 {
     const struct counters *counters = stats->sources.counters;
+    const struct admission_view view = admission_view(stats->sources.admission, usec_now());
+    const struct capacity_room *room = &view.room[CAPACITY_CALL];
+    bool bound = room->bound != CAPACITY_RESOURCES;
     struct buf out = {0};
 
     buf_printf(&out,
                "jingle-relayd " RELAYD_VERSION ": %s\n\n"
                "calls: %" PRIu64 " being set up, %" PRIu64 " ringing, %" PRIu64 " active\n\n"
+               "room for %u more calls%s%s; load %.0f %%, %.1f Mbit/s\n\n"
                "/healthz      200 while connected to the XMPP server\n"
                "/metrics      Prometheus\n"
+               "/api/capacity room for more, by what bounds it\n"
                "/api/calls    running calls and the last %d that ended\n"
                "/api/calls/ID one of them, whole\n"
                "/api/allocations  what TURN clients have\n",
                component_up(stats) ? "connected" : "NOT CONNECTED to the XMPP server",
                counter_get(counters, COUNTER_CALLS_SETUP),
                counter_get(counters, COUNTER_CALLS_RINGING),
-               counter_get(counters, COUNTER_CALLS_ACTIVE), ENDED_MAX);
+               counter_get(counters, COUNTER_CALLS_ACTIVE), room->least,
+               bound ? ", bound by the " : "", bound ? capacity_resource_name(room->bound) : "",
+               100 * view.load, view.bandwidth * 8 / 1e6, ENDED_MAX);
     answer_text(request, 200, out.failed ? "out of memory\n" : out.data);
     buf_free(&out);
+}
+
+static json_t *room_to_json(const struct capacity_room *room)
+{
+    json_t *json = json_pack("{s:i, s:s}", "room", (int)room->least, "bound",
+                             capacity_resource_name(room->bound));
+
+    for (int r = 0; json && r < CAPACITY_RESOURCES; r++)
+        json_object_set_new(json, capacity_resource_name((enum capacity_resource)r),
+                            json_integer(room->of[r]));
+    return json;
+}
+
+static void get_capacity(struct stats *stats, struct http_request *request)
+{
+    const struct admission_view view = admission_view(stats->sources.admission, usec_now());
+
+    answer_json(request, 200,
+                json_pack("{s:f, s:f, s:f, s:o, s:o}", "load", view.load, "load_limit",
+                          view.ceiling, "bits_per_second", 8 * view.bandwidth, "calls",
+                          room_to_json(&view.room[CAPACITY_CALL]), "allocations",
+                          room_to_json(&view.room[CAPACITY_ALLOCATION])));
 }
 
 // ---- calls
@@ -364,6 +394,8 @@ static void on_get(void *ctx, const char *path, struct http_request *request)
         get_health(stats, request);
     } else if (strcmp(path, "/metrics") == 0) {
         get_metrics(stats, request);
+    } else if (strcmp(path, "/api/capacity") == 0) {
+        get_capacity(stats, request);
     } else if (strcmp(path, "/api/allocations") == 0) {
         ask_turn(stats, request);
     } else if (strcmp(path, calls) == 0) {

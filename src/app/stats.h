@@ -3,11 +3,13 @@
 //     /             a summary for people
 //     /healthz      200 while the daemon is joined to its server, else 503
 //     /metrics      Prometheus
+//     /api/capacity  room for more calls, and what bounds it
 //     /api/calls    running calls and those that ended lately
 //     /api/calls/ID one of them, whole
 //     /api/allocations  TURN allocations
 #pragma once
 
+#include "admission.h"
 #include "base/counter.h"
 #include "fast.h"
 #include "obs/json.h"
@@ -20,6 +22,7 @@ struct stats;
 struct stats_sources {
     const struct signal *signal;
     struct workers *workers;
+    struct admission *admission;
     struct counters *counters;       // of the main thread
     const struct fastpath *fastpath; // NULL: none
     struct clock_offset clock;

@@ -3,6 +3,7 @@
 #include "workers.h"
 
 #include "base/log.h"
+#include "platform/load.h"
 #include "platform/mailbox.h"
 #include "platform/probe.h"
 #include "platform/steer.h"
@@ -23,7 +24,8 @@ struct worker {
     struct workers *workers;
     pthread_t thread;
     bool running;
-    bool closing; // messages are not acted upon any more
+    _Atomic pid_t id; // of the thread, for the kernel; 0: it has not begun
+    bool closing;     // messages are not acted upon any more
     struct event_base *base;
     struct event *tick;
     usec_t armed; // deadline of 'tick'
@@ -254,6 +256,7 @@ static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
 
+    atomic_store(&worker->id, load_own_thread());
     event_base_dispatch(worker->base);
     return NULL;
 }
@@ -500,6 +503,11 @@ int workers_list_turn(struct workers *workers, uint64_t token)
 unsigned workers_count(const struct workers *workers)
 {
     return workers->count;
+}
+
+pid_t workers_thread(const struct workers *workers, unsigned worker)
+{
+    return atomic_load(&workers->worker[worker].id);
 }
 
 const struct counters *workers_counters(const struct workers *workers, unsigned worker)

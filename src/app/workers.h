@@ -9,6 +9,7 @@
 #include "turn_server.h"
 
 #include <event2/event.h>
+#include <sys/types.h>
 
 struct workers;
 
@@ -41,4 +42,5 @@ int workers_order(struct workers *workers, const struct order *order);
 // Asks every worker for its allocations. Returns 0 or -ENOMEM.
 int workers_list_turn(struct workers *workers, uint64_t token);
 unsigned workers_count(const struct workers *workers);
+pid_t workers_thread(const struct workers *workers, unsigned worker); // 0: it has not begun
 const struct counters *workers_counters(const struct workers *workers, unsigned worker);

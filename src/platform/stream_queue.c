@@ -34,18 +34,24 @@ int stream_ssl_error(struct stream_conn *conn, int result)
     }
 }
 
+static ssize_t note_sent(struct stream_conn *conn, ssize_t len)
+{
+    counter_add(conn->streams->counters, COUNTER_CONN_BYTES_OUT, (uint64_t)len);
+    return len;
+}
+
 ssize_t stream_put(struct stream_conn *conn, const uint8_t *data, size_t len, bool more)
 {
     if (!conn->ssl) {
         int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
         ssize_t n = send(conn->fd, data, len, flags);
-        return n < 0 ? -errno : n;
+        return n < 0 ? -errno : note_sent(conn, n);
     }
     ERR_clear_error();
     errno = 0;
     int n = SSL_write(conn->ssl, data, (int)len);
     if (n > 0)
-        return n;
+        return note_sent(conn, n);
     int r = stream_ssl_error(conn, n);
     return r == 0 ? -EPIPE : r;
 }

@@ -67,11 +67,20 @@ static const struct {
     [CALL_REFUSED_DRAIN] = {COUNTER_CALLS_REFUSED_DRAIN, "the relay is being drained"},
     [CALL_REFUSED_PORTS] = {COUNTER_CALLS_REFUSED_PORTS, "no port of relay.ports is free"},
     [CALL_REFUSED_MEMORY] = {COUNTER_CALLS_REFUSED_MEMORY, "memory is exhausted"},
+    [CALL_REFUSED_LOAD] = {COUNTER_CALLS_REFUSED_LOAD, "the relay is busy: limits.load is reached"},
+    [CALL_REFUSED_BANDWIDTH] = {COUNTER_CALLS_REFUSED_BANDWIDTH, "limits.bandwidth is reached"},
+    [CALL_REFUSED_DESCRIPTORS] = {COUNTER_CALLS_REFUSED_DESCRIPTORS, "no descriptor is left"},
 };
 
 const char *call_refusal_text(enum call_refusal refusal)
 {
     return refusals[refusal].text;
+}
+
+bool call_refusal_is_common(enum call_refusal refusal)
+{
+    return refusal == CALL_REFUSED_TOTAL || refusal == CALL_REFUSED_DRAIN ||
+           refusal == CALL_REFUSED_PORTS || refusal >= CALL_REFUSED_LOAD;
 }
 
 void calls_count_refusal(struct calls *calls, enum call_refusal refusal)
@@ -205,10 +214,20 @@ void calls_free(struct calls *calls)
     timers_free(&calls->timers);
 }
 
-static enum call_refusal take_turn(struct calls *calls, struct call_user *user, usec_t now)
+// What stands against any call, whoever opens it.
+static enum call_refusal refuse_all(const struct calls *calls, usec_t now)
 {
+    enum call_refusal refusal = calls->room ? calls->room(calls->ctx, now) : CALL_ADMITTED;
+
     if (calls->draining)
         return CALL_REFUSED_DRAIN;
+    if (refusal == CALL_ADMITTED && calls->limits.calls && calls->count >= calls->limits.calls)
+        return CALL_REFUSED_TOTAL;
+    return refusal;
+}
+
+static enum call_refusal take_turn(struct calls *calls, struct call_user *user, usec_t now)
+{
     if (!bucket_take(&user->turns, 60, now))
         return CALL_REFUSED_RATE;
     user->last_turn = now;
@@ -220,8 +239,10 @@ static enum call_refusal take_turn(struct calls *calls, struct call_user *user, 
 enum call_refusal calls_take_turn(struct calls *calls, const char *name, usec_t now)
 {
     struct call_user *user = user_get(calls, name, now);
-    enum call_refusal refusal = user ? take_turn(calls, user, now) : CALL_REFUSED_MEMORY;
+    enum call_refusal refusal = user ? refuse_all(calls, now) : CALL_REFUSED_MEMORY;
 
+    if (refusal == CALL_ADMITTED)
+        refusal = take_turn(calls, user, now);
     calls_count_refusal(calls, refusal);
     return refusal;
 }
@@ -229,11 +250,10 @@ enum call_refusal calls_take_turn(struct calls *calls, const char *name, usec_t 
 static enum call_refusal admit(struct calls *calls, struct call_user *user, bool paid, usec_t now)
 {
     const struct calls_limits *limits = &calls->limits;
+    enum call_refusal refusal = refuse_all(calls, now);
 
-    if (calls->draining)
-        return CALL_REFUSED_DRAIN;
-    if (limits->calls && calls->count >= limits->calls)
-        return CALL_REFUSED_TOTAL;
+    if (refusal != CALL_ADMITTED)
+        return refusal;
     if (limits->calls_per_user && user->count >= limits->calls_per_user)
         return CALL_REFUSED_PER_USER;
     // Two timers per call beside one per user: none of the later timer_arm() can fail.
@@ -282,6 +302,15 @@ void call_accepted(struct calls *calls, struct call *call, usec_t now)
     timer_cancel(&calls->timers, &call->timer);
 }
 
+static void set_measured(struct calls *calls, struct call *call, bool measured)
+{
+    if (call->measured == measured)
+        return;
+    call->measured = measured;
+    counter_set(calls->counters, COUNTER_CALLS_MEASURED,
+                counter_get(calls->counters, COUNTER_CALLS_MEASURED) + (measured ? 1 : UINT64_MAX));
+}
+
 void call_media_seen(struct calls *calls, struct call *call, usec_t now)
 {
     if (!call->first_media) {
@@ -289,6 +318,7 @@ void call_media_seen(struct calls *calls, struct call *call, usec_t now)
         histogram_add(&calls->setup, now - call->opened);
     }
     call->silent_since = 0;
+    set_measured(calls, call, true);
     if (call->state == CALL_ACTIVE)
         timer_cancel(&calls->timers, &call->timer);
 }
@@ -301,6 +331,7 @@ void call_silent(struct calls *calls, struct call *call, usec_t now)
     if (call->state != CALL_ACTIVE || call->silent_since)
         return;
     call->silent_since = now;
+    set_measured(calls, call, true);
     arm(calls, &call->timer, call->first_media ? limits->media_timeout : limits->idle_timeout, now);
 }
 
@@ -309,6 +340,7 @@ void call_ended(struct calls *calls, struct call *call)
     if (call->state == CALL_NONE || call->state == CALL_ENDED)
         return;
     move(calls, call, CALL_ENDED);
+    set_measured(calls, call, false);
     timer_cancel(&calls->timers, &call->timer);
     timer_cancel(&calls->timers, &call->duration);
     calls->count--;

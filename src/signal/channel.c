@@ -209,7 +209,7 @@ void channel_open(struct signal *signal, const struct xml *request, usec_t now)
     }
     refusal = admit(channel, now);
     if (refusal != CALL_ADMITTED) {
-        log_warning("channel of %s refused: %s", channel->requester, call_refusal_text(refusal));
+        log_refusal("channel", channel->requester, refusal);
         nodes_failed(channel, call_refusal_text(refusal));
         channel_free(channel);
     } else if (open_paths(channel) < 0) {

@@ -85,7 +85,7 @@ static struct proposal *propose(struct signal *signal, const struct xml *message
     snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, from);
     refusal = calls_take_turn(&signal->calls, user, now);
     if (refusal != CALL_ADMITTED) {
-        log_warning("call proposal of %s refused: %s", user, call_refusal_text(refusal));
+        log_refusal("call proposal", user, refusal);
         reply_error_text(signal, message, &condition_constraint, call_refusal_text(refusal));
         return NULL;
     }

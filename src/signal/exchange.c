@@ -391,7 +391,7 @@ static void initiate(struct signal *signal, const struct waiting *w, const char 
                                      refusal == CALL_REFUSED_MEMORY ? COUNTER_DIVERT_PASSED_MEMORY
                                                                     : COUNTER_DIVERT_PASSED_LIMIT};
 
-        log_warning("call of %s refused: %s", from, call_refusal_text(refusal));
+        log_refusal("call", from, refusal);
         waiting_refuse(signal, w, &told, now);
         return;
     }

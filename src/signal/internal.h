@@ -190,6 +190,9 @@ struct signal {
     uint64_t last_id;                         // of paths
 };
 
+// One line per call refused, which few read where the daemon has said that it refuses all.
+void log_refusal(const char *what, const char *who, enum call_refusal refusal);
+
 // Never 0; the upper half of the numbers marks other snapshots than those of calls.
 static inline uint64_t call_id_new(struct signal *signal)
 {

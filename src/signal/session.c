@@ -159,6 +159,12 @@ static const char *account_of(const struct session *session)
     return served(session->signal, initiator) ? initiator : session->party[SIDE_RESPONDER].jid;
 }
 
+void log_refusal(const char *what, const char *who, enum call_refusal refusal)
+{
+    log_write(call_refusal_is_common(refusal) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
+              "%s of %s refused: %s", what, who, call_refusal_text(refusal));
+}
+
 static enum call_refusal admit(struct session *session, usec_t now)
 {
     struct signal *signal = session->signal;

@@ -47,6 +47,13 @@ static void call_expired(void *ctx, struct call *call, enum call_timeout timeout
         session_expired(ctx, call, timeout, now);
 }
 
+static enum call_refusal call_room(void *ctx, usec_t now)
+{
+    const struct signal *signal = ctx;
+
+    return signal->io.room(signal->io.ctx, now);
+}
+
 int signal_new(const struct signal_config *config, const struct signal_io *io,
                struct counters *counters, usec_t now, struct signal **ret_signal)
 {
@@ -78,6 +85,7 @@ int signal_new(const struct signal_config *config, const struct signal_io *io,
     calls_init(&signal->calls, &config->calls, counters, key);
     signal->calls.ctx = signal;
     signal->calls.expired = call_expired;
+    signal->calls.room = io->room ? call_room : NULL;
     *ret_signal = signal;
     return 0;
 }

@@ -71,7 +71,7 @@ relay: {{
   quarantine = "{quarantine}";
   {relay_more}
 }};
-limits: {{ calls = 0; media_timeout = "none"; {limits} }};
+limits: {{ calls = 0; load = 0; media_timeout = "none"; {limits} }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
 log: {{ level = "warning"; target = "stderr"; }};
 {more}

@@ -74,6 +74,7 @@ relay: {{
   allow_peers = [ "192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32" ];
 }};
 limits: {{
+  load = 0;
   allocations_per_user = 20;
   stun_answers = 1000000;
   connections_per_address = 1000;

@@ -276,7 +276,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                   {"turn", "udp", "relay.example.org", 3478},
                                                   {"turns", "tcp", "2001:db8::1", 5349}};
     struct world *w = calloc(1, sizeof *w);
-    struct signal_io io = {w, on_send, on_order, on_random, on_ended};
+    struct signal_io io = {w, on_send, on_order, on_random, on_ended, NULL};
     struct signal_config config = {.domain = "relay.example.org",
                                    .served = domains,
                                    .served_count = 1,

@@ -127,7 +127,7 @@ struct board *board_try(const struct signal_config *config)
 {
     struct signal_config usual = board_config();
     struct board *b = calloc(1, sizeof *b);
-    struct signal_io io = {b, on_send, on_order, on_random, on_ended};
+    struct signal_io io = {b, on_send, on_order, on_random, on_ended, NULL};
 
     if (!b)
         return NULL;

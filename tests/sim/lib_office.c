@@ -355,7 +355,7 @@ struct office *office_new(uint64_t seed, bool diverts, const struct signal_confi
 {
     struct office *o = calloc(1, sizeof *o);
     const struct net_hooks net_hooks = {o, relay_arrives, relay_leaves, relay_says};
-    const struct signal_io io = {o, on_send, on_order, on_random, on_ended};
+    const struct signal_io io = {o, on_send, on_order, on_random, on_ended, NULL};
 
     if (!o)
         abort();

@@ -208,10 +208,66 @@ static void draining_admits_nothing(void **state)
     assert_int_equal(calls_take_turn(&o.calls, "a@x", o.now), CALL_REFUSED_DRAIN);
     assert_int_equal(paid_call(&o, &c, "a@x"), CALL_REFUSED_DRAIN);
     assert_int_equal(gauge(&o, COUNTER_CALLS_REFUSED_DRAIN), 2);
-    for (int r = CALL_ADMITTED; r <= CALL_REFUSED_MEMORY; r++)
+    for (int r = CALL_ADMITTED; r <= CALL_REFUSED_DESCRIPTORS; r++)
         assert_true(strlen(call_refusal_text((enum call_refusal)r)) > 0);
     calls_count_refusal(&o.calls, CALL_REFUSED_PORTS);
     assert_int_equal(gauge(&o, COUNTER_CALLS_REFUSED_PORTS), 1);
+    calls_free(&o.calls);
+}
+
+static enum call_refusal busy(void *ctx, usec_t now)
+{
+    return CALL_REFUSED_LOAD;
+}
+
+static void the_daemon_has_no_room(void **state)
+{
+    const struct calls_limits limits = {.new_calls_per_minute = 1};
+    struct office o;
+    struct call c;
+
+    office_open(&o, &limits);
+    o.calls.room = busy;
+    assert_int_equal(calls_take_turn(&o.calls, "a@x", o.now), CALL_REFUSED_LOAD);
+    assert_int_equal(call(&o, &c, "a@x"), CALL_REFUSED_LOAD);
+    assert_int_equal(paid_call(&o, &c, "a@x"), CALL_REFUSED_LOAD);
+    assert_int_equal(gauge(&o, COUNTER_CALLS_REFUSED_LOAD), 3);
+    o.calls.draining = true;
+    assert_int_equal(call(&o, &c, "a@x"), CALL_REFUSED_DRAIN);
+    o.calls.draining = false;
+    o.calls.room = NULL;
+    assert_int_equal(call(&o, &c, "a@x"), CALL_ADMITTED); // the turn was not taken
+    call_ended(&o.calls, &c);
+    assert_true(call_refusal_is_common(CALL_REFUSED_LOAD));
+    assert_true(call_refusal_is_common(CALL_REFUSED_TOTAL));
+    assert_false(call_refusal_is_common(CALL_REFUSED_PER_USER));
+    assert_false(call_refusal_is_common(CALL_REFUSED_RATE));
+    calls_free(&o.calls);
+}
+
+// A call is measured from its first packet on, or when it has shown that there will be none.
+static void measured_calls_are_counted(void **state)
+{
+    const struct calls_limits limits = {0};
+    struct call c[3];
+    struct office o;
+
+    office_open(&o, &limits);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(call(&o, &c[i], "a@x"), CALL_ADMITTED);
+        call_ringing(&o.calls, &c[i], o.now);
+        call_accepted(&o.calls, &c[i], o.now);
+    }
+    assert_int_equal(gauge(&o, COUNTER_CALLS_MEASURED), 0);
+    call_media_seen(&o.calls, &c[0], o.now);
+    call_silent(&o.calls, &c[0], o.now);
+    call_media_seen(&o.calls, &c[0], o.now);
+    assert_int_equal(gauge(&o, COUNTER_CALLS_MEASURED), 1);
+    call_silent(&o.calls, &c[1], o.now);
+    assert_int_equal(gauge(&o, COUNTER_CALLS_MEASURED), 2);
+    for (int i = 0; i < 3; i++)
+        call_ended(&o.calls, &c[i]);
+    assert_int_equal(gauge(&o, COUNTER_CALLS_MEASURED), 0);
     calls_free(&o.calls);
 }
 
@@ -362,6 +418,8 @@ int main(void)
         cmocka_unit_test(a_paid_call_takes_no_turn),
         cmocka_unit_test(users_are_forgotten_in_time),
         cmocka_unit_test(draining_admits_nothing),
+        cmocka_unit_test(the_daemon_has_no_room),
+        cmocka_unit_test(measured_calls_are_counted),
         cmocka_unit_test(setup_and_ring_time_out),
         cmocka_unit_test(an_active_call_lives_as_long_as_anything_passes),
         cmocka_unit_test(a_call_that_never_was_carried_is_idle),

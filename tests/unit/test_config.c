@@ -279,6 +279,7 @@ static void ten_lines_suffice(void **state)
     "\"192.0.2.7\" ];\n"                                                                           \
     "  quarantine = \"1500 ms\"; };\n"                                                             \
     "limits = { calls = 1; calls_per_user = 0; new_calls_per_minute = 1000000;\n"                  \
+    "  load = 100; bandwidth = \"1 Gbit/s\";\n"                                                    \
     "  bandwidth_per_call = \"1500 kbit/s\"; stanza_candidates = 1; proposal_timeout = \"1 h\";\n" \
     "  ring_timeout=\"90s\"; answer_timeout = \"5 min\"; media_timeout = \"none\";\n"              \
     "  call_duration = \"720 h\"; learning_window = \"100 ms\"; allocations = 0;\n"                \
@@ -303,6 +304,8 @@ static void every_key_is_read_and_printed(void **state)
     assert_int_equal(config.relay.advertise[0].addr.ip[0], 9);
     assert_int_equal(config.relay.allow_peers.item[2].bits, 32);
     assert_int_equal(config.relay.quarantine, 1500 * USEC_PER_MSEC);
+    assert_int_equal(config.limits.load, 100);
+    assert_int_equal(config.limits.bandwidth, 1000000000);
     assert_int_equal(config.limits.bandwidth_per_call, 1500000);
     assert_int_equal(config.limits.ring_timeout, 90 * USEC_PER_SEC);
     assert_int_equal(config.limits.call_duration, 720 * 3600 * USEC_PER_SEC);

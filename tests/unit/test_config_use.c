@@ -40,6 +40,8 @@ static const struct {
     {"limits", "calls", "499"},
     {"limits", "calls_per_user", "3"},
     {"limits", "new_calls_per_minute", "9"},
+    {"limits", "load", "79"},
+    {"limits", "bandwidth", "\"2 bit/s\""},
     {"limits", "bandwidth_per_call", "\"1 bit/s\""},
     {"limits", "stanza_candidates", "63"},
     {"limits", "proposal_timeout", "\"2 min\""},
@@ -233,6 +235,15 @@ static void put_server(struct buf *out, const struct config *config)
     event_base_free(base);
 }
 
+static void put_capacity(struct buf *out, const struct config *config)
+{
+    struct capacity_limits limits = config_for_capacity(config, 2);
+
+    buf_printf(out, "room for %u calls, %u allocations; load %g, %g byte/s, %u ports per call\n",
+               limits.number[CAPACITY_CALL], limits.number[CAPACITY_ALLOCATION], limits.load,
+               limits.bandwidth, limits.ports_per_call);
+}
+
 // Everything that the parts are given, as text; free() it.
 static char *use(const struct config *config)
 {
@@ -243,6 +254,7 @@ static char *use(const struct config *config)
 
     put_relay(&out, &relay);
     put_signal(&out, &signal);
+    put_capacity(&out, config);
     if (config->turn.enabled)
         put_server(&out, config);
     buf_printf(&out, "%u workers, port %u, fast path %d\n", config_workers(config, 2),

@@ -86,13 +86,31 @@ static void threads_agree(void **state)
     quota_free(quota);
 }
 
+static bool room(void *ctx)
+{
+    return *(bool *)ctx;
+}
+
+static void the_machine_is_asked(void **state)
+{
+    struct quota *quota;
+    bool has_room = false;
+
+    (void)state;
+    assert_int_equal(quota_new(0, 0, &quota), 0);
+    quota_ask(quota, room, &has_room);
+    assert_int_equal(quota_charge(quota, "a"), TURN_REFUSED_TOTAL);
+    has_room = true;
+    assert_int_equal(quota_charge(quota, "a"), TURN_GRANTED);
+    quota_free(quota);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_identity_has_its_own),
-        cmocka_unit_test(the_total_counts_all),
-        cmocka_unit_test(zero_is_no_limit),
-        cmocka_unit_test(threads_agree),
+        cmocka_unit_test(each_identity_has_its_own), cmocka_unit_test(the_total_counts_all),
+        cmocka_unit_test(zero_is_no_limit),          cmocka_unit_test(threads_agree),
+        cmocka_unit_test(the_machine_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: ISC
+// Measuring and refusing; see admission.h. Everything here is under one lock, which is taken per
+// call or allocation, never per packet.
+#include "admission.h"
+
+#include "base/log.h"
+#include "platform/load.h"
+#include "platform/udp.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#define SAMPLE_LEAST (250 * USEC_PER_MSEC)
+#define BUSY         0.1 // of the ceiling: from here on it is measured every second
+#define CORES_MAX    256
+
+static const struct timeval often = {.tv_sec = 1}, seldom = {.tv_sec = 10};
+
+struct worker_totals {
+    uint64_t busy; // counted by the worker
+    struct load_thread thread;
+    bool known; // 'thread'
+};
+
+struct totals { // of which the differences are taken
+    usec_t at;
+    uint64_t bytes, packets, missed, packets_of_turn;
+    unsigned cores; // 0: unknown
+    struct load_core core[CORES_MAX];
+    struct worker_totals *worker; // owned; one each
+};
+
+struct admission {
+    pthread_mutex_t lock;
+    struct capacity capacity;
+    struct workers *workers; // NULL: not yet
+    struct counters *counters;
+    struct event *timer;
+    struct totals last;
+    uint64_t own_descriptors; // open when no call was
+    double now_load;          // of the last sample
+    bool refusing[CAPACITY_KINDS];
+};
+
+// ---- what is counted
+
+static uint64_t sum(const struct admission *a, enum counter id)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < workers_count(a->workers); i++)
+        total += counter_get(workers_counters(a->workers, i), id);
+    return total;
+}
+
+static unsigned calls_running(const struct admission *a)
+{
+    static const enum counter gauges[] = {
+        COUNTER_CALLS_SETUP,    COUNTER_CALLS_RINGING,    COUNTER_CALLS_ACTIVE,
+        COUNTER_CHANNELS_SETUP, COUNTER_CHANNELS_RINGING, COUNTER_CHANNELS_ACTIVE,
+        COUNTER_DIVERTED_SETUP, COUNTER_DIVERTED_RINGING, COUNTER_DIVERTED_ACTIVE};
+    uint64_t running = 0;
+
+    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+        running += counter_get(a->counters, gauges[i]);
+    return (unsigned)running;
+}
+
+static struct capacity_use use_now(const struct admission *a)
+{
+    unsigned allocations = (unsigned)sum(a, COUNTER_TURN_ALLOCATIONS);
+    uint64_t ports = sum(a, COUNTER_PORTS_USED);
+
+    return (struct capacity_use){
+        .running = {calls_running(a), allocations},
+        .measured = {(unsigned)counter_get(a->counters, COUNTER_CALLS_MEASURED), allocations},
+        .ports_used = ports,
+        .ports_free = sum(a, COUNTER_PORTS_FREE),
+        .descriptors = a->own_descriptors + ports + sum(a, COUNTER_CONN_TCP) +
+                       sum(a, COUNTER_CONN_TLS) + sum(a, COUNTER_TURN_PEER_CONNECTIONS),
+    };
+}
+
+static uint64_t open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    uint64_t count = 0;
+
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+// ---- measuring
+
+static void read_worker(const struct admission *a, unsigned i, struct worker_totals *ret_totals)
+{
+    pid_t thread = workers_thread(a->workers, i);
+
+    ret_totals->busy = counter_get(workers_counters(a->workers, i), COUNTER_WORKER_BUSY_USEC);
+    ret_totals->known = thread && load_thread(thread, &ret_totals->thread) == 0;
+}
+
+static void read_totals(const struct admission *a, usec_t now, struct totals *t)
+{
+    int cores = load_cores(t->core, CORES_MAX);
+
+    t->at = now;
+    t->bytes = sum(a, COUNTER_BYTES_OUT) + sum(a, COUNTER_CONN_BYTES_OUT) +
+               sum(a, COUNTER_TURN_STREAM_TO_PEER_BYTES) +
+               sum(a, COUNTER_TURN_STREAM_TO_CLIENT_BYTES);
+    t->packets = sum(a, COUNTER_PACKETS_IN);
+    t->missed = sum(a, COUNTER_DROP_OVERFLOW);
+    t->packets_of_turn =
+        sum(a, COUNTER_TURN_TO_PEER_PACKETS) + sum(a, COUNTER_TURN_TO_CLIENT_PACKETS);
+    t->cores = cores > 0 ? (unsigned)cores : 0;
+}
+
+static double risen(uint64_t before, uint64_t now) // /proc may take a little back
+{
+    return now > before ? (double)(now - before) : 0;
+}
+
+static double most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static double core_busy(const struct totals *old, const struct totals *new, unsigned core)
+{
+    return risen(old->core[core].busy, new->core[core].busy);
+}
+
+static double core_interrupts(const struct totals *old, const struct totals *new, unsigned core)
+{
+    return risen(old->core[core].interrupts, new->core[core].interrupts);
+}
+
+static unsigned cores_known(const struct totals *old, const struct totals *new)
+{
+    return old->cores < new->cores ? old->cores : new->cores;
+}
+
+// Not idle: the greater of what the worker counted and what the scheduler says, which knows of the
+// time in which it waited for a core. On top of that comes what interrupts take of its core, but no
+// more than that core was busy in all.
+static double worker_load(const struct totals *old, const struct totals *new,
+                          const struct worker_totals *before, const struct worker_totals *after)
+{
+    double load = risen(before->busy, after->busy);
+
+    if (after->known && before->known)
+        load = most(load, risen(before->thread.awake, after->thread.awake));
+    if (after->known && after->thread.core >= 0 &&
+        (unsigned)after->thread.core < cores_known(old, new)) {
+        unsigned core = (unsigned)after->thread.core;
+        double busy = core_busy(old, new, core), both = load + core_interrupts(old, new, core);
+
+        load = most(load, both < busy ? both : busy);
+    }
+    return load / (double)(new->at - old->at);
+}
+
+// The kernel may forward by itself: then a core has work that no worker knows of.
+static double busiest_core(const struct totals *old, const struct totals *new)
+{
+    double load = 0;
+
+    for (unsigned i = 0; i < cores_known(old, new); i++)
+        load = most(load, core_interrupts(old, new, i));
+    return load / (double)(new->at - old->at);
+}
+
+static void sample(struct admission *a, const struct capacity_use *use, usec_t now)
+{
+    struct totals new, *old = &a->last;
+    double load;
+
+    if (now < old->at + SAMPLE_LEAST)
+        return;
+    read_totals(a, now, &new);
+    load = busiest_core(old, &new);
+    for (unsigned i = 0; i < workers_count(a->workers); i++) {
+        struct worker_totals worker;
+
+        read_worker(a, i, &worker);
+        load = most(load, worker_load(old, &new, &old->worker[i], &worker));
+        old->worker[i] = worker;
+    }
+    a->now_load = load < 1 ? load : 1;
+    const struct capacity_sample s = {
+        .span = now - old->at,
+        .load = a->now_load,
+        .bytes = new.bytes - old->bytes,
+        .packets = new.packets - old->packets,
+        .missed = new.missed - old->missed,
+        .packets_of_turn = new.packets_of_turn - old->packets_of_turn,
+    };
+    capacity_measured(&a->capacity, &s, use);
+    new.worker = old->worker;
+    *old = new;
+}
+
+// ---- when to measure
+
+static bool measures_anything(const struct admission *a)
+{
+    return a->capacity.limits.load > 0 || a->capacity.limits.bandwidth > 0;
+}
+
+// With the lock.
+static void keep_measuring(struct admission *a, const struct capacity_use *use)
+{
+    bool busy = a->now_load > BUSY * a->capacity.limits.load || a->capacity.full[CAPACITY_LOAD] ||
+                a->capacity.bandwidth > BUSY * a->capacity.limits.bandwidth;
+
+    if (measures_anything(a) && use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] > 0)
+        event_add(a->timer, busy ? &often : &seldom);
+}
+
+// ---- refusing
+
+static const struct {
+    const char *what;
+} kinds[CAPACITY_KINDS] = {
+    [CAPACITY_CALL] = {"calls"},
+    [CAPACITY_ALLOCATION] = {"TURN allocations"},
+};
+
+static const char *why(enum capacity_resource resource, enum capacity_kind kind)
+{
+    switch (resource) {
+    case CAPACITY_NUMBER:
+        return kind == CAPACITY_CALL ? "limits.calls is reached" : "limits.allocations is reached";
+    case CAPACITY_LOAD:
+        return "limits.load is reached";
+    case CAPACITY_BANDWIDTH:
+        return "limits.bandwidth is reached";
+    case CAPACITY_PORTS:
+        return "no port of relay.ports is free";
+    case CAPACITY_DESCRIPTORS:
+        return "no descriptor is left: raise LimitNOFILE";
+    case CAPACITY_RESOURCES:
+        break;
+    }
+    return "";
+}
+
+static void say_refusing(struct admission *a, enum capacity_kind kind, enum capacity_resource bound,
+                         unsigned running)
+{
+    if (a->refusing[kind])
+        return;
+    a->refusing[kind] = true;
+    log_warning("overload: new %s are refused from now on: %s; %u running, load %.0f %%, "
+                "%.1f Mbit/s",
+                kinds[kind].what, why(bound, kind), running, 100 * a->capacity.load,
+                a->capacity.bandwidth * 8 / 1e6);
+}
+
+// A little more than one must fit in, or it would be said with every call that ends.
+static void say_admitting(struct admission *a, enum capacity_kind kind, unsigned room,
+                          unsigned running)
+{
+    if (!a->refusing[kind] || room < 1 + running / 20)
+        return;
+    a->refusing[kind] = false;
+    log_notice("overload is over: new %s are taken again, there is room for %u; %u running",
+               kinds[kind].what, room, running);
+}
+
+enum capacity_resource admission_ask(struct admission *a, enum capacity_kind kind, usec_t now)
+{
+    struct capacity_room room = {.bound = CAPACITY_RESOURCES, .least = CAPACITY_UNBOUNDED};
+
+    pthread_mutex_lock(&a->lock);
+    if (a->workers) {
+        struct capacity_use use = use_now(a);
+
+        sample(a, &use, now);
+        room = capacity_room(&a->capacity, kind, &use);
+        if (room.least == 0)
+            say_refusing(a, kind, room.bound, use.running[kind]);
+        else
+            say_admitting(a, kind, room.least, use.running[kind]);
+        use.running[kind]++; // what asks
+        if (!event_pending(a->timer, EV_TIMEOUT, NULL))
+            keep_measuring(a, &use);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return room.least == 0 ? room.bound : CAPACITY_RESOURCES;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct admission *a = arg;
+
+    (void)fd;
+    (void)what;
+    pthread_mutex_lock(&a->lock);
+    if (a->workers) {
+        struct capacity_use use = use_now(a);
+
+        sample(a, &use, usec_now());
+        for (int k = 0; k < CAPACITY_KINDS; k++)
+            say_admitting(a, (enum capacity_kind)k,
+                          capacity_room(&a->capacity, (enum capacity_kind)k, &use).least,
+                          use.running[k]);
+        keep_measuring(a, &use);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+// ---- showing
+
+static void show(struct counters *counters, const struct admission_view *view)
+{
+    static const enum counter rows[CAPACITY_KINDS][CAPACITY_RESOURCES] = {
+        {COUNTER_ROOM_CALLS_NUMBER, COUNTER_ROOM_CALLS_LOAD, COUNTER_ROOM_CALLS_BANDWIDTH,
+         COUNTER_ROOM_CALLS_PORTS, COUNTER_ROOM_CALLS_DESCRIPTORS},
+        {COUNTER_ROOM_TURN_NUMBER, COUNTER_ROOM_TURN_LOAD, COUNTER_ROOM_TURN_BANDWIDTH,
+         COUNTER_ROOM_TURN_PORTS, COUNTER_ROOM_TURN_DESCRIPTORS},
+    };
+    static const enum counter least[CAPACITY_KINDS] = {COUNTER_ROOM_CALLS, COUNTER_ROOM_TURN};
+
+    for (int k = 0; k < CAPACITY_KINDS; k++) {
+        for (int r = 0; r < CAPACITY_RESOURCES; r++)
+            counter_set(counters, rows[k][r], view->room[k].of[r]);
+        counter_set(counters, least[k], view->room[k].least);
+    }
+    counter_set(counters, COUNTER_LOAD_PERCENT, (uint64_t)(100 * view->load + 0.5));
+    counter_set(counters, COUNTER_BANDWIDTH, (uint64_t)(8 * view->bandwidth));
+}
+
+struct admission_view admission_view(struct admission *a, usec_t now)
+{
+    struct admission_view view = {0};
+
+    pthread_mutex_lock(&a->lock);
+    if (a->workers) {
+        struct capacity_use use = use_now(a);
+
+        sample(a, &use, now);
+        for (int k = 0; k < CAPACITY_KINDS; k++)
+            view.room[k] = capacity_room(&a->capacity, (enum capacity_kind)k, &use);
+        view.load = a->capacity.load;
+        view.ceiling = a->capacity.ceiling;
+        view.bandwidth = a->capacity.bandwidth;
+        show(a->counters, &view);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return view;
+}
+
+// ---- life
+
+int admission_new(struct event_base *base, const struct capacity_limits *limits,
+                  struct admission **ret_admission)
+{
+    struct admission *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return -ENOMEM;
+    pthread_mutex_init(&a->lock, NULL);
+    capacity_init(&a->capacity, limits);
+    a->last.worker = calloc(limits->workers, sizeof *a->last.worker);
+    a->timer = evtimer_new(base, on_timer, a);
+    if (!a->last.worker || !a->timer) {
+        admission_free(a);
+        return -ENOMEM;
+    }
+    *ret_admission = a;
+    return 0;
+}
+
+void admission_watch(struct admission *a, struct workers *workers, struct counters *counters,
+                     usec_t now)
+{
+    struct rlimit limit;
+
+    pthread_mutex_lock(&a->lock);
+    a->workers = workers;
+    a->counters = counters;
+    a->own_descriptors = open_descriptors();
+    a->capacity.limits.descriptors =
+        getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
+                                                                                 : UINT32_MAX;
+    read_totals(a, now, &a->last);
+    for (unsigned i = 0; i < workers_count(workers); i++)
+        read_worker(a, i, &a->last.worker[i]);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void admission_free(struct admission *a)
+{
+    if (!a)
+        return;
+    if (a->timer)
+        event_free(a->timer);
+    free(a->last.worker);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: ISC
+// How many more calls there is room for, and what bounds it. A pure decision: measurements come in,
+// and what is in use now; time is an argument.
+//
+// A call's cost is the mean of those that run, each resource by itself. What is measured (load,
+// bandwidth) lags behind: calls of which nothing has been measured yet count with the mean, and
+// before there is one with a guess. What was full counts as full until a tenth is free again, so
+// that the answer does not swing with each call that ends.
+//
+// TURN allocations are counted apart: a client makes many of which it uses one.
+#pragma once
+
+#include "base/usec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum capacity_kind { CAPACITY_CALL, CAPACITY_ALLOCATION, CAPACITY_KINDS };
+
+enum capacity_resource {
+    CAPACITY_NUMBER,      // limits.calls, limits.allocations
+    CAPACITY_LOAD,        // of the busiest worker or core, against limits.load
+    CAPACITY_BANDWIDTH,   // what is sent, against limits.bandwidth
+    CAPACITY_PORTS,       // of relay.ports
+    CAPACITY_DESCRIPTORS, // RLIMIT_NOFILE
+    CAPACITY_RESOURCES,   // "none": nothing bounds it
+};
+
+#define CAPACITY_UNBOUNDED 1000000 // room that nothing bounds
+
+struct capacity_limits {
+    unsigned number[CAPACITY_KINDS]; // 0: no limit
+    double load;                     // share of a worker's time; 0: no limit
+    double bandwidth;                // bytes per second; 0: no limit
+    uint64_t descriptors;
+    unsigned workers;
+    unsigned ports_per_call; // a guess, for as long as no call runs
+};
+
+// What was measured since the last time.
+struct capacity_sample {
+    usec_t span;
+    double load;              // share of the time in which the busiest one was not idle
+    uint64_t bytes;           // sent
+    uint64_t packets, missed; // received; lost in the sockets' queues before
+    uint64_t packets_of_turn; // of 'packets'
+};
+
+// What is in use now.
+struct capacity_use {
+    unsigned running[CAPACITY_KINDS];
+    unsigned measured[CAPACITY_KINDS]; // of them: they carry what they will, or never will
+    uint64_t ports_used, ports_free;
+    uint64_t descriptors;
+};
+
+struct capacity {
+    struct capacity_limits limits;
+    double load, bandwidth;          // smoothed
+    double measured[CAPACITY_KINDS]; // smoothed alike
+    double share[CAPACITY_KINDS];    // of the packets
+    double ceiling;                  // of the load: lower than limits.load after losses
+    bool full[CAPACITY_RESOURCES];   // of what is measured: until a tenth is free
+};
+
+struct capacity_room {
+    unsigned of[CAPACITY_RESOURCES]; // CAPACITY_UNBOUNDED at most
+    unsigned least;
+    enum capacity_resource bound; // CAPACITY_RESOURCES: nothing
+};
+
+void capacity_init(struct capacity *capacity, const struct capacity_limits *limits);
+void capacity_measured(struct capacity *capacity, const struct capacity_sample *sample,
+                       const struct capacity_use *use);
+struct capacity_room capacity_room(struct capacity *capacity, enum capacity_kind kind,
+                                   const struct capacity_use *use);
+const char *
+capacity_resource_name(enum capacity_resource resource); // as the metrics' labels have it

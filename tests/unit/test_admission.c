@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: ISC
+// Admission by what the machine has, with real workers that have nothing to do: the limits that can
+// be met without load, what is logged and shown, and threads that ask at the same time.
+#include "admission.h"
+#include "lib/world.h"
+#include "platform/load.h"
+#include "platform/udp.h"
+
+#include <event2/thread.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+
+enum { WORKERS = 2, THREADS = 4, PORT_MIN = 31000, PORT_MAX = 31099 };
+
+struct fixture {
+    struct event_base *base;
+    struct peers *peers;
+    struct workers *workers;
+    struct counters counters;
+    struct admission *admission;
+    unsigned lines;
+    char line[256];
+};
+
+static void on_log(void *ctx, enum log_level level, const char *message,
+                   const struct log_field *field, size_t fields)
+{
+    struct fixture *f = ctx;
+
+    f->lines++;
+    snprintf(f->line, sizeof f->line, "%s", message);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const struct relay_config relay = {
+        .bind = {at("127.0.0.1", 0)}, .port_min = PORT_MIN, .port_max = PORT_MAX};
+    const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
+    const struct workers_handler handler = {.ctx = f};
+    const struct log_sink sink = {f, LOG_LEVEL_INFO, on_log};
+
+    assert_int_equal(evthread_use_pthreads(), 0);
+    f->base = event_base_new();
+    assert_int_equal(peers_new(&peers, &f->peers), 0);
+    const struct workers_config workers = {.count = WORKERS, .relay = &relay, .peers = f->peers};
+    assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
+    log_set_sink(&sink);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    const struct log_sink none = {0};
+
+    workers_free(f->workers);
+    admission_free(f->admission);
+    log_set_sink(&none);
+    peers_free(f->peers);
+    event_base_free(f->base);
+    free(f);
+    return 0;
+}
+
+static void begin(struct fixture *f, struct capacity_limits limits)
+{
+    limits.workers = WORKERS;
+    limits.ports_per_call = 2;
+    assert_int_equal(admission_new(f->base, &limits, &f->admission), 0);
+    assert_int_equal(admission_ask(f->admission, CAPACITY_CALL, usec_now()), CAPACITY_RESOURCES);
+    admission_watch(f->admission, f->workers, &f->counters, usec_now());
+}
+
+static enum capacity_resource ask(struct fixture *f)
+{
+    return admission_ask(f->admission, CAPACITY_CALL, usec_now());
+}
+
+static void refusing_and_admitting_are_said_once(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, (struct capacity_limits){.number = {40, 0}});
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(ask(f), CAPACITY_RESOURCES);
+        counter_add(&f->counters, COUNTER_CALLS_ACTIVE, 1);
+    }
+    assert_int_equal(f->lines, 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(ask(f), CAPACITY_NUMBER);
+    assert_int_equal(f->lines, 1);
+    assert_non_null(strstr(f->line, "limits.calls is reached; 40 running"));
+    // One ends, and another one begins.
+    counter_set(&f->counters, COUNTER_CALLS_ACTIVE, 39);
+    assert_int_equal(ask(f), CAPACITY_RESOURCES);
+    assert_int_equal(f->lines, 1);
+    counter_set(&f->counters, COUNTER_CALLS_ACTIVE, 30);
+    assert_int_equal(ask(f), CAPACITY_RESOURCES);
+    assert_int_equal(f->lines, 2);
+    assert_non_null(strstr(f->line, "there is room for 10; 30 running"));
+}
+
+static void ports_run_out(void **state)
+{
+    struct fixture *f = *state;
+    struct admission_view view;
+
+    begin(f, (struct capacity_limits){.load = 0});
+    view = admission_view(f->admission, usec_now());
+    assert_int_equal(view.room[CAPACITY_CALL].bound, CAPACITY_PORTS);
+    assert_int_equal(view.room[CAPACITY_CALL].least, (PORT_MAX - PORT_MIN + 1) / 2);
+    assert_int_equal(counter_get(&f->counters, COUNTER_ROOM_CALLS), 50);
+    assert_int_equal(counter_get(&f->counters, COUNTER_ROOM_CALLS_PORTS), 50);
+    assert_int_equal(counter_get(&f->counters, COUNTER_ROOM_TURN_PORTS), 100);
+}
+
+static void descriptors_run_out(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before, low;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = 80; // the test has more than 16 open
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    begin(f, (struct capacity_limits){.load = 0});
+    assert_int_equal(ask(f), CAPACITY_DESCRIPTORS);
+    assert_non_null(strstr(f->line, "LimitNOFILE"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void idle_threads_have_no_load(void **state)
+{
+    struct fixture *f = *state;
+    usec_t start;
+
+    begin(f, (struct capacity_limits){.load = 1.0});
+    counter_set(&f->counters, COUNTER_CALLS_ACTIVE, 1);
+    start = usec_now();
+    // Asks for long enough to measure; the workers sleep meanwhile.
+    while (usec_now() < start + USEC_PER_SEC)
+        assert_int_equal(ask(f), CAPACITY_RESOURCES);
+    assert_true(admission_view(f->admission, usec_now()).load < 0.9);
+}
+
+static void a_busy_thread_is_seen(void **state)
+{
+    struct load_thread before, after;
+    usec_t start = usec_now(), end;
+
+    if (load_thread(load_own_thread(), &before) < 0)
+        skip(); // a kernel without CONFIG_SCHED_INFO
+    while ((end = usec_now()) < start + USEC_PER_SEC / 5)
+        ;
+    assert_int_equal(load_thread(load_own_thread(), &after), 0);
+    // It ran, or waited for a core; the kernel counts by the tick.
+    assert_true(after.awake - before.awake > (end - start) / 2);
+    assert_true(after.core >= 0);
+    assert_true(load_thread(1 << 30, &after) < 0);
+}
+
+static void cores_are_seen(void **state)
+{
+    struct load_core core[4];
+    int count = load_cores(core, 4);
+
+    if (count < 0)
+        skip(); // hidden
+    assert_in_range(count, 1, 4);
+    for (int i = 0; i < count; i++)
+        assert_true(core[i].busy >= core[i].interrupts);
+    assert_int_equal(load_cores(core, 1), 1);
+}
+
+static void *ask_often(void *arg)
+{
+    struct fixture *f = arg;
+
+    for (int i = 0; i < 500; i++)
+        (void)admission_ask(f->admission, CAPACITY_ALLOCATION, usec_now());
+    return NULL;
+}
+
+static void threads_ask(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread[THREADS];
+
+    begin(f, (struct capacity_limits){.load = 0.8, .bandwidth = 1e9});
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, ask_often, f), 0);
+    for (int i = 0; i < 100; i++) {
+        (void)ask(f);
+        (void)admission_view(f->admission, usec_now());
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(refusing_and_admitting_are_said_once),
+        TEST(ports_run_out),
+        TEST(descriptors_run_out),
+        TEST(idle_threads_have_no_load),
+        TEST(threads_ask),
+        cmocka_unit_test(a_busy_thread_is_seen),
+        cmocka_unit_test(cores_are_seen),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: ISC
+// Room for calls, on virtual time: what bounds it, before it is measured and afterwards, at every
+// limit; that nothing flaps; and that a machine that is offered twice what it can carry stays
+// below.
+#include "capacity.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define SECOND USEC_PER_SEC
+
+static const struct capacity_limits plenty = {
+    .number = {0, 0}, .load = 0.8, .descriptors = 1000000, .workers = 1, .ports_per_call = 2};
+
+// What is in use, with so many ports free that they bound nothing.
+static struct capacity_use use_of(unsigned calls, unsigned measured)
+{
+    return (struct capacity_use){.running = {calls, 0},
+                                 .measured = {measured, 0},
+                                 .ports_used = 2u * calls,
+                                 .ports_free = 10 * CAPACITY_UNBOUNDED};
+}
+
+// A while in which nothing changes.
+static void settle(struct capacity *c, double load, uint64_t bytes_per_second,
+                   const struct capacity_use *use)
+{
+    const struct capacity_sample sample = {
+        .span = SECOND, .load = load, .bytes = bytes_per_second, .packets = use->running[0] * 100u};
+
+    for (int i = 0; i < 30; i++)
+        capacity_measured(c, &sample, use);
+}
+
+static struct capacity_room room(struct capacity *c, const struct capacity_use *use)
+{
+    return capacity_room(c, CAPACITY_CALL, use);
+}
+
+static void an_idle_daemon_guesses(void **state)
+{
+    struct capacity_limits limits = plenty;
+    struct capacity_use use = use_of(0, 0);
+    struct capacity c;
+
+    capacity_init(&c, &limits);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_LOAD);
+    assert_in_range(room(&c, &use).least, 1000, 2000);
+    limits.workers = 4;
+    capacity_init(&c, &limits);
+    assert_in_range(room(&c, &use).least, 4000, 8000);
+    limits.load = 0;
+    limits.bandwidth = 1e6;
+    capacity_init(&c, &limits);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_BANDWIDTH);
+    assert_in_range(room(&c, &use).least, 20, 100);
+}
+
+static void nothing_bounds_what_has_no_limit(void **state)
+{
+    struct capacity_limits limits = plenty;
+    struct capacity_use use = use_of(100, 100);
+    struct capacity_room found;
+    struct capacity c;
+
+    limits.load = 0;
+    limits.descriptors = UINT32_MAX;
+    capacity_init(&c, &limits);
+    settle(&c, 1, UINT32_MAX, &use);
+    found = room(&c, &use);
+    assert_int_equal(found.bound, CAPACITY_RESOURCES);
+    assert_int_equal(found.least, CAPACITY_UNBOUNDED);
+    assert_string_equal(capacity_resource_name(found.bound), "none");
+}
+
+// 100 calls at 0.4: 100 more fit into 0.8, not counting the weight of the guess.
+static void the_mean_of_those_that_run(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity_limits limits = plenty;
+    struct capacity c;
+
+    limits.bandwidth = 10e6;
+    capacity_init(&c, &limits);
+    settle(&c, 0.4, 1000000, &use);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_LOAD);
+    assert_in_range(room(&c, &use).least, 95, 110);
+    assert_in_range(room(&c, &use).of[CAPACITY_BANDWIDTH], 800, 1000);
+}
+
+// Those that were admitted and do not send yet take their share of the room at once.
+static void calls_that_do_not_send_yet(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity c;
+    unsigned admitted = 0;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.4, 0, &use);
+    while (room(&c, &use).least > 0) {
+        use.running[CAPACITY_CALL]++;
+        admitted++;
+    }
+    assert_in_range(admitted, 95, 110);
+    // They go away again before they have sent anything.
+    use.running[CAPACITY_CALL] = 100;
+    assert_in_range(room(&c, &use).least, 95, 110);
+}
+
+static void every_exact_limit(void **state)
+{
+    struct capacity_limits limits = plenty;
+    struct capacity_use use = use_of(10, 10);
+    struct capacity c;
+
+    limits.number[CAPACITY_CALL] = 11;
+    capacity_init(&c, &limits);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_NUMBER);
+    assert_int_equal(room(&c, &use).least, 1);
+    use.running[CAPACITY_CALL] = 11;
+    assert_int_equal(room(&c, &use).least, 0);
+    use.running[CAPACITY_CALL] = 12; // never below
+    assert_int_equal(room(&c, &use).least, 0);
+
+    capacity_init(&c, &plenty);
+    use = use_of(100, 100);
+    use.ports_used = 400; // video apart: 4 ports each
+    use.ports_free = 39;
+    assert_int_equal(room(&c, &use).bound, CAPACITY_PORTS);
+    assert_in_range(room(&c, &use).least, 9, 11);
+    use.ports_free = 3;
+    assert_int_equal(room(&c, &use).least, 0);
+    assert_int_equal(capacity_room(&c, CAPACITY_ALLOCATION, &use).of[CAPACITY_PORTS], 3);
+
+    use = use_of(100, 100);
+    use.descriptors = 1000000 - 64 - 4;
+    assert_int_equal(room(&c, &use).bound, CAPACITY_DESCRIPTORS);
+    assert_int_equal(room(&c, &use).least, 2);
+    use.descriptors = 1000000 - 64 - 1;
+    assert_int_equal(room(&c, &use).least, 0);
+    use.descriptors = 2000000;
+    assert_int_equal(room(&c, &use).least, 0);
+}
+
+static void calls_without_ports_of_their_own(void **state)
+{
+    struct capacity_use use = use_of(1000, 1000);
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    use.ports_used = 1; // shared by all
+    use.ports_free = 999;
+    settle(&c, 0.1, 0, &use);
+    assert_true(room(&c, &use).of[CAPACITY_PORTS] > 10000);
+}
+
+static void full_until_a_tenth_is_free(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.81, 0, &use);
+    assert_int_equal(room(&c, &use).least, 0);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_LOAD);
+    for (double load = 0.80; load > 0.73; load -= 0.01) {
+        settle(&c, load, 0, &use);
+        assert_int_equal(room(&c, &use).least, 0);
+    }
+    settle(&c, 0.71, 0, &use);
+    assert_true(room(&c, &use).least > 5);
+    settle(&c, 0.79, 0, &use); // and taken until it is full
+    assert_true(room(&c, &use).least > 0);
+}
+
+static void bandwidth_is_refused_alike(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity_limits limits = plenty;
+    struct capacity c;
+
+    limits.bandwidth = 1e6;
+    capacity_init(&c, &limits);
+    settle(&c, 0.1, 1010000, &use);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_BANDWIDTH);
+    assert_int_equal(room(&c, &use).least, 0);
+    settle(&c, 0.1, 950000, &use);
+    assert_int_equal(room(&c, &use).least, 0);
+    settle(&c, 0.1, 850000, &use);
+    assert_in_range(room(&c, &use).least, 10, 20);
+}
+
+static void losses_lower_the_ceiling_for_a_while(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity_sample lossy = {.span = SECOND, .load = 0.6, .packets = 10000, .missed = 11};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.6, 0, &use);
+    assert_true(room(&c, &use).least > 20);
+    capacity_measured(&c, &lossy, &use);
+    assert_true(c.ceiling < 0.55);
+    assert_int_equal(room(&c, &use).least, 0);
+    settle(&c, 0.6, 0, &use); // half a minute
+    assert_int_equal(room(&c, &use).least, 0);
+    for (int i = 0; i < 10; i++)
+        settle(&c, 0.6, 0, &use);
+    assert_true(c.ceiling == 0.8);
+    assert_true(room(&c, &use).least > 20);
+}
+
+// Somebody floods one socket of a daemon that has little to do.
+static void losses_at_little_load_mean_nothing(void **state)
+{
+    struct capacity_use use = use_of(10, 10);
+    struct capacity_sample lossy = {.span = SECOND, .load = 0.1, .packets = 1000, .missed = 5000};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    for (int i = 0; i < 100; i++)
+        capacity_measured(&c, &lossy, &use);
+    assert_true(room(&c, &use).least > 50);
+}
+
+// 90 % of the packets are of 1,000 allocations, the rest of 10 calls.
+static void turn_has_its_share(void **state)
+{
+    struct capacity_use use = {
+        .running = {10, 1000}, .measured = {10, 1000}, .ports_used = 1020, .ports_free = 100000};
+    const struct capacity_sample sample = {
+        .span = SECOND, .load = 0.4, .packets = 10000, .packets_of_turn = 9000};
+    struct capacity_limits limits = plenty;
+    struct capacity c;
+
+    limits.number[CAPACITY_ALLOCATION] = 1500;
+    capacity_init(&c, &limits);
+    for (int i = 0; i < 60; i++)
+        capacity_measured(&c, &sample, &use);
+    assert_in_range(room(&c, &use).of[CAPACITY_LOAD], 90, 210);
+    assert_in_range(room(&c, &use).of[CAPACITY_PORTS], 45000, 55000);
+    assert_in_range(capacity_room(&c, CAPACITY_ALLOCATION, &use).of[CAPACITY_LOAD], 1000, 1200);
+    assert_int_equal(capacity_room(&c, CAPACITY_ALLOCATION, &use).bound, CAPACITY_NUMBER);
+    assert_int_equal(capacity_room(&c, CAPACITY_ALLOCATION, &use).least, 500);
+}
+
+static void a_sample_without_time_changes_nothing(void **state)
+{
+    struct capacity_use use = use_of(1, 1);
+    const struct capacity_sample sample = {.load = 1, .bytes = UINT64_MAX};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    capacity_measured(&c, &sample, &use);
+    assert_true(c.load == 0 && c.bandwidth == 0);
+}
+
+// ---- a machine
+
+struct machine {
+    struct capacity capacity;
+    double cost;          // of a call that sends, of a worker's time
+    unsigned ringing[10]; // by the tenths of a second until they send
+    unsigned sending;
+    unsigned refused, turns; // from refusing to admitting and back
+    bool refusing;
+};
+
+static struct capacity_use use_of_machine(const struct machine *m)
+{
+    unsigned ringing = 0;
+
+    for (int i = 0; i < 10; i++)
+        ringing += m->ringing[i];
+    return use_of(m->sending + ringing, m->sending);
+}
+
+static void offer(struct machine *m, int when)
+{
+    struct capacity_use use = use_of_machine(m);
+    bool refuse = room(&m->capacity, &use).least == 0;
+
+    m->refused += refuse;
+    m->turns += refuse != m->refusing;
+    m->refusing = refuse;
+    if (!refuse)
+        m->ringing[when % 10]++;
+}
+
+// A tenth of a second; 'noise' is what the load swings by.
+static void pass(struct machine *m, int tenth, double noise)
+{
+    double load = m->cost * m->sending * (tenth % 2 ? 1 + noise : 1 - noise);
+    const struct capacity_sample sample = {.span = SECOND / 10,
+                                           .load = load < 1 ? load : 1,
+                                           .packets = 10u * m->sending,
+                                           .missed = load > 1 ? m->sending : 0};
+    struct capacity_use use = use_of_machine(m);
+
+    capacity_measured(&m->capacity, &sample, &use);
+    m->sending += m->ringing[tenth % 10];
+    m->ringing[tenth % 10] = 0;
+}
+
+// Calls come so fast that within a minute they are twice what it can carry, and end after another.
+static void twice_the_load_stays_below(void **state)
+{
+    static const double costs[] = {0.02, 0.002, 0.0005, 0.0001};
+
+    for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
+        struct machine m = {.cost = costs[i]};
+        unsigned carries = (unsigned)(1 / costs[i]);
+        double offered = 0;
+
+        capacity_init(&m.capacity, &plenty);
+        for (int tenth = 0; tenth < 1800; tenth++) {
+            for (offered += carries / 300.0; offered >= 1; offered--)
+                offer(&m, tenth);
+            if (tenth > 600) { // as many end, of those that were taken
+                unsigned end = (unsigned)((m.sending + 600) / 1200.0);
+                m.sending -= end < m.sending ? end : m.sending;
+            }
+            pass(&m, tenth, 0.05);
+            assert_true(m.cost * m.sending < 0.95);
+        }
+        assert_true(m.refused > 0);
+        assert_true(m.cost * m.sending > 0.55);
+        assert_in_range(m.turns, 1, 100); // of thousands of calls
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_daemon_guesses),
+        cmocka_unit_test(nothing_bounds_what_has_no_limit),
+        cmocka_unit_test(the_mean_of_those_that_run),
+        cmocka_unit_test(calls_that_do_not_send_yet),
+        cmocka_unit_test(every_exact_limit),
+        cmocka_unit_test(calls_without_ports_of_their_own),
+        cmocka_unit_test(full_until_a_tenth_is_free),
+        cmocka_unit_test(bandwidth_is_refused_alike),
+        cmocka_unit_test(losses_lower_the_ceiling_for_a_while),
+        cmocka_unit_test(losses_at_little_load_mean_nothing),
+        cmocka_unit_test(turn_has_its_share),
+        cmocka_unit_test(a_sample_without_time_changes_nothing),
+        cmocka_unit_test(twice_the_load_stays_below),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
