@@ -98,13 +98,20 @@ static struct departure *find_run(const struct udp_socket *socket, struct depart
     return d;
 }
 
-static unsigned put_parts(struct iovec *iov, const struct departure *d)
+// Puts the parts of a departure behind those of its message so far, [first, end). What lies behind
+// each other in memory, as in a train that nobody changed, is one. Returns the new end.
+static struct iovec *put_parts(struct iovec *first, struct iovec *end, const struct departure *d)
 {
-    unsigned count = 0;
-    for (unsigned i = 0; i < PARTS; i++)
-        if (d->part[i].iov_len > 0 || i == PART_BODY)
-            iov[count++] = d->part[i];
-    return count;
+    for (unsigned i = 0; i < PARTS; i++) {
+        const struct iovec *part = &d->part[i];
+        if (part->iov_len == 0)
+            continue;
+        if (end > first && (char *)end[-1].iov_base + end[-1].iov_len == part->iov_base)
+            end[-1].iov_len += part->iov_len;
+        else
+            *end++ = *part;
+    }
+    return end;
 }
 
 // Makes messages of a queue. Returns how many.
@@ -124,7 +131,7 @@ static unsigned build(struct udp_socket *socket, struct departure *d)
                                .msg_iov = iov};
         write_control(socket, d, message->segments, message->control, msg);
         for (; d != end; d = d->next)
-            iov += put_parts(iov, d);
+            iov = put_parts(msg->msg_iov, iov, d);
         msg->msg_iovlen = (size_t)(iov - msg->msg_iov);
     }
     return count;
