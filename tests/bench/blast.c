@@ -318,8 +318,9 @@ static bool read_stream(const struct blast *blast, const char *text, struct stre
 
 static bool read_run(struct blast *blast, char *line, double *ret_seconds)
 {
-    char *rest = NULL, *word = strtok_r(line, " \n", &rest);
+    char *rest = NULL, *word;
 
+    (void)strtok_r(line, " \n", &rest); // the command
     word = strtok_r(NULL, " \n", &rest);
     *ret_seconds = word ? atof(word) : 0;
     for (blast->streams = 0; blast->streams < STREAMS_MAX; blast->streams++) {
