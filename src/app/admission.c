@@ -284,6 +284,9 @@ enum capacity_resource admission_ask(struct admission *a, enum capacity_kind kin
     if (a->workers) {
         struct capacity_use use = use_now(a);
 
+        // The TURN core counts an allocation before it asks.
+        if (kind == CAPACITY_ALLOCATION && use.running[kind] > 0)
+            use.running[kind]--;
         sample(a, &use, now);
         room = capacity_room(&a->capacity, kind, &use);
         if (room.least == 0)
