@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: ISC
-"""What mod_jingle_relay costs in Prosody: what run --divert measures.
+"""What mod_jingle_relay costs in a server: what run --divert measures.
 
-One Prosody with two hosts, of which one hands its Jingle to the daemon and the other does not.
+One server with two hosts, of which one hands its Jingle to the daemon and the other does not.
 Users of the one, then of the other, set calls up among themselves at the same rate (users.py).
-Prosody has a core of its own; the daemon and the users share the other.
+The server has a core of its own; the daemon and the users share the other.
 """
 
 import contextlib
 import os
 import shutil
+import subprocess
 
 from figures import Figures
 from forwarders import Daemon, cpu_seconds
@@ -24,6 +25,7 @@ TARDY = 0.05         # s that calls may begin too late, p99: else it is the user
 C2S_PORT = 5222
 
 PROSODY = """
+{gc}
 plugin_paths = {{ "{directory}/modules" }}
 data_path = "{directory}"
 pidfile = "{directory}/prosody.pid"
@@ -47,9 +49,41 @@ Component "{relay}"
   component_secret = "{secret}"
 """
 
+# Prosody collects its garbage whenever that has grown by 5 %, which takes more than half of its CPU
+# time; so it does when memory has doubled, as Lua does if nobody says otherwise.
+LAZY = 'gc = { mode = "incremental", threshold = 200, speed = 200 }'
+
+EJABBERD = """
+hosts: ["{hosts[without]}", "{hosts[with]}"]
+loglevel: info
+auth_method: anonymous
+anonymous_protocol: login_anon
+listen:
+  - {{port: {c2s}, ip: "127.0.0.1", module: ejabberd_c2s}}
+  - {{port: {port}, ip: "127.0.0.1", module: ejabberd_service,
+     hosts: {{"{relay}": {{password: "{secret}"}}}}}}
+modules:
+  mod_disco: {{}}
+append_host_config:
+  {hosts[with]}:
+    modules:
+      mod_jingle_relay: {{component: {relay}}}
+"""
+
+# Erlang's own name service, on a port of its own.
+EJABBERD_CONTROL = """
+ERL_EPMD_ADDRESS=127.0.0.1
+ERLANG_NODE=ejabberd@localhost
+INET_DIST_INTERFACE=127.0.0.1
+ERL_OPTIONS="-pa {directory}"
+"""
+
 DELAYS = (("request", "request"), ("offer", "  with a description"),
           ("candidate", "  transport-info"), ("answer", "answer (not diverted)"),
           ("set_up", "offer to answer of a call"))
+
+
+PROCESSES = ("server", "daemon", "script")
 
 
 def _rows():
@@ -61,7 +95,7 @@ def _rows():
                 if key == "request":
                     yield f"added_{q}_ms_{rate}", f"  of that added, {q}, ms", "{:.2f}"
         yield f"by_relay_{rate}", "requests that were with the relay, %", "{:.1f}"
-        for name in ("prosody", "daemon", "script"):
+        for name in PROCESSES:
             yield f"busy_{name}_{rate}", f"{name}: share of a core, %", "{:.0f}"
             yield f"cpu_us_{name}_{rate}", f"{name}: CPU per call, us", "{:.0f}"
 
@@ -69,8 +103,11 @@ def _rows():
 ROWS = tuple(_rows())
 
 
-class DivertWorld(World):
+class ProsodyWorld(World):
     """Prosody has the core that is the relay's elsewhere."""
+
+    says_ready = f"{HOSTS['with']} goes by way of {RELAY}"
+    gc = ""
 
     def _start_prosody(self):
         directory = f"{self.directory}/prosody"
@@ -80,9 +117,64 @@ class DivertWorld(World):
             os.makedirs(accounts)
             for n in range(2 * PAIRS):
                 write(f"{accounts}/u{n}.dat", f'return {{ ["password"] = "u{n}-pw" }};\n')
-        self.run_prosody(directory, PROSODY.format(directory=directory, port=COMPONENT_PORT,
-                                                   hosts=HOSTS, relay=RELAY, secret=SECRET),
-                         self.on_relay_core(), C2S_PORT)
+        self.run_prosody(directory, PROSODY.format(
+            directory=directory, port=COMPONENT_PORT, hosts=HOSTS, relay=RELAY, secret=SECRET,
+            gc=self.gc), self.on_relay_core(), C2S_PORT)
+        self.server, self.server_log = self.prosody.pid, f"{self.directory}/prosody.log"
+
+
+class LazyProsodyWorld(ProsodyWorld):
+    gc = LAZY
+
+
+class EjabberdWorld(World):
+    """The same of ejabberd, which lets everybody in."""
+
+    says_ready = f"Jingle requests of {HOSTS['with']} go by {RELAY}"
+
+    def _start_prosody(self):
+        directory = f"{self.directory}/ejabberd"
+        os.mkdir(directory)
+        subprocess.run([f"{ROOT}/conf/ejabberd/compile.sh", directory], check=True)
+        config = write(f"{directory}/ejabberd.yml", EJABBERD.format(
+            c2s=C2S_PORT, port=COMPONENT_PORT, hosts=HOSTS, relay=RELAY, secret=SECRET))
+        control = write(f"{directory}/ejabberdctl.cfg",
+                        EJABBERD_CONTROL.format(directory=directory))
+        subprocess.run(["chown", "-R", "ejabberd:ejabberd", directory], check=True)
+        self.ejabberd = self.network.start(
+            "relay", "env", "ERL_EPMD_PORT=4379", f"HOME={directory}", *self.on_relay_core(),
+            "setpriv", "--reuid=ejabberd", "--regid=ejabberd", "--init-groups", "ejabberdctl",
+            "--config", config, "--ctl-config", control, "--logs", directory,
+            "--spool", f"{directory}/db", "foreground", log="ejabberd")
+        wait_for("ejabberd", self._listens, 60)
+        self.server = next(pid for pid in descendants(self.ejabberd.pid)
+                           if name_of(pid) == "beam.smp")
+        self.server_log = f"{directory}/ejabberd.log"
+
+    def _listens(self):
+        if self.ejabberd.poll() is not None:
+            raise RuntimeError(f"ejabberd ended: {self.log('ejabberd')}")
+        try:
+            self.network.inside("relay", lambda: self.connect(C2S_PORT).close())
+            return True
+        except OSError:
+            return False
+
+
+SERVERS = {"prosody": ProsodyWorld, "prosody-lazy": LazyProsodyWorld, "ejabberd": EjabberdWorld}
+
+
+def name_of(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def descendants(pid):
+    """A process and all that came of it."""
+    yield pid
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        for child in file.read().split():
+            yield from descendants(int(child))
 
 
 class DivertDaemon(Daemon):
@@ -94,8 +186,11 @@ class DivertDaemon(Daemon):
         super().__init__(world, limits=self.limits, served=HOSTS["with"], prefix=())
 
     def connect_callers(self):
-        says = f"{HOSTS['with']} goes by way of {RELAY}"
-        wait_for("Prosody finds the relay", lambda: says in self.world.log("prosody"), 20)
+        wait_for("the server finds the relay", self._is_found, 30)
+
+    def _is_found(self):
+        with open(self.world.server_log, encoding="utf-8", errors="replace") as file:
+            return self.world.says_ready in file.read()
 
     def diverted(self):
         """Requests so far that it was asked about."""
@@ -128,7 +223,7 @@ class DivertBench(Measure):
                     self.at_rate(daemon, name, rate)
 
     def at_rate(self, daemon, name, rate):
-        processes = {"prosody": self.world.prosody.pid, "script": os.getpid()}
+        processes = {"server": self.world.server, "script": os.getpid()}
         if name == "with":
             processes["daemon"] = daemon.pid
         self.load.run(HOSTS[name], rate, 0.5)  # to warm up; the relay learns what clients can do
@@ -168,7 +263,7 @@ class DivertBench(Measure):
         reached = self.figures.median(f"reached_{rate}", name)
         if reached is None or reached > 0.95 * rate:
             return
-        full = [process for process in ("prosody", "daemon", "script")
+        full = [process for process in PROCESSES
                 if (self.figures.median(f"busy_{process}_{rate}", name) or 0) > 100 * BUSY]
         self.figures.note(f"{name} the module, {rate} calls/s: bounded by "
                           + (" and ".join(full) or "no single process"))
