@@ -123,6 +123,11 @@ static void ice_life(struct life *l)
         rtp(l, A, alice, ssrc);
         rtp(l, B, bob, ssrc);
     }
+    for (unsigned i = 0; i < 10; i++) {
+        rtp(l, A, alice, 1);
+        rtp(l, B, bob, 1);
+    }
+    world_view(l->w, 1);
     check(l, A, alice2, true);
     world_wait(l->w, 250 * MSEC);
     answer_own(l, A, alice2);
@@ -179,23 +184,32 @@ static void channel_life(struct life *l)
     assert_int_equal(world_counter(l->w, COUNTER_PORTS_USED), 0);
 }
 
-static unsigned live(unsigned fail_alloc, unsigned fail_bind, unsigned fail_send, bool *ret_failed)
+struct faults { // which call fails, counted from 1; 0: none
+    unsigned alloc, bind, send, put;
+};
+
+static unsigned live(const struct faults *faults, bool *ret_failed)
 {
     struct relay_config config = world_config();
     struct life l = {.serial = 0};
 
-    alloc_fail_at(fail_alloc);
+    alloc_fail_at(faults->alloc);
     l.w = world_try(&config);
     if (l.w) {
-        l.w->fail_bind = fail_bind;
-        l.w->fail_send = fail_send;
+        world_offload(l.w);
+        l.w->fail_bind = faults->bind;
+        l.w->fail_send = faults->send;
+        l.w->kernel.fail_put = faults->put;
         ice_life(&l);
         raw_life(&l);
         channel_life(&l);
         world_wait(l.w, 10 * SECOND); // every port comes back
         assert_int_equal(world_counter(l.w, COUNTER_PORTS_FREE), 200);
-        *ret_failed = alloc_failed() || (fail_bind > 0 && l.w->binds >= fail_bind) ||
-                      (fail_send > 0 && l.w->sends >= fail_send);
+        *ret_failed = alloc_failed() || (faults->bind > 0 && l.w->binds >= faults->bind) ||
+                      (faults->send > 0 && l.w->sends >= faults->send) ||
+                      (faults->put > 0 && l.w->kernel.puts >= faults->put);
+        if (!*ret_failed)
+            assert_true(l.w->kernel.packets > 10 && l.w->kernel.takes > 2);
         world_free(l.w);
     } else {
         *ret_failed = true;
@@ -207,14 +221,14 @@ static unsigned live(unsigned fail_alloc, unsigned fail_bind, unsigned fail_send
 static void test_allocations(void **state)
 {
     bool failed;
-    unsigned whole = live(0, 0, 0, &failed), k = 0;
+    unsigned whole = live(&(struct faults){0}, &failed), k = 0;
 
     assert_true(whole > 90);
     do
-        assert_true(live(++k, 0, 0, &failed) <= whole);
+        assert_true(live(&(struct faults){.alloc = ++k}, &failed) <= whole);
     while (failed);
     assert_in_range(k, 30, 1000);
-    assert_int_equal(live(k, 0, 0, &failed), whole);
+    assert_int_equal(live(&(struct faults){.alloc = k}, &failed), whole);
 }
 
 static void test_bindings(void **state)
@@ -223,7 +237,7 @@ static void test_bindings(void **state)
     unsigned k = 0;
 
     do
-        live(0, ++k, 0, &failed);
+        live(&(struct faults){.bind = ++k}, &failed);
     while (failed);
     assert_int_equal(k, 13); // two paths of four ports, and two of two
 }
@@ -231,12 +245,25 @@ static void test_bindings(void **state)
 static void test_sendings(void **state)
 {
     bool failed;
-    unsigned whole = live(0, 0, 0, &failed), k = 0;
+    unsigned whole = live(&(struct faults){0}, &failed), k = 0;
 
     do
-        assert_in_range(live(0, 0, ++k, &failed), whole - 2, whole); // it costs that datagram
+        assert_in_range(live(&(struct faults){.send = ++k}, &failed), whole - 2,
+                        whole); // it costs that datagram
     while (failed);
     assert_in_range(k, 4, 100);
+}
+
+// What the kernel will not take is forwarded all the same.
+static void test_offloading(void **state)
+{
+    bool failed;
+    unsigned whole = live(&(struct faults){0}, &failed), k = 0;
+
+    do
+        assert_int_equal(live(&(struct faults){.put = ++k}, &failed), whole);
+    while (failed);
+    assert_in_range(k, 3, 100);
 }
 
 int main(void)
@@ -245,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_allocations),
         cmocka_unit_test(test_bindings),
         cmocka_unit_test(test_sendings),
+        cmocka_unit_test(test_offloading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

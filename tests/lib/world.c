@@ -148,9 +148,18 @@ void world_share(struct world *w)
     }
 }
 
+void world_offload(struct world *w)
+{
+    kernel_init(&w->kernel, &w->now);
+    w->offloads = true;
+    const struct offload_io io = kernel_io(&w->kernel);
+    relay_set_offload(w->relay, &io);
+}
+
 void world_free(struct world *w)
 {
     relay_free(w->relay);
+    assert_int_equal(w->kernel.flows, 0);
     for (unsigned i = 0; i < w->sockets; i++)
         assert_null(w->socket[i].port);
 }
@@ -161,6 +170,7 @@ void world_check(const struct world *w)
 
     if (wrong)
         fail_msg("invariant: %s", wrong);
+    assert_int_equal(w->kernel.flows, world_counter(w, COUNTER_OFFLOADED_PATHS));
 }
 
 void world_tick(struct world *w)
@@ -254,6 +264,26 @@ uint64_t world_counter(const struct world *w, enum counter id)
     return counter_get(&w->counters, id);
 }
 
+// False: it is for the relay.
+static bool to_kernel(struct world *w, const struct addr *to, const struct addr *from,
+                      const void *data, size_t len, struct outcome *ret_outcome)
+{
+    struct kernel_packet p = {.data = data, .len = len, .from = *from, .to = *to};
+    enum kernel_verdict verdict = w->offloads ? kernel_recv(&w->kernel, &p) : KERNEL_PASSES;
+
+    if (verdict == KERNEL_PASSES)
+        return false;
+    *ret_outcome = (struct outcome){.verdict = VERDICT_DROP, .by_kernel = true};
+    if (verdict == KERNEL_DROPS)
+        return true;
+    assert_int_equal(p.len, len);
+    assert_memory_equal(p.data, data, len);
+    ret_outcome->verdict = VERDICT_FORWARD;
+    ret_outcome->from = p.from;
+    ret_outcome->to = p.to;
+    return true;
+}
+
 struct outcome world_recv(struct world *w, struct addr to, struct addr from, const void *data,
                           size_t len)
 {
@@ -262,6 +292,8 @@ struct outcome world_recv(struct world *w, struct addr to, struct addr from, con
     struct outcome outcome = {0};
     const struct world_socket *socket = NULL;
 
+    if (to_kernel(w, &to, &from, data, len, &outcome))
+        return outcome;
     // Not malloc(), which tests of running out of memory count.
     assert_int_equal(posix_memalign(&copy, 8, len > 0 ? len : 1), 0);
     memcpy(copy, data, len);
@@ -297,8 +329,7 @@ size_t build_check(uint8_t *buf, size_t size, const struct check *check)
     struct writer w = stun_begin(buf, size, STUN_REQUEST, STUN_BINDING, txid);
     stun_put_bytes(&w, STUN_USERNAME, username, (size_t)len);
     // RFC 8445 section 5.1.2.1: type preference 111, local preference 0, and the component
-    stun_put_u32(&w, STUN_PRIORITY,
-                 111u << 24 | (256 - (check->component ? check->component : 1)));
+    stun_put_u32(&w, STUN_PRIORITY, 111u << 24 | (256 - (check->component ? check->component : 1)));
     stun_put_u64(&w, check->controlled ? STUN_ICE_CONTROLLED : STUN_ICE_CONTROLLING,
                  check->tie_breaker);
     if (check->nominate)

@@ -4,6 +4,7 @@
 // invariants of the relay are asserted.
 #pragma once
 
+#include "lib/kernel.h"
 #include "relay/relay.h"
 
 #define WORLD_SOCKETS 512
@@ -39,12 +40,15 @@ struct world {
     int send_error;
     unsigned binds, sends;         // calls so far
     unsigned fail_bind, fail_send; // the k-th call fails, counted from 1; 0: none
+    struct kernel kernel;
+    bool offloads; // to the kernel
 };
 
 // What became of a datagram.
 struct outcome {
     enum verdict verdict;
     struct addr from, to; // with VERDICT_FORWARD
+    bool by_kernel;
 };
 
 struct relay_config world_config(void); // 203.0.113.1 and 2001:db8::1, ports 40000 to 40099
@@ -54,6 +58,7 @@ struct world *world_try(const struct relay_config *config); // NULL without memo
 void world_free(struct world *w);
 // One port in each family for all ICE paths, 3478.
 void world_share(struct world *w);
+void world_offload(struct world *w); // before the first order
 
 struct addr at(const char *ip, uint16_t port);
 void world_wait(struct world *w, usec_t time); // ticking on the way
