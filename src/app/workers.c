@@ -37,6 +37,7 @@ struct worker {
     struct relay *relay;
     struct turn_worker *turn; // NULL: off
     struct counters counters;
+    uint8_t apart[128]; // what the next worker's thread reads is in no cache line written here
 };
 
 struct workers {
