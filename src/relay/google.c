@@ -200,11 +200,8 @@ static void contend(const struct recv *r, int index)
 
 static int enter(const struct recv *r)
 {
-    int index;
+    int index = source_add(r->leg, r->from, r->port->family, r->now);
 
-    if (!may_enter(r))
-        return -EACCES;
-    index = source_add(r->leg, r->from, r->port->family, r->now);
     if (index >= 0)
         r->path->google->leg[r->side].source[index] = (struct google_source){0};
     return index;
@@ -274,14 +271,16 @@ static enum verdict request(const struct recv *r, const struct stun_old *msg)
         count(relay, COUNTER_LATCHES_REFUSED);
         return leg_drop(r, COUNTER_DROP_REPLAY);
     }
+    if (index < 0 && !may_enter(r)) {
+        count(relay, COUNTER_LATCHES_REFUSED);
+        return leg_drop(r, COUNTER_DROP_UNPROVED);
+    }
+    // What is not remembered must not count.
+    if (seen == ID_NEW && ids_add(&r->leg->ids, id, source_hash(relay, r->from)) < 0)
+        return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
     if (index < 0)
         index = enter(r);
-    if (index == -EACCES)
-        count(relay, COUNTER_LATCHES_REFUSED);
     if (index < 0)
-        return leg_drop(r,
-                        index == -EACCES ? COUNTER_DROP_UNPROVED : COUNTER_DROP_TOO_MANY_SOURCES);
-    if (seen == ID_NEW && ids_add(&r->leg->ids, id, source_hash(relay, r->from)) < 0)
         return leg_drop(r, COUNTER_DROP_TOO_MANY_SOURCES);
     note_check(r, index, name, name_len);
     contend(r, index);

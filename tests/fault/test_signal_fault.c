@@ -260,6 +260,31 @@ static void diverted_call(struct board *b)
     ends(b);
 }
 
+// Google's session beside Jingle, and after it.
+static void google_call(struct board *b)
+{
+    static const char session[] =
+        "<iq type='set' id='j1' from='%s' to='%s'>%s<session "
+        "xmlns='http://www.google.com/session' type='%s' id='s1' initiator='" ALICE
+        "'>%s</session></iq>";
+    static const char content[] =
+        "<content creator='initiator' name='0'><description xmlns='urn:xmpp:jingle:apps:rtp:1'/>"
+        "<transport xmlns='http://www.google.com/transport/p2p'/></content>";
+    static const char candidate[] = "<candidate name='rtp' address='192.0.2.1' port='5' "
+                                    "username='u' protocol='udp'/>";
+
+    board_divert(b, "example.org", session, ALICE, BOB, "", "initiate",
+                 "<description xmlns='http://www.google.com/session/phone'/>");
+    board_divert(b, "example.org", session, ALICE, BOB, "", "candidates", candidate);
+    divert(b, BOB, ALICE, "session-accept", "%s", content);
+    board_divert(b, "example.org", session, BOB, ALICE, "", "candidates", candidate);
+    answers(b);
+    board_divert(b, "example.org", session, BOB, ALICE, "", "terminate", "<call-ended/>");
+    answers(b);
+    divert(b, ALICE, BOB, "session-terminate", "%s", "");
+    ends(b);
+}
+
 static unsigned sweep(void (*life)(struct board *b), const struct signal_config *config,
                       const char *client)
 {
@@ -305,6 +330,7 @@ static void allocations_of_diverted_calls(void **state)
     print_message("%u allocations\n", sweep(diverted_call, NULL, "Miranda"));
     config.policy = POLICY_RELAY_ONLY;
     print_message("%u allocations\n", sweep(diverted_call, &config, "Client"));
+    print_message("%u allocations\n", sweep(google_call, &config, "Client"));
 }
 
 static void allocations_of_questions_about_turn(void **state)
