@@ -165,8 +165,9 @@ const struct config_row config_rows[] = {
      .fallback = "\"none\"", .reload = true, .help = "The longest call."},
     {KEY(limits, learning_window), .kind = &config_kind_duration, .min = MSEC(100), .max = SEC(60),
      .fallback = "\"10 s\"",
-     .help = "For transports without credentials (raw UDP): how long after the signalling the "
-             "first sender of consistent RTP is taken for the client."},
+     .help = "For transports without credentials: how long after the signalling the first sender "
+             "of consistent RTP (raw UDP), or of checks under the right names (Google's), is taken "
+             "for the client."},
     {KEY(limits, allocations), .kind = &config_kind_uint, .max = 1000000, .fallback = "5000",
      .reload = true, .help = "Most TURN allocations at a time. 0: no limit but the ports."},
     {KEY(limits, allocations_per_user), .kind = &config_kind_uint, .max = 1000000, .fallback = "40",
