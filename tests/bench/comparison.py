@@ -30,7 +30,9 @@ WITH_MANY = ("ipforward", "mmsg", "userspace", "userspace_shared", "fastpath", "
 WITH_TRAINS = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace",
                "userspace_channel", "fastpath", "fastpath_channel")
 WITH_MIX = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace", "fastpath")
-WITH_CALLS = ("coturn", "rtpengine", "userspace", "userspace_shared", "userspace_channel")
+WITH_CALLS = ("coturn", "rtpengine", "userspace", "userspace_shared", "userspace_channel",
+              "fastpath", "fastpath_shared", "fastpath_channel")
+WITH_SILENCE = ("userspace", "fastpath")
 FAST = ("fastpath", "fastpath_shared", "fastpath_channel")
 WITH_WORKERS = ("userspace", "userspace_shared")
 
@@ -146,7 +148,8 @@ class Comparison(Measure):
             self.figures.add("allocate_cpu_us", target.name, target.cpu_us)
         if isinstance(target, Jingle):
             opening = target.seconds
-            self.wakeups(target)
+            if target.name in WITH_SILENCE:
+                self.wakeups(target)
             self.figures.add("calls_per_second", target.name,
                              MEMORY_CALLS / (opening + target.end()))
 
@@ -246,7 +249,7 @@ class Comparison(Measure):
         steps, then by bisection. Where blast itself is the limit, that is a note."""
         low, high = 0, None
         step = 1.1 if (target.name, figure) in self.guess else 1.25
-        rate = self.guess.get((target.name, figure), GUESS.get(target.name, 150000))
+        rate = self.guess.get((target.name, figure), GUESS[target.name.partition("_")[0]])
         for _ in range(STEPS):
             if rate > MOST or rate < LEAST or (low and high and
                                                high - low <= self.plan.exact * high):
