@@ -89,12 +89,11 @@ const struct config_row config_rows[] = {
      .fallback = "\"same\"", .help = "The same for IPv6."},
     {KEY(relay, ports), .kind = &config_kind_ports, .min = 1024, .max = 65535,
      .fallback = "\"50000-50999\"",
-     .help = "The range of UDP ports for calls; the firewall must let it in. A call takes two "
-             "ports per "
-             "address family where all its media share one path, and two more for each further "
-             "path."},
-    {KEY(relay, ice_ports), .kind = &config_kind_word, .words = ice_ports,
-     .fallback = "\"dedicated\"",
+     .help = "The range of UDP ports for calls without ICE, for TURN's allocations, and with "
+             "relay.ice_ports = \"dedicated\" for all calls; the firewall must let it in. A call "
+             "takes two ports per address family where all its media share one path, and two more "
+             "for each further path."},
+    {KEY(relay, ice_ports), .kind = &config_kind_word, .words = ice_ports, .fallback = "\"shared\"",
      .help = "\"shared\": the media of all calls over ICE, which is nearly all, pass one UDP port, "
              "relay.shared_port, and one thread. \"dedicated\": ports out of relay.ports for each "
              "call, which are spread over all threads. Calls without ICE, Google's dialects and "
@@ -102,7 +101,8 @@ const struct config_row config_rows[] = {
     {KEY(relay, shared_port), .kind = &config_kind_uint, .min = 1, .max = 65535, .fallback = "3478",
      .help =
          "The UDP port with relay.ice_ports = \"shared\". It may be one of turn.ports; STUN and "
-         "TURN are served there as well then."},
+         "TURN "
+         "are served there as well then. If another program has it, calls get ports of their own."},
     {KEY(relay, fastpath), .kind = &config_kind_word, .words = fastpaths, .fallback = "\"auto\"",
      .help =
          "Let the kernel forward established flows (eBPF, Linux 6.6, CAP_BPF and CAP_NET_ADMIN). "

@@ -166,10 +166,13 @@ static struct udp_socket *on_shared(void *ctx, void *owner, struct udp_datagram 
     const struct packet packet = {
         .data = datagram->data, .len = datagram->len, .tos = datagram->tos};
     struct forward forward;
+    enum verdict verdict =
+        relay_recv_shared(worker->relay, &datagram->from, &packet, &forward, now);
 
     (void)owner;
-    if (relay_recv_shared(worker->relay, &datagram->from, &packet, &forward, now) !=
-        VERDICT_FORWARD)
+    if (verdict == VERDICT_ELSEWHERE) // nobody else is here
+        counter_add(&worker->counters, COUNTER_DROP_UNPROVED, 1);
+    if (verdict != VERDICT_FORWARD)
         return NULL;
     *ret_to = forward.to;
     return forward.socket;
@@ -367,6 +370,12 @@ static int share_port(struct workers *workers, const struct workers_config *conf
         r = open_shared(&workers->worker[0], &addr, f, &of_turn);
         if (r == 0 && of_turn && workers->count > 1)
             r = steer_to_first(&addr);
+        if (r == -EADDRINUSE) {
+            log_warning("relay.shared_port: another program has %s: calls get ports of their own, "
+                        "out of relay.ports",
+                        addr_format(&addr, text));
+            return 0;
+        }
         if (r < 0) {
             log_err("relay.shared_port: %s cannot be used: %s", addr_format(&addr, text),
                     strerror(-r));

@@ -130,11 +130,12 @@ def attack_forbidden_peers(lab):
 
 @scenario()
 def attack_own_services(lab):
-    """The relay's own listeners and ports, its statistics and what else its host serves."""
+    """The relay's own listeners and ports, its statistics and what else its host serves. The port
+    that it shares with the paths of calls is a peer for their sake; the server there is silent."""
     trap = udp_socket(lab, "srv", "0.0.0.0", TRAP)
     client = allocated(lab)
     tried = [(host, port) for host in (SERVER4, f"::ffff:{SERVER4}")
-             for port in (PLAIN, TLS, 8791, 5347, 22, 53, TRAP, 50000, 50199)
+             for port in (TLS, 8791, 5347, 22, 53, TRAP, 50000, 50199)
              if port != client.relayed[0][1]]
     for peer in tried:
         # A permission is for an IP address, and this one has relayed ports, which are peers.
@@ -143,6 +144,10 @@ def attack_own_services(lab):
         require(channel.code == 403, f"{peer}: {channel}")
         client.send(peer, request(M.BINDING))
         require(client.receive_data(0.2) is None, f"{peer} answered")
+    require(client.ask_channel(0x4002, (SERVER4, PLAIN)).ok, "a path cannot be a peer")
+    for method in M.BINDING, M.ALLOCATE:
+        client.send((SERVER4, PLAIN), request(method))
+        require(client.receive_data(0.2) is None, f"{method}: the server talks to itself")
     require(not heard(trap), "a service of the host was reached")
     return {"tried": len(tried)}
 

@@ -63,7 +63,7 @@ def ends(call, figures):
 
 # --- calls that must simply work ---
 
-@scenario()
+@scenario(ice_ports="dedicated")
 def bundle(lab):
     """Audio and video in one bundle, Chromium to Chromium."""
     call, figures = carry(lab, "chromium", "chromium", BOTH, seconds=5)
@@ -81,7 +81,7 @@ def two_components(lab):
     return ends(call, {**figures, "rtcp_received": reports})
 
 
-@scenario()
+@scenario(ice_ports="dedicated")
 def libwebrtc_to_aiortc(lab):
     return ends(*carry(lab, "wrtc", "aiortc", BOTH))
 
@@ -168,7 +168,7 @@ def direct_path(lab):
 
 # --- changes in mid-call ---
 
-@scenario()
+@scenario(ice_ports="dedicated")
 def ice_restart(lab):
     """New credentials in mid-call, twice, on the same relay ports."""
     call, figures = carry(lab, "chromium", "wrtc", BOTH)
@@ -211,7 +211,7 @@ def _roams(lab, clients, interrupt, address, limit_ms, resume=None):
     return {**figures, "resumed_ms": gaps, "relay_followed_ms": followed}
 
 
-@scenario(two_uplinks=True)
+@scenario(two_uplinks=True, ice_ports="dedicated")
 def roam_uplink(lab):
     """Alice's first interface goes down; she goes on by the second, behind another NAT."""
     return _roams(lab, ("plain", "plain"), lambda: lab.network.ip(
@@ -234,7 +234,7 @@ def roam_rebinding(lab):
         "nata", NAT_A, NAT_A_NEW), NAT_A_NEW, CHROMIUM_NOTICES_MS)
 
 
-@scenario()
+@scenario(ice_ports="dedicated")
 def transport_replace(lab):
     """From ICE-UDP to raw UDP and back in mid-call."""
     call, figures = carry(lab, "plain", "plain", AUDIO)
@@ -295,7 +295,7 @@ def drain(lab):
 
 # --- strangers ---
 
-@scenario(attacker=True)
+@scenario(attacker=True, ice_ports="dedicated")
 def strangers(lab):
     """Everything that a stranger can do with captured checks, RTP and DTLS: the call is unharmed,
     nothing comes back to him, and all of it is counted by reason."""

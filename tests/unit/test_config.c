@@ -141,7 +141,7 @@ static const struct config_wrong wrong[] = {
      "each"},
     {XMPP "relay = { workers = 63; };",
      "t.conf:2: relay.workers = 63: 63 workers share 1000 ports: expected at least 16 for each"},
-    {XMPP "relay = { ice_ports = \"shared\"; shared_port = 50001; };",
+    {XMPP "relay = { shared_port = 50001; };",
      "t.conf:2: relay.shared_port = 50001: port 50001 lies in relay.ports (50000-50999): expected "
      "a "
      "port outside"},
@@ -275,6 +275,7 @@ static void ten_lines_suffice(void **state)
     "  served_domains = ( \"example.org\", \"xn--nxasmq6b.example\" ); };\n"                       \
     "relay = { address4 = \"192.0.2.1\"; address6 = \"2001:db8::1\"; advertise4 = \"9.9.9.9\";\n"  \
     "  advertise6 = \"2620:fe::9\"; ports = \"1024-65535\"; policy = \"relay-only\";\n"            \
+    "  ice_ports = \"dedicated\"; shared_port = 443;\n"                                            \
     "  fastpath = \"off\"; workers = 256; allow_peers = [ \"10.0.0.0/8\", \"fd00::/8\", "          \
     "\"192.0.2.7\" ];\n"                                                                           \
     "  quarantine = \"1500 ms\"; };\n"                                                             \
@@ -306,6 +307,8 @@ static void every_key_is_read_and_printed(void **state)
     assert_int_equal(config.relay.quarantine, 1500 * USEC_PER_MSEC);
     assert_int_equal(config.limits.load, 100);
     assert_int_equal(config.limits.bandwidth, 1000000000);
+    assert_int_equal(config.relay.ice_ports, CONFIG_ICE_DEDICATED);
+    assert_int_equal(config.relay.shared_port, 443);
     assert_int_equal(config.limits.bandwidth_per_call, 1500000);
     assert_int_equal(config.limits.ring_timeout, 90 * USEC_PER_SEC);
     assert_int_equal(config.limits.call_duration, 720 * 3600 * USEC_PER_SEC);

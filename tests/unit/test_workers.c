@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { WORKERS = 2, PORT_MIN = 30000, PORT_MAX = 30999, PACKETS = 2000 };
+enum { WORKERS = 2, PORT_MIN = 30000, SHARED_PORT = 29478, PORT_MAX = 30999, PACKETS = 2000 };
 
 struct fixture {
     struct event_base *base;
@@ -48,9 +49,8 @@ static void on_event(void *ctx, const struct relay_event *event)
     f->ends += event->kind == EVENT_SNAPSHOT_END;
 }
 
-static int setup(void **state)
+static void start(struct fixture *f, uint16_t shared_port)
 {
-    struct fixture *f = calloc(1, sizeof *f);
     assert_int_equal(prefix_parse("127.0.0.0/8", &f->loopback), 0);
     struct relay_config config = {
         .bind = {at("127.0.0.1", 0)},
@@ -63,8 +63,23 @@ static int setup(void **state)
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
     f->base = event_base_new();
     assert_int_equal(peers_new(&peers, &f->peers), 0);
-    const struct workers_config workers = {.count = WORKERS, .relay = &config, .peers = f->peers};
+    const struct workers_config workers = {
+        .count = WORKERS, .relay = &config, .peers = f->peers, .shared_port = shared_port};
     assert_int_equal(workers_new(f->base, &workers, &handler, &f->workers), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    start(f, 0);
+    *state = f;
+    return 0;
+}
+
+static int setup_shared(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    start(f, SHARED_PORT);
     *state = f;
     return 0;
 }
@@ -199,6 +214,96 @@ static void figures_are_read_while_packets_pass(void **state)
     close(bob_fd);
 }
 
+static void open_ice(struct fixture *f, uint64_t call, uint64_t path)
+{
+    static const struct order names[SIDE_COUNT] = {
+        {.side = SIDE_INITIATOR, .u.credentials = {"alic", "alice-password"}},
+        {.side = SIDE_RESPONDER, .u.credentials = {"bobb", "bob-password"}}};
+    order(f, ORDER_OPEN, call, path,
+          (struct order){.u.open = {.mode = PATH_ICE, .family_v4 = {true, true}, .component = 1}});
+    for (unsigned s = 0; s < SIDE_COUNT; s++)
+        order(f, ORDER_CREDENTIALS, call, path, names[s]);
+}
+
+static void send_check(int fd, enum side side, const char *id)
+{
+    const bool a = side == SIDE_INITIATOR;
+    const struct check check = {.to = a ? "bobb" : "alic",
+                                .from = a ? "alic" : "bobb",
+                                .pwd = a ? "bob-password" : "alice-password",
+                                .id = id};
+    uint8_t buf[256];
+    size_t len = build_check(buf, sizeof buf, &check);
+    assert_int_equal(send(fd, buf, len, 0), len);
+}
+
+static void send_answer(int fd, enum side side)
+{
+    uint8_t request[256], buf[256];
+    struct addr any = at("192.0.2.1", 1);
+    assert_true(recv(fd, request, sizeof request, 0) > 0);
+    size_t len = build_answer(buf, sizeof buf, request, &any,
+                              side == SIDE_INITIATOR ? "alice-password" : "bob-password");
+    assert_int_equal(send(fd, buf, len, 0), len);
+}
+
+// Whatever the calls' numbers, the paths that share the port meet on one worker, and are reached
+// there from any source.
+static void one_port_for_all_calls(void **state)
+{
+    struct fixture *f = *state;
+    struct addr alice, bob, port = at("127.0.0.1", SHARED_PORT);
+    for (uint64_t i = 1; i <= 20; i++)
+        open_path(f, i, i);
+    open_ice(f, 21, 21);
+    run_until(f, &f->opened, 21);
+    assert_int_equal(counter_get(workers_counters(f->workers, 0), COUNTER_PATHS_OPEN), 21);
+    assert_true(addr_equal(&f->last.u.opened[SIDE_INITIATOR][0], &port));
+    assert_true(addr_equal(&f->last.u.opened[SIDE_RESPONDER][0], &port));
+    for (unsigned i = 0; i < 8; i++) {
+        int alice_fd = client_open(&alice), bob_fd = client_open(&bob);
+        char id[16];
+        client_connect(alice_fd, &port);
+        client_connect(bob_fd, &port);
+        order(f, ORDER_CLOSE, 21 + i, 21 + i, (struct order){0});
+        open_ice(f, 22 + i, 22 + i);
+        run_until(f, &f->opened, 22 + i);
+        snapshot(f, 22 + i); // its names have arrived
+        run_until(f, &f->ends, 1 + i);
+        snprintf(id, sizeof id, "a%u", i);
+        send_check(alice_fd, SIDE_INITIATOR, id);
+        snprintf(id, sizeof id, "b%u", i);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); // hers is the first
+        send_check(bob_fd, SIDE_RESPONDER, id);
+        send_answer(alice_fd, SIDE_INITIATOR);
+        send_answer(bob_fd, SIDE_RESPONDER);
+        assert_true(recv(alice_fd, id, sizeof id, 0) > 0); // each gets the other's
+        assert_true(recv(bob_fd, id, sizeof id, 0) > 0);
+        close(alice_fd);
+        close(bob_fd);
+    }
+    assert_true(peers_allowed(f->peers, &port));
+}
+
+// Another program has it: then calls have ports of their own.
+static void a_shared_port_that_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    workers_free(f->workers);
+    peers_free(f->peers);
+    event_base_free(f->base);
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons(SHARED_PORT),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
+    start(f, SHARED_PORT);
+    open_ice(f, 1, 1);
+    run_until(f, &f->opened, 1);
+    assert_in_range(f->last.u.opened[SIDE_INITIATOR][0].port, PORT_MIN, PORT_MAX);
+    close(fd);
+}
+
 // Snapshots own memory: those that nobody takes any more are freed, and nobody is called.
 static void the_end_drops_what_waits(void **state)
 {
@@ -232,6 +337,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(calls_are_spread, setup, teardown),
         cmocka_unit_test_setup_teardown(figures_are_read_while_packets_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_drops_what_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_port_for_all_calls, setup_shared, teardown),
+        cmocka_unit_test_setup_teardown(a_shared_port_that_is_taken, setup_shared, teardown),
         cmocka_unit_test_setup_teardown(no_thread_is_left_when_starting_fails, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ class Daemon:
     """groups: more groups of the configuration, as text."""
 
     def __init__(self, network, directory, program, *, address4, address6, policy="fallback",
-                 ice_ports="dedicated", fastpath="auto", groups=""):
+                 ice_ports="shared", fastpath="auto", groups=""):
         self.network = network
         self.program = program
         self.process = None
@@ -59,8 +59,8 @@ class Daemon:
             file.write(CONFIG.format(
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
                 address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT,
-                ice_ports=os.environ.get("ICE_PORTS", ice_ports),
-                fastpath=os.environ.get("FASTPATH", fastpath), groups=unlimited(groups)))
+                ice_ports=ice_ports, fastpath=os.environ.get("FASTPATH", fastpath),
+                groups=unlimited(groups)))
 
     def start(self, *arguments):
         self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,

@@ -59,7 +59,7 @@ class Lab(Place):
     bob_on_ipv6   Bob has IPv6 only, Alice IPv4 only
     two_uplinks   Alice has a second interface, behind another NAT
     attacker      a stranger on the same internet
-    ice_ports     "shared": one port for all ICE paths
+    ice_ports     "dedicated": each ICE path has ports of its own
     arguments     of the daemon, beside its configuration
     """
 
@@ -67,7 +67,7 @@ class Lab(Place):
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
                  two_uplinks=False, attacker=False, policy="fallback",
-                 ice_ports="dedicated", fastpath="auto", arguments=(), logs=None):
+                 ice_ports="shared", fastpath="auto", arguments=(), logs=None):
         super().__init__(logs)
         self.bob_on_ipv6 = bob_on_ipv6
         addresses6 = [SERVER6] if bob_on_ipv6 else []
