@@ -19,7 +19,8 @@
 
 enum {
     READY_MAX = 64,
-    ROUNDS = 4,                  // then the loop's other events have their turn,
+    SEND_AT = 16, // departures, if sockets are left to read: nothing waits for all the others
+    ROUNDS = 4,   // then the loop's other events have their turn,
     DATAGRAMS_PER_WAKEUP = 1024, // or earlier
     // Bytes; the kernel may grant less. A listener has what all its clients send while its thread
     // does not run.
@@ -36,6 +37,12 @@ usec_t usec_now(void)
 
 // ---- wake-ups
 
+static void send_out(struct udp *udp)
+{
+    udp_flush(udp);
+    udp->slots = 0;
+}
+
 // Returns how many datagrams (trains) came.
 static unsigned run_round(struct udp *udp, const struct epoll_event *ready, int count, usec_t now)
 {
@@ -47,9 +54,10 @@ static unsigned run_round(struct udp *udp, const struct epoll_event *ready, int 
         if (socket->reports_icmp && ready[i].events & EPOLLERR)
             udp_read_errors(socket, now);
         received += udp_receive(socket, now);
+        if (udp->departures >= SEND_AT)
+            send_out(udp);
     }
-    udp_flush(udp);
-    udp->slots = 0;
+    send_out(udp);
     if (udp->burst_done)
         udp->burst_done(udp->ctx, now); // may close sockets: 'ready' is stale now
     return received;
@@ -238,6 +246,7 @@ void udp_close(struct udp_socket *socket)
     assert(!socket->first); // nothing is queued that would be lost
     udp_note_drops(socket);
     socket->udp->sockets--;
-    close(socket->fd); // which takes it out of the epoll: no other process has the descriptor
+    (void)epoll_ctl(socket->udp->poll, EPOLL_CTL_DEL, socket->fd, NULL); // if somebody has a copy
+    close(socket->fd);
     free(socket);
 }
