@@ -17,7 +17,8 @@ enum {
     LOOPBACK = 1,        // ifindex, in every network namespace
     RENEW_AT_ONCE = 256, // ways out, between other events of the loop
     SETTLE_MSEC = 10,    // changes come in swarms
-    SETTLE_FACTOR = 20,  // finding ways anew takes at most this part of the time
+    SETTLE_FACTOR = 4,   // finding ways anew rests so much longer than it took
+    REST_MSEC_MAX = 500, // but not more
     SWEEP_SEC = 10,      // path MTUs change without a word
 };
 
@@ -69,9 +70,13 @@ static void begin_renewal(struct fastpath *fastpath, usec_t now)
 
 static void end_renewal(struct fastpath *fastpath, usec_t now)
 {
-    fastpath->pause = (now - fastpath->renewing) * SETTLE_FACTOR;
-    if (fastpath->pause < SETTLE_MSEC * USEC_PER_MSEC)
-        fastpath->pause = SETTLE_MSEC * USEC_PER_MSEC;
+    usec_t pause = (now - fastpath->renewing) * SETTLE_FACTOR;
+
+    if (pause < SETTLE_MSEC * USEC_PER_MSEC)
+        pause = SETTLE_MSEC * USEC_PER_MSEC;
+    if (pause > REST_MSEC_MAX * USEC_PER_MSEC)
+        pause = REST_MSEC_MAX * USEC_PER_MSEC;
+    fastpath->pause = pause;
     fastpath->renewing = 0;
     if (fastpath->changed)
         arm(fastpath->on_settle, fastpath->pause);
@@ -258,5 +263,5 @@ void fastpath_totals(const struct fastpath *fastpath, struct fastpath_totals *re
     *ret_totals = (struct fastpath_totals){
         .packets = sum.packets, .bytes = sum.bytes, .limited = sum.limited};
     for (unsigned i = 0; i < FASTPATH_PASSED_COUNT; i++)
-        ret_totals->passed[i] = sum.passed[i];
+        (void)fast_kernel_passed(&fastpath->kernel, i, &ret_totals->passed[i]);
 }

@@ -271,7 +271,7 @@ static void begin_flow(struct fast_flow *flow, const struct fast_rule *rule,
         qualities = OFFLOAD_SSRC_MAX;
     if (qualities > 0)
         memcpy(flow->quality, quality, qualities * sizeof *quality);
-    flow->qualities = (__u16)qualities;
+    flow->qualities = (__u8)qualities;
 }
 
 static int put_again(const struct flow_table *table, struct flow *f, const struct fast_rule *rule)

@@ -63,6 +63,7 @@ static int load(struct fast_kernel *kernel, unsigned flows_max)
     kernel->flows = bpf_map__fd(s->maps.flows);
     kernel->limits = bpf_map__fd(s->maps.limits);
     kernel->totals = bpf_map__fd(s->maps.totals);
+    kernel->passed = bpf_map__fd(s->maps.passed);
     kernel->forward = bpf_program__fd(s->progs.forward);
     kernel->order = bpf_program__fd(s->progs.order);
     rc = libbpf_num_possible_cpus();
@@ -166,11 +167,24 @@ int fast_kernel_totals(const struct fast_kernel *kernel, struct fast_totals *ret
         sum.packets += each[i].packets;
         sum.bytes += each[i].bytes;
         sum.limited += each[i].limited;
-        for (unsigned k = 0; k < FASTPATH_PASSED_COUNT; k++)
-            sum.passed[k] += each[i].passed[k];
     }
     free(each);
     if (rc == 0)
         *ret_totals = sum;
+    return rc;
+}
+
+int fast_kernel_passed(const struct fast_kernel *kernel, enum fastpath_passed why,
+                       uint64_t *ret_count)
+{
+    uint64_t *each = calloc(kernel->processors, sizeof *each), sum = 0;
+    uint32_t key = why;
+    int rc = each ? bpf_map_lookup_elem(kernel->passed, &key, each) : -ENOMEM;
+
+    for (unsigned i = 0; rc == 0 && i < kernel->processors; i++)
+        sum += each[i];
+    free(each);
+    if (rc == 0)
+        *ret_count = sum;
     return rc;
 }

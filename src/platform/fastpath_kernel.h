@@ -9,9 +9,9 @@
 
 struct fastpath_bpf;
 
-struct fast_kernel {                           // any thread may use what has been loaded
-    struct fastpath_bpf *skeleton;             // owned
-    int flows, limits, totals, forward, order; // descriptors
+struct fast_kernel {                                   // any thread may use what has been loaded
+    struct fastpath_bpf *skeleton;                     // owned
+    int flows, limits, totals, passed, forward, order; // descriptors
     unsigned processors;
 };
 
@@ -39,3 +39,5 @@ int fast_kernel_limit(const struct fast_kernel *kernel, uint64_t group,
                       const struct fast_limit *limit);
 int fast_kernel_unlimit(const struct fast_kernel *kernel, uint64_t group);
 int fast_kernel_totals(const struct fast_kernel *kernel, struct fast_totals *ret_totals);
+int fast_kernel_passed(const struct fast_kernel *kernel, enum fastpath_passed why,
+                       uint64_t *ret_count);

@@ -46,16 +46,18 @@ int net_watch(void)
     static const int groups[] = {RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
                                  RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
                                  RTNLGRP_IPV6_RULE};
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    const struct sockaddr_nl any = {.nl_family = AF_NETLINK}; // without an address none hears
+    int rc, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 
     if (fd < 0)
         return -errno;
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof groups[i]) < 0) {
-            int error = -errno;
-            close(fd);
-            return error;
-        }
+    rc = bind(fd, (const struct sockaddr *)&any, sizeof any);
+    for (size_t i = 0; rc == 0 && i < sizeof groups / sizeof *groups; i++)
+        rc = setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof groups[i]);
+    if (rc < 0) {
+        rc = -errno;
+        close(fd);
+        return rc;
     }
     return fd;
 }
@@ -124,11 +126,17 @@ static int ask(int fd, const struct request *r, net_message each, void *ctx)
 }
 
 // The attribute of this type, or NULL.
-static const struct rtattr *find(const struct rtattr *attr, size_t len, unsigned short type)
+static const struct rtattr *find(const struct rtattr *attr, size_t room, unsigned short type)
 {
-    for (; RTA_OK(attr, len); attr = RTA_NEXT(attr, len))
+    while (room >= sizeof *attr && attr->rta_len >= sizeof *attr && attr->rta_len <= room) {
+        size_t step = RTA_ALIGN(attr->rta_len);
         if ((attr->rta_type & ~NLA_F_NESTED) == type)
             return attr;
+        if (step >= room)
+            break;
+        room -= step;
+        attr = (const void *)((const char *)attr + step);
+    }
     return NULL;
 }
 

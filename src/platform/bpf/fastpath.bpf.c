@@ -22,8 +22,9 @@
 // Linux 6.6, include/uapi/linux/bpf.h
 enum { TCX_NEXT = -1, TCX_DROP = 2 };
 
-#define TTL           64     // as of packets that sockets send
-#define NOT_ONE_PIECE 0x3fff // more fragments, or an offset
+#define TTL            64 // as of packets that sockets send
+#define MORE_FRAGMENTS 0x2000
+#define OFFSET         0x1fff
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -50,6 +51,13 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, FASTPATH_PASSED_COUNT);
+    __type(key, __u32); // enum fastpath_passed
+    __type(value, __u64);
+} passed SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct fast_train);
@@ -64,7 +72,8 @@ struct packet {
     __u16 udp_len; // as UDP says
     __u16 check;
     __u8 tos;
-    __u8 odd; // fragment or options
+    __u8 odd;    // fragment or options
+    __u32 place; // in an array, for looking it up
     __u8 head[OFFLOAD_HEAD_LEN] __attribute__((aligned(8)));
 };
 
@@ -99,34 +108,82 @@ always_inline __u64 sum_ipv4(const struct iphdr *ip)
 
 // ---- reading ----
 
-always_inline int pass(struct fast_totals *figures, enum fastpath_passed why)
+// Keys of arrays stand in 'p' because a place on the stack that had a pointer in it before, as the
+// compiler likes to choose it, may not be written by those without CAP_PERFMON.
+always_inline int pass(struct packet *p, enum fastpath_passed why)
 {
-    figures->passed[why]++;
+    __u64 *count;
+
+    p->place = why;
+    count = bpf_map_lookup_elem(&passed, &p->place);
+    if (count)
+        (*count)++;
     return TCX_NEXT;
 }
 
-always_inline bool read_ipv4(void *data, void *end, struct packet *p)
+// Header and first bytes of what is inside, of which there may be fewer.
+always_inline bool read_udp(struct __sk_buff *skb, const struct udphdr *udp, void *end,
+                            struct packet *p)
+{
+    __u32 have = skb->len - p->l4 - sizeof *udp;
+
+    if ((void *)(udp + 1) > end)
+        return false;
+    p->key.from_port = udp->source;
+    p->key.at_port = udp->dest;
+    p->udp_len = bpf_ntohs(udp->len);
+    p->check = udp->check;
+    if (p->udp_len < sizeof *udp)
+        return false;
+    p->payload = p->udp_len - sizeof *udp;
+    if ((void *)(udp + 1) + OFFLOAD_HEAD_LEN <= end) {
+        __builtin_memcpy(p->head, udp + 1, OFFLOAD_HEAD_LEN);
+        return true;
+    }
+    barrier_var(have);            // less than OFFLOAD_HEAD_LEN, as gather() was here;
+    have &= OFFLOAD_HEAD_LEN - 1; // and the verifier shall see that it is
+    if (have == 0)
+        return true;
+    return bpf_skb_load_bytes(skb, p->l4 + sizeof *udp, p->head, have) == 0;
+}
+
+// Of a packet with options no more is wanted than whose it is.
+always_inline bool read_behind_options(struct __sk_buff *skb, __u32 at, struct packet *p)
+{
+    __u16 ports[2];
+
+    p->odd = true;
+    if (bpf_skb_load_bytes(skb, at, ports, sizeof ports) < 0)
+        return false;
+    p->key.from_port = ports[0];
+    p->key.at_port = ports[1];
+    return true;
+}
+
+always_inline bool read_ipv4(struct __sk_buff *skb, void *data, void *end, struct packet *p)
 {
     struct iphdr *ip = data + ETH_HLEN;
 
     if ((void *)(ip + 1) > end || ip->version != 4 || ip->protocol != IPPROTO_UDP)
         return false;
     // Not the first of its fragments: it has no ports.
-    if (ip->frag_off & bpf_htons(0x1fff))
-        return false;
-    p->odd = ip->ihl != 5 || (ip->frag_off & bpf_htons(NOT_ONE_PIECE));
-    if (!p->odd && fold(sum_ipv4(ip)) != 0xffff)
+    if (ip->frag_off & bpf_htons(OFFSET))
         return false;
     p->key.family = FAMILY_V4;
     p->key.from[0] = ip->saddr;
     p->key.at[0] = ip->daddr;
+    if (ip->ihl != 5)
+        return read_behind_options(skb, ETH_HLEN + ip->ihl * 4, p);
+    if (fold(sum_ipv4(ip)) != 0xffff)
+        return false;
+    p->odd = ip->frag_off & bpf_htons(MORE_FRAGMENTS) ? 1 : 0;
     p->tos = ip->tos;
     p->length = bpf_ntohs(ip->tot_len);
-    p->l4 = ETH_HLEN + ip->ihl * 4;
-    return true;
+    p->l4 = ETH_HLEN + sizeof *ip;
+    return read_udp(skb, (void *)(ip + 1), end, p);
 }
 
-always_inline bool read_ipv6(void *data, void *end, struct packet *p)
+always_inline bool read_ipv6(struct __sk_buff *skb, void *data, void *end, struct packet *p)
 {
     struct ipv6hdr *ip = data + ETH_HLEN;
     __u32 first;
@@ -140,49 +197,27 @@ always_inline bool read_ipv6(void *data, void *end, struct packet *p)
     p->tos = bpf_ntohl(first) >> 20;
     p->length = bpf_ntohs(ip->payload_len) + sizeof *ip;
     p->l4 = ETH_HLEN + sizeof *ip;
-    return true;
+    // RFC 8200 section 8.1: "IPv6 receivers must discard UDP packets containing a zero checksum".
+    return read_udp(skb, (void *)(ip + 1), end, p) && p->check;
 }
 
-// The kernel counts and drops what is broken, so that need not be told apart from what is not ours.
+// What is broken, and the kernel would drop, need not be told apart from what is not ours.
+// Headers may lie in the pages of a packet; they are brought where they can be read. Places in the
+// packet are constants, as the verifier wants CAP_PERFMON for any others.
 always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
 {
-    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-    bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
-    struct udphdr *udp;
-    __u32 have;
-
-    if (v6 ? !read_ipv6(data, end, p) : !read_ipv4(data, end, p))
-        return false;
-    udp = data + (p->l4 & 0x7f);
-    if ((void *)(udp + 1) > end)
-        return false;
-    p->key.from_port = udp->source;
-    p->key.at_port = udp->dest;
-    p->udp_len = bpf_ntohs(udp->len);
-    p->check = udp->check;
-    if (p->udp_len < sizeof *udp || (v6 && !p->check))
-        return false;
-    p->payload = p->udp_len - sizeof *udp;
-    if ((void *)(udp + 1) + OFFLOAD_HEAD_LEN <= end) {
-        __builtin_memcpy(p->head, udp + 1, OFFLOAD_HEAD_LEN);
-        return true;
-    }
-    have = skb->len - p->l4 - sizeof *udp; // less than OFFLOAD_HEAD_LEN, as gather() was here
-    barrier_var(have);                     // and the verifier shall see that it is
-    have &= OFFLOAD_HEAD_LEN - 1;
-    if (have == 0)
-        return true;
-    return bpf_skb_load_bytes(skb, p->l4 + sizeof *udp, p->head, have) == 0;
-}
-
-// Headers may lie in the pages of a packet; they are brought where they can be read.
-always_inline bool gather(struct __sk_buff *skb)
-{
     __u32 most = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct udphdr) + OFFLOAD_HEAD_LEN;
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
-    if (skb->data_end - skb->data >= most || skb->data_end - skb->data >= skb->len)
-        return true;
-    return bpf_skb_pull_data(skb, skb->len < most ? skb->len : most) == 0;
+    if (data + most > end) {
+        if (bpf_skb_pull_data(skb, skb->len < most ? skb->len : most) < 0)
+            return false;
+        data = (void *)(long)skb->data;
+        end = (void *)(long)skb->data_end;
+    }
+    if (skb->protocol == bpf_htons(ETH_P_IPV6))
+        return read_ipv6(skb, data, end, p);
+    return read_ipv4(skb, data, end, p);
 }
 
 // ---- the flow ----
@@ -204,22 +239,32 @@ always_inline struct fast_flow *find(struct packet *p)
 // recently, as the core does it.
 always_inline struct rtp_quality *stream_of(struct fast_flow *flow, __u32 ssrc)
 {
-    __u32 oldest = 0;
+    struct rtp_quality *first = flow->quality;
+    __u32 count = flow->qualities, place = 0;
+    __u64 oldest = -1;
+    bool found = false;
 
 #pragma unroll
     for (__u32 i = 0; i < OFFLOAD_SSRC_MAX; i++) {
-        if (i >= flow->qualities) {
-            flow->qualities = i + 1;
-            oldest = i;
-            break;
-        }
-        if (flow->quality[i].ssrc == ssrc)
-            return &flow->quality[i];
-        if (flow->quality[i].last_arrival < flow->quality[oldest].last_arrival)
-            oldest = i;
+        const struct rtp_quality *q = &flow->quality[i];
+        if (found || i >= count || (q->ssrc != ssrc && q->last_arrival >= oldest))
+            continue;
+        found = q->ssrc == ssrc;
+        oldest = q->last_arrival;
+        place = i;
     }
-    flow->quality[oldest].started = false;
-    return &flow->quality[oldest];
+    if (!found && count < OFFLOAD_SSRC_MAX) {
+        place = count;
+        flow->qualities = count + 1;
+    }
+    // From whoever lacks CAP_PERFMON the verifier wants an index of which it knows nothing, as of
+    // what is read back, added to something that is not the lock.
+    barrier_var(first);
+    flow->latest = place;
+    place = *(volatile __u8 *)&flow->latest & (OFFLOAD_SSRC_MAX - 1);
+    if (!found)
+        first[place].started = false;
+    return &first[place];
 }
 
 always_inline void see_rtp(struct fast_flow *flow, const __u8 *head, __u64 now)
@@ -283,7 +328,7 @@ always_inline bool train_passes(struct __sk_buff *skb, const struct packet *p, _
 }
 
 struct shape { // what of a way decides whether a packet can take it
-    __u32 mtu;
+    __u32 ifindex, mtu;
     __u16 family, channel;
     bool media;
 };
@@ -312,6 +357,8 @@ always_inline enum fastpath_passed refuse(struct __sk_buff *skb, const struct pa
         return FASTPATH_LENGTH;
     if (!offload_passes(way->media, bpf_ntohs(p->key.channel), p->head, part))
         return p->key.channel ? FASTPATH_LENGTH : FASTPATH_KIND;
+    if (!way->ifindex)
+        return FASTPATH_ROUTE;
     if (ip_header_len(way->family) + sizeof(struct udphdr) + part + delta > way->mtu)
         return FASTPATH_MTU;
     if (skb->gso_size && (moves || !looks_partial(p)))
@@ -387,6 +434,19 @@ always_inline enum commitment commit(struct fast_flow *flow, const struct packet
 out:
     bpf_spin_unlock(&flow->lock);
     return done;
+}
+
+always_inline void count_total(struct packet *p, __u32 packets, __u32 bytes, __u32 limited)
+{
+    struct fast_totals *sum;
+
+    p->place = 0;
+    sum = bpf_map_lookup_elem(&totals, &p->place);
+    if (!sum)
+        return;
+    sum->packets += packets;
+    sum->bytes += bytes;
+    sum->limited += limited;
 }
 
 struct train_count {
@@ -522,13 +582,12 @@ always_inline bool write_udp(void *at, void *end, const struct packet *p,
     return true;
 }
 
-always_inline int send(struct __sk_buff *skb, const struct packet *p, const struct fast_way *way,
+always_inline int send(struct __sk_buff *skb, const struct packet *p, struct fast_way *way,
                        __u16 id)
 {
     int delta = growth(p, way->channel);
     __u16 udp_len = p->udp_len + delta;
     bool amend = !delta && way->family == p->key.family && looks_partial(p);
-    struct bpf_redir_neigh hop = way->hop;
     void *data, *end;
 
     if (!resize(skb, p, way, delta))
@@ -548,15 +607,15 @@ always_inline int send(struct __sk_buff *skb, const struct packet *p, const stru
     }
     if (amend)
         amend_checksum(skb, p, way);
-    return bpf_redirect_neigh(way->ifindex, &hop, sizeof hop, 0);
+    return bpf_redirect_neigh(way->ifindex, &way->hop, sizeof way->hop, 0);
 }
 
 // ---- the programs ----
 
-always_inline int forward_flow(struct __sk_buff *skb, const struct packet *p,
-                               struct fast_flow *flow, struct fast_totals *figures)
+always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct fast_flow *flow)
 {
-    struct shape shape = {.mtu = flow->rule.way.mtu,
+    struct shape shape = {.ifindex = flow->rule.way.ifindex,
+                          .mtu = flow->rule.way.mtu,
                           .family = flow->rule.way.family,
                           .channel = flow->rule.way.channel,
                           .media = flow->rule.flags & FAST_MEDIA};
@@ -564,25 +623,23 @@ always_inline int forward_flow(struct __sk_buff *skb, const struct packet *p,
     enum fastpath_passed why = refuse(skb, p, &shape);
     struct fast_train *train = NULL;
     struct fast_way way;
-    __u32 zero = 0;
     __u64 now = bpf_ktime_get_ns();
     __u16 id;
 
     if (flow->rule.flags & FAST_OFF)
         return TCX_NEXT;
     if (why < FASTPATH_PASSED_COUNT)
-        return pass(figures, why);
+        return pass(p, why);
     if (flow->rule.until <= now)
-        return pass(figures, FASTPATH_EXPIRED);
-    if (!flow->rule.way.ifindex)
-        return pass(figures, FASTPATH_ROUTE);
+        return pass(p, FASTPATH_EXPIRED);
     if (skb->gso_size) {
         load.packets = (p->payload + skb->gso_size - 1) / skb->gso_size;
         load.train = shape.media;
         if (load.train) {
-            train = bpf_map_lookup_elem(&trains, &zero);
+            p->place = 0;
+            train = bpf_map_lookup_elem(&trains, &p->place);
             if (!train || !train_passes(skb, p, load.packets, train))
-                return pass(figures, FASTPATH_TRAIN);
+                return pass(p, FASTPATH_TRAIN);
         }
     }
     load.now = now / 1000;
@@ -591,15 +648,14 @@ always_inline int forward_flow(struct __sk_buff *skb, const struct packet *p,
     case GONE:
         return TCX_NEXT;
     case LIMITED:
-        figures->limited += load.packets;
+        count_total(p, 0, 0, load.packets);
         return TCX_DROP;
     case COUNTED:
         break;
     }
     if (train)
         count_train(flow, train, &load);
-    figures->packets += load.packets;
-    figures->bytes += load.bytes;
+    count_total(p, load.packets, load.bytes, 0);
     return send(skb, p, &way, id);
 }
 
@@ -608,22 +664,17 @@ int forward(struct __sk_buff *skb)
 {
     struct packet p = {};
     struct fast_flow *flow;
-    struct fast_totals *figures;
-    __u32 zero = 0;
 
     // A packet of a VLAN comes again, at the interface of that VLAN.
     if (skb->pkt_type != PACKET_HOST || skb->vlan_present ||
         (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)))
         return TCX_NEXT;
-    if (!gather(skb) || !read_packet(skb, &p))
+    if (!read_packet(skb, &p))
         return TCX_NEXT;
     flow = find(&p);
     if (!flow)
         return TCX_NEXT;
-    figures = bpf_map_lookup_elem(&totals, &zero);
-    if (!figures)
-        return TCX_NEXT;
-    return forward_flow(skb, &p, flow, figures);
+    return forward_flow(skb, &p, flow);
 }
 
 // Runs for the loader only (BPF_PROG_RUN). Returns 1 if there is such a flow.

@@ -48,7 +48,8 @@ struct fast_figures {
 
 struct fast_flow {
     struct bpf_spin_lock lock;
-    __u16 qualities;
+    __u8 qualities;
+    __u8 latest; // stream that was heard last
     __u16 counting; // trains that are counted above, and still to be looked at one by one
     struct fast_rule rule;
     struct fast_figures figures;
@@ -68,7 +69,6 @@ struct fast_limit {
 // The figures of one processor.
 struct fast_totals {
     __u64 packets, bytes, limited;
-    __u64 passed[FASTPATH_PASSED_COUNT];
 };
 
 // A packet that is run through the program 'order' by the loader itself: it alone may change the
