@@ -22,6 +22,7 @@ GUESS = {"coturn": 80000, "rtpengine": 60000, "userspace": 110000, "epoll": 1300
          "mmsg": 140000, "gro": 140000, "ipforward": 450000, "fastpath": 450000}
 LEAST, MOST = 2000, 5000000  # packets per second: nobody is outside of that here
 STEPS = 14     # of a search
+SETTLE = 5      # seconds until a daemon has nothing left to do for calls that fell silent
 FAST_SHARE = 0.99  # less is worth a note
 PAUSE_US = 50   # of a load generator that shares its core
 
@@ -93,10 +94,10 @@ class Comparison(Measure):
             if self.out_of_time(f"{title}: {name}"):
                 continue
             with self._going_on(name, title), KernelMemory() as kernel, \
-                    self.catalogue.open(name) as target:
+                    contextlib.ExitStack() as stack:
+                with kernel.children():
+                    target = stack.enter_context(self.catalogue.open(name))
                 target.name = name
-                if target.pid:
-                    kernel.add(target.pid)
                 measure(target, kernel)
 
     @contextlib.contextmanager
@@ -215,6 +216,7 @@ class Comparison(Measure):
     def memory(self, target, kernel):
         """Of calls that have carried a little; what the kernel takes for them is in it."""
         before = resident_kib(target.pid), kernel.kib()
+        self.figures.add("kib_at_start", target.name, before[0] + (before[1] or 0))
         self.load(target, MEMORY_CALLS)
         after = resident_kib(target.pid), kernel.kib()
         resident = (after[0] - before[0]) / MEMORY_CALLS
@@ -226,7 +228,7 @@ class Comparison(Measure):
 
     def wakeups(self, target):
         """Of a daemon whose calls are all silent."""
-        time.sleep(1)  # until it is done with what was
+        time.sleep(SETTLE)  # until it is done with what was
         before = switches(target.pid)
         time.sleep(self.plan.idle)
         self.figures.add("wakeups_per_second", target.name,

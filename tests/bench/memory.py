@@ -55,6 +55,20 @@ class KernelMemory:
             with open(f"{self.directory}/cgroup.procs", "w", encoding="ascii") as file:
                 file.write(str(pid))
 
+    @contextlib.contextmanager
+    def children(self):
+        """What is started meanwhile is in the group from its beginning: the kernel's memory is
+        charged to who made a thing, at that time."""
+        if self.directory:
+            self.add(os.getpid())
+        try:
+            yield
+        finally:
+            if self.directory:
+                with open(f"{os.path.dirname(self.directory)}/cgroup.procs", "w",
+                          encoding="ascii") as file:
+                    file.write(str(os.getpid()))
+
     def kib(self):
         if not self.directory:
             return None

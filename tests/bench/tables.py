@@ -37,6 +37,7 @@ LOADS = (
 CALLS = (
     ("KiB per call", ("kib_per_call",), ("{:.1f}", 1)),
     ("of that in the kernel", ("kernel_kib_per_call",), ("{:.1f}", 1)),
+    ("without calls, MiB", ("kib_at_start",), ("{:.1f}", 1024)),
     ("opened and closed per second", ("calls_per_second",), WHOLE),
     ("allocate and bind, CPU, us", ("allocate_cpu_us",), WHOLE),
     ("wake-ups per second, 1,000 silent calls", ("wakeups_per_second",), ("{:.1f}", 1)),
