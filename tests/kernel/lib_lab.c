@@ -120,6 +120,27 @@ static int open_raw(const struct lab *lab, enum lab_place place, const char *int
     return fd;
 }
 
+// By way of the loopback interface, whose packets wait in the same queue as those of veths.
+static void open_flush(struct lab *lab)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+
+    for (int i = 0; i < 2; i++)
+        lab->flush[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(lab->flush[0], (struct sockaddr *)&at, len), 0);
+    assert_int_equal(getsockname(lab->flush[0], (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(connect(lab->flush[1], (struct sockaddr *)&at, len), 0);
+}
+
+void lab_flush(const struct lab *lab)
+{
+    char byte = 'x';
+
+    assert_int_equal(send(lab->flush[1], &byte, 1, 0), 1);
+    assert_int_equal(recv(lab->flush[0], &byte, 1, 0), 1);
+}
+
 static void move(const struct lab *lab, const char *interface, enum lab_place place)
 {
     char command[64];
@@ -150,6 +171,7 @@ bool lab_open(struct lab *lab)
     lab->raw[LAB_A] = open_raw(lab, LAB_A, "a0");
     lab->raw[LAB_B] = open_raw(lab, LAB_B, "b0");
     lab_enter(lab, LAB_RELAY);
+    open_flush(lab);
     return true;
 }
 
@@ -161,6 +183,8 @@ void lab_close(struct lab *lab)
         if (lab->ns[i] >= 0)
             close(lab->ns[i]);
     }
+    close(lab->flush[0]);
+    close(lab->flush[1]);
 }
 
 // ---- frames ----
@@ -192,6 +216,20 @@ static uint32_t udp_sum(const uint8_t *ip, const uint8_t *udp, size_t len)
     uint32_t s = sum((uint32_t)len + IPPROTO_UDP, v6 ? ip + 8 : ip + 12, v6 ? 32 : 8);
 
     return sum(s, udp, len);
+}
+
+bool lab_sums_right(const uint8_t *frame, size_t len)
+{
+    bool v4 = len >= 42 && get_u16(frame + 12) == ETHERTYPE_IP && frame[14] == 0x45;
+    bool v6 = len >= 62 && get_u16(frame + 12) == ETHERTYPE_IPV6;
+    const uint8_t *ip = frame + 14, *udp = ip + (v4 ? 20 : 40);
+
+    if (v4 && sum(0, ip, 20) != 0xffff)
+        return false;
+    if ((!v4 && !v6) || (v4 && (ip[9] != IPPROTO_UDP || get_u16(ip + 6) & 0x3fff)) ||
+        (v6 && ip[6] != IPPROTO_UDP) || (v4 && get_u16(udp + 6) == 0))
+        return true;
+    return udp + get_u16(udp + 4) <= frame + len && udp_sum(ip, udp, get_u16(udp + 4)) == 0xffff;
 }
 
 static size_t put_ip(uint8_t *ip, const struct datagram *d)

@@ -21,6 +21,7 @@ enum lab_place { LAB_RELAY, LAB_A, LAB_B, LAB_PLACES };
 struct lab {
     int ns[LAB_PLACES];
     int raw[LAB_PLACES]; // packet sockets on a0 and b0
+    int flush[2];        // sockets in the relay's namespace, from one to the other
 };
 
 enum { FRAME_MAX = 66000 };
@@ -52,6 +53,12 @@ void lab_say(const struct lab *lab, enum lab_place from, const struct datagram *
 size_t lab_recv(const struct lab *lab, enum lab_place at, void *frame, size_t size, int msec);
 // The next UDP datagram that arrived there, whose checksums must be right; false: none.
 bool lab_hear(const struct lab *lab, enum lab_place at, struct datagram *ret_datagram, int msec);
+
+// Returns when all frames that were sent before have been received, if all threads use one
+// processor.
+void lab_flush(const struct lab *lab);
+// Of a frame with whole UDP; true of any other.
+bool lab_sums_right(const uint8_t *frame, size_t len);
 
 struct addr lab_addr(const char *ip, uint16_t port);
 // Ethernet, IP and UDP around a payload, to the relay's interface of that place. Returns its
