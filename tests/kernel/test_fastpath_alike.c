@@ -8,7 +8,7 @@
 #include "codec/rtp.h"
 #include "lib_flow.h"
 #include "platform/udp.h"
-#include "random.h"
+#include "unit/random.h"
 
 #include <sched.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 // flow is there or it is not, from any thread.
 #include "lib_flow.h"
 #include "platform/udp.h"
-#include "random.h"
+#include "unit/random.h"
 
 #include <errno.h>
 #include <pthread.h>
