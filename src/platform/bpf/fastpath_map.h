@@ -49,7 +49,7 @@ struct fast_figures {
 struct fast_flow {
     struct bpf_spin_lock lock;
     __u8 qualities;
-    __u8 latest; // stream that was heard last
+    __u8 latest;    // stream that was heard last
     __u16 counting; // trains that are counted above, and still to be looked at one by one
     struct fast_rule rule;
     struct fast_figures figures;
