@@ -17,9 +17,9 @@
 // it with 0, which is the first socket.
 static const struct sock_filter program[] = {
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 80, 6, 0), // RTP, RTCP
-    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 64, 4, 0), // ChannelData (RFC 8656 section 12)
-    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 4, 4, 0),  // DTLS and others (RFC 7983 section 7)
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 128, 6, 0), // RTP, RTCP
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 64, 4, 0),  // ChannelData, as far as RFC 5766 has it
+    BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 4, 4, 0),   // DTLS and others (RFC 7983 section 7)
     // STUN: the method's bits of the type (RFC 8489 section 5)
     BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 0),
     BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x3eef),
