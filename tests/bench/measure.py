@@ -14,6 +14,7 @@ USED = "/sys/fs/cgroup/cpuacct/cpuacct.usage_percpu"
 
 LOSS = 0.001         # what a core may lose, late packets included, and still carry its load
 OTHERS = 0.05        # more of the core for other programs is worth a note
+SPOILT = 0.3         # so much, and the core's time is anybody's
 BURST = 32
 
 
@@ -82,18 +83,19 @@ class Measure:
             foreign = max(self._foreign(target) - foreign - spun, 0) / (time.monotonic() - start)
             share -= foreign
             if foreign > OTHERS:
-                self.figures.note(f"{target.name}: other programs took {100 * foreign:.0f} % of the "
-                                  f"core while its time was measured ({suffix})")
-        self.figures.add(f"core_ns_{suffix}", target.name,
-                         1e9 * max(share, 0) / f["packets_per_second"])
+                self.figures.note(f"{target.name}: other programs took {100 * foreign:.0f} % of "
+                                  f"the core while its time was measured ({suffix})")
+        if foreign is None or foreign < SPOILT:
+            self.figures.add(f"core_ns_{suffix}", target.name,
+                             1e9 * share / f["packets_per_second"])
 
     @staticmethod
     def _used(target):
         return cpu_seconds(target.pid) if target.pid else 0
 
     def _foreign(self, target):
-        """Seconds of the relay's core that neither the target's process had nor the kernel's threads
-        that receive for it; None where the kernel does not tell."""
+        """Seconds of the relay's core that neither the target's process had nor the kernel's
+        threads that receive for it; None where the kernel does not tell."""
         try:
             with open(USED, encoding="ascii") as file:
                 used = int(file.read().split()[self.world.relay_cpu]) / 1e9
