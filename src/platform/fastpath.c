@@ -15,7 +15,7 @@
 
 enum {
     LOOPBACK = 1,        // ifindex, in every network namespace
-    RENEW_AT_ONCE = 256, // ways out, between other events of the loop
+    RENEW_AT_ONCE = 64,  // ways out, between other events of the loop
     SETTLE_MSEC = 10,    // changes come in swarms
     SETTLE_FACTOR = 4,   // finding ways anew rests so much longer than it took
     REST_MSEC_MAX = 500, // but not more

@@ -328,7 +328,7 @@ static int put(struct flow_table *table, struct flow *f, const struct offload_fl
                const struct rtp_quality *quality, unsigned qualities, usec_t now)
 {
     struct fast_rule rule = rule_of(wanted, f->node.hash);
-    struct flow_group *group;
+    struct flow_group *group = NULL;
     int rc = group_join(table, wanted, now, &group);
 
     if (rc < 0)

@@ -124,7 +124,8 @@ int fast_kernel_order(const struct fast_kernel *kernel, const struct fast_key *k
                       const struct fast_rule *rule)
 {
     struct fast_order order = {.key = *key, .rule = *rule};
-    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &order, .data_size_in = sizeof order);
+    struct bpf_test_run_opts run = {
+        .sz = sizeof run, .data_in = &order, .data_size_in = sizeof order};
     int rc = bpf_prog_test_run_opts(kernel->order, &run);
 
     if (rc < 0)

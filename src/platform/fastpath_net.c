@@ -91,22 +91,32 @@ static void add(struct request *r, uint16_t type, const void *data, size_t len)
     r->head.nlmsg_len = (uint32_t)(NLMSG_ALIGN(r->head.nlmsg_len) + RTA_SPACE(len));
 }
 
+// The macros of the system's headers for this cast const away.
+static const void *behind(const void *header, size_t len)
+{
+    return (const uint8_t *)header + NLMSG_ALIGN(len);
+}
+
 // Hands on the messages of one datagram. Returns 1 when more are to come.
 static int read_messages(union answer *answer, size_t len, net_message each, void *ctx)
 {
     int more = 0, rc;
 
-    for (const struct nlmsghdr *m = &answer->head; NLMSG_OK(m, len); m = NLMSG_NEXT(m, len)) {
+    for (const struct nlmsghdr *m = &answer->head; NLMSG_OK(m, len);) {
         more = m->nlmsg_flags & NLM_F_MULTI;
         if (m->nlmsg_type == NLMSG_DONE)
             return 0;
         if (m->nlmsg_type == NLMSG_ERROR) {
-            const struct nlmsgerr *error = NLMSG_DATA(m);
+            const struct nlmsgerr *error = behind(m, sizeof *m);
             return error->error;
         }
         rc = each(ctx, m);
         if (rc < 0)
             return rc;
+        if (NLMSG_ALIGN(m->nlmsg_len) >= len)
+            break;
+        len -= NLMSG_ALIGN(m->nlmsg_len);
+        m = behind(m, m->nlmsg_len);
     }
     return more ? 1 : 0;
 }
@@ -144,7 +154,7 @@ static bool read_u32(const struct rtattr *attr, uint32_t *ret_value)
 {
     if (!attr || RTA_PAYLOAD(attr) < sizeof *ret_value)
         return false;
-    memcpy(ret_value, RTA_DATA(attr), sizeof *ret_value);
+    memcpy(ret_value, behind(attr, sizeof *attr), sizeof *ret_value);
     return true;
 }
 
@@ -164,14 +174,14 @@ static bool read_ip(const void *data, size_t len, struct addr *ret_addr)
 static int on_link(void *ctx, const struct nlmsghdr *m)
 {
     struct net_links *links = ctx;
-    const struct ifinfomsg *info = NLMSG_DATA(m);
+    const struct ifinfomsg *info = behind(m, sizeof *m);
     struct net_link *grown = realloc(links->item, (links->count + 1) * sizeof *links->item);
     uint32_t mtu = 0;
 
     if (!grown)
         return -ENOMEM;
     links->item = grown;
-    (void)read_u32(find(IFLA_RTA(info), IFLA_PAYLOAD(m), IFLA_MTU), &mtu);
+    (void)read_u32(find(behind(info, sizeof *info), IFLA_PAYLOAD(m), IFLA_MTU), &mtu);
     links->item[links->count++] = (struct net_link){
         .ifindex = info->ifi_index,
         .mtu = mtu,
@@ -220,14 +230,14 @@ struct address_reader {
 static int on_address(void *ctx, const struct nlmsghdr *m)
 {
     const struct address_reader *reader = ctx;
-    const struct ifaddrmsg *info = NLMSG_DATA(m);
+    const struct ifaddrmsg *info = behind(m, sizeof *m);
     // IFA_LOCAL where the two ends of a link have addresses.
-    const struct rtattr *ip = find(IFA_RTA(info), IFA_PAYLOAD(m), IFA_LOCAL);
+    const struct rtattr *ip = find(behind(info, sizeof *info), IFA_PAYLOAD(m), IFA_LOCAL);
     struct addr addr;
 
     if (!ip)
-        ip = find(IFA_RTA(info), IFA_PAYLOAD(m), IFA_ADDRESS);
-    if (ip && read_ip(RTA_DATA(ip), RTA_PAYLOAD(ip), &addr))
+        ip = find(behind(info, sizeof *info), IFA_PAYLOAD(m), IFA_ADDRESS);
+    if (ip && read_ip(behind(ip, sizeof *ip), RTA_PAYLOAD(ip), &addr))
         reader->each(reader->ctx, (int)info->ifa_index, &addr);
     return 0;
 }
@@ -245,29 +255,32 @@ int net_addresses(int fd, void (*each)(void *ctx, int ifindex, const struct addr
 
 static void read_hop(const struct rtmsg *route, size_t len, struct net_way *way)
 {
-    const struct rtattr *gateway = find(RTM_RTA(route), len, RTA_GATEWAY);
-    const struct rtattr *via = find(RTM_RTA(route), len, RTA_VIA); // IPv4 by way of IPv6
+    const struct rtattr *gateway = find(behind(route, sizeof *route), len, RTA_GATEWAY);
+    const struct rtattr *via =
+        find(behind(route, sizeof *route), len, RTA_VIA); // IPv4 by way of IPv6
 
     if (gateway)
-        (void)read_ip(RTA_DATA(gateway), RTA_PAYLOAD(gateway), &way->hop);
+        (void)read_ip(behind(gateway, sizeof *gateway), RTA_PAYLOAD(gateway), &way->hop);
     else if (via && RTA_PAYLOAD(via) > sizeof(struct rtvia))
-        (void)read_ip((const uint8_t *)RTA_DATA(via) + sizeof(struct rtvia),
+        (void)read_ip((const uint8_t *)behind(via, sizeof *via) + sizeof(struct rtvia),
                       RTA_PAYLOAD(via) - sizeof(struct rtvia), &way->hop);
 }
 
 static int on_route(void *ctx, const struct nlmsghdr *m)
 {
     struct net_way *way = ctx;
-    const struct rtmsg *route = NLMSG_DATA(m);
+    const struct rtmsg *route = behind(m, sizeof *m);
     size_t len = RTM_PAYLOAD(m);
-    const struct rtattr *metrics = find(RTM_RTA(route), len, RTA_METRICS);
+    const struct rtattr *metrics = find(behind(route, sizeof *route), len, RTA_METRICS);
     uint32_t oif, mtu;
 
-    if (route->rtm_type != RTN_UNICAST || !read_u32(find(RTM_RTA(route), len, RTA_OIF), &oif))
+    if (route->rtm_type != RTN_UNICAST ||
+        !read_u32(find(behind(route, sizeof *route), len, RTA_OIF), &oif))
         return -EHOSTUNREACH;
     way->ifindex = (int)oif;
     read_hop(route, len, way);
-    if (metrics && read_u32(find(RTA_DATA(metrics), RTA_PAYLOAD(metrics), RTAX_MTU), &mtu))
+    if (metrics &&
+        read_u32(find(behind(metrics, sizeof *metrics), RTA_PAYLOAD(metrics), RTAX_MTU), &mtu))
         way->mtu = mtu;
     return 0;
 }
