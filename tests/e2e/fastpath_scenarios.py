@@ -162,6 +162,6 @@ def fastpath_turn(lab):
     counted = [after[f'turn_packets_total{{direction="{way}"}}']
                - before[f'turn_packets_total{{direction="{way}"}}']
                for way in ("to_peer", "to_client")]
-    require(carried >= messages, f"the kernel forwarded {carried} of {2 * messages} messages")
+    require(carried >= 3 * messages / 2, f"the kernel forwarded {carried} of {2 * messages} messages")
     require(counted == [messages, messages], f"{messages} messages, counted {counted}")
     return {"messages": messages, "by_kernel": carried}

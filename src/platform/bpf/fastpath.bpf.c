@@ -61,10 +61,11 @@ always_inline int pass(struct packet *p, enum fastpath_passed why)
 
 // ---- the flow ----
 
-// ChannelData goes by its number; what only looks like it, as a peer may send it, by none.
+// ChannelData goes by its number, which clients of RFC 5766 choose up to 0x7fff; what only looks
+// like it, as a peer may send it, by none.
 always_inline struct fast_flow *find(struct packet *p)
 {
-    if (p->head[0] >= 64 && p->head[0] <= 79 && p->payload >= 4) {
+    if (p->head[0] >= 64 && p->head[0] <= 127 && p->payload >= 4) {
         p->key.channel = bpf_htons(p->head[0] << 8 | p->head[1]);
         struct fast_flow *flow = bpf_map_lookup_elem(&flows, &p->key);
         if (flow)
