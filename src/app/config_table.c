@@ -93,7 +93,8 @@ const struct config_row config_rows[] = {
              "relay.ice_ports = \"dedicated\" for all calls; the firewall must let it in. A call "
              "takes two ports per address family where all its media share one path, and two more "
              "for each further path."},
-    {KEY(relay, ice_ports), .kind = &config_kind_word, .words = ice_ports, .fallback = "\"shared\"",
+    {KEY(relay, ice_ports), .kind = &config_kind_word, .words = ice_ports,
+     .fallback = "\"dedicated\"",
      .help = "\"shared\": the media of all calls over ICE, which is nearly all, pass one UDP port, "
              "relay.shared_port, and one thread. \"dedicated\": ports out of relay.ports for each "
              "call, which are spread over all threads. Calls without ICE, Google's dialects and "

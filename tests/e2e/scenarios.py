@@ -281,9 +281,10 @@ def shutdown(lab):
     return figures
 
 
-@scenario(arguments=["--drain"])
+@scenario(arguments=["--drain"], policy="relay-only", same_lan=True)
 def drain(lab):
-    """SIGTERM with --drain: the running call goes on, and the daemon ends when it has ended."""
+    """SIGTERM with --drain: the running call goes on, and the daemon ends when it has ended. Both
+    clients are behind one NAT, and share the relay's port."""
     call, figures = carry(lab, "wrtc", "aiortc", AUDIO)
     lab.daemon.process.terminate()
     call.keep_flowing(3)

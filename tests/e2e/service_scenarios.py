@@ -10,7 +10,7 @@ import time
 from xml.etree import ElementTree
 
 from lab import services
-from lab.call import require
+from lab.call import Call, require
 from lab.client import ClientError
 from lab.documents import TURN_HOST, TURN_SECRET
 from lab.lab import NAT_A, NAT_B, SERVER4
@@ -215,3 +215,27 @@ def prosody_delegates(lab):
 @scenario(server=Ejabberd, service="ejabberd-delegation")
 def ejabberd_delegates(lab):
     return _delegated(lab)
+
+
+@scenario(server=Prosody, service="prosody-turn", shares=True, one_port=True)
+def one_port(lab):
+    """The firewall lets one UDP port in, for STUN, TURN and the paths of calls. Alice has found TURN,
+    Bob knows of none: his packets cannot reach her allocation, but both reach the path."""
+    asker = lab.asker()
+    lab.announced(asker)
+    asker.close()
+    call = Call(lab, "wrtc", "libnice", ["audio"])
+    call.alice.jid = call.alice.ask("connect", user="alice", domain=DOMAIN, server=SERVER4,
+                                    resource="wrtc", servers=True)["jid"]
+    lab.connect(call.bob)
+    call.place()
+    call.keep_flowing(3, least=100)
+    view = call.carried()
+    ports = {port for path in view["paths"] for side in ("initiator", "responder")
+             for port in path[side]["ports"]}
+    require(ports == {f"{SERVER4}:{PORT}"}, f"the paths use {ports}")
+    require("udp" in [entry["transport"] for entry in lab.allocations()], "Alice has no TURN")
+    figures = call.figures()
+    call.hangup()
+    call.paths_closed()
+    return figures

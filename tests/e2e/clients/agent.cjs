@@ -36,7 +36,7 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     return client.jingle.iceServers;
   }
 
-  function connect({ user, domain, server, resource, relay = false }) {
+  function connect({ user, domain, server, resource, relay = false, servers = relay }) {
     const jingle = { iceServers: [], iceTransportPolicy: relay ? 'relay' : 'all' };
     const host = server.includes(':') ? `[${server}]` : server;
     if (PeerConnection) {
@@ -57,7 +57,7 @@ module.exports = function agent({ PeerConnection, getMedia, onTrack = () => {} }
     return new Promise((resolve, reject) => {
       client.on('session:started', () => {
         client.sendPresence();
-        (relay ? discover() : Promise.resolve([])).then(
+        (servers ? discover() : Promise.resolve([])).then(
           iceServers => resolve({ jid: client.jid, iceServers }), reject);
       });
       client.on('auth:failed', () => reject(new Error('authentication failed')));

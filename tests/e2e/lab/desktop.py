@@ -45,7 +45,7 @@ class DesktopLab(DivertLab):
              "ejabberd": (TlsEjabberd, *DOORS["ejabberd"][1:])}
 
     def __init__(self, daemon, **options):
-        super().__init__(daemon, **options)
+        super().__init__(daemon, ice_ports="dedicated", **options)
         try:
             self.network.inside("srv", lambda: asyncio.run(_acquaint()))
         except BaseException:
