@@ -220,7 +220,7 @@ def turn_unreachable_peers(lab):
             if peer[1] != 0:
                 alice.ask("send", name=name, peer=peer, count=5)  # by a channel
         echoed += alice.echo(*names)
-    for peer in ((BOB, 5000), ("127.0.0.1", 5000), (SERVER4, PLAIN), (SERVER4, 22)):
+    for peer in ((BOB, 5000), ("127.0.0.1", 5000), (SERVER4, TLS), (SERVER4, 22)):
         require(alice.ask("bind", name="udp", peer=peer) == 403, f"a peer at {peer}")
     drops = ledger.drops()
     drops["send_error"] = drops.get("send_error", 0) + ledger.grown(
