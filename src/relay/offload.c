@@ -23,7 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)PATH_SSRC_MAX == (int)OFFLOAD_SSRC_MAX, "a leg's streams fit into a report");
+static_assert(sizeof(((struct offload_report *)NULL)->quality) ==
+                  PATH_SSRC_MAX * sizeof(struct rtp_quality),
+              "a leg's streams fit into a report");
 
 void relay_set_offload(struct relay *relay, const struct offload_io *offload)
 {
