@@ -17,27 +17,23 @@ enum {
 
 enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL };
 
-static int open_own(pid_t id, const char *name, FILE **ret_file)
+// NULL: errno says why.
+static FILE *open_own(pid_t id, const char *name)
 {
     char path[64];
-    FILE *file;
 
     snprintf(path, sizeof path, "/proc/self/task/%d/%s", (int)id, name);
-    file = fopen(path, "re");
-    if (!file)
-        return -errno;
-    *ret_file = file;
-    return 0;
+    return fopen(path, "re");
 }
 
 // The core on which the thread ran last.
 static int read_core(pid_t id)
 {
     char line[1024], *field;
-    FILE *file;
+    FILE *file = open_own(id, "stat");
     int core = -1;
 
-    if (open_own(id, "stat", &file) < 0)
+    if (!file)
         return -1;
     if (fgets(line, sizeof line, file) && (field = strrchr(line, ')'))) {
         for (int i = 0; i < STAT_CORE && field; i++)
@@ -52,11 +48,11 @@ static int read_core(pid_t id)
 int load_thread(pid_t id, struct load_thread *ret_thread)
 {
     uint64_t ran, waited; // nanoseconds
-    FILE *file;
-    int r = open_own(id, "schedstat", &file);
+    FILE *file = open_own(id, "schedstat");
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!file)
+        return -errno;
     r = fscanf(file, "%" SCNu64 " %" SCNu64, &ran, &waited) == 2 ? 0 : -EIO;
     fclose(file);
     if (r == 0)
