@@ -178,7 +178,7 @@ static void agree_on(void *ctx, const struct turn_view *view)
         MUST(s, view->packets_in == m->to_client && view->bytes_in == 4 * m->to_client);
         return;
     }
-    MUST(s, !"an allocation that the model does not have");
+    MUST(s, false); // an allocation that the model does not have
 }
 
 static void agree(struct sim *s)
