@@ -114,7 +114,7 @@ static void note_last(struct path *path, enum side side, const struct offload_re
 }
 
 static void add_figures(struct leg *leg, struct leg *out, const struct offload_report *report,
-                        usec_t since)
+                        usec_t since, usec_t now)
 {
     leg->packets_in += report->packets;
     leg->bytes_in += report->bytes;
@@ -124,7 +124,7 @@ static void add_figures(struct leg *leg, struct leg *out, const struct offload_r
     out->bytes_out += report->bytes;
     for (unsigned i = 0; i < report->qualities; i++)
         if (leg->last_media < report->quality[i].last_arrival)
-            leg->last_media = report->quality[i].last_arrival;
+            leg->last_media = not_after(report->quality[i].last_arrival, now);
     if (leg->first_media == 0 && report->media > 0)
         leg->first_media = since; // only RTCP had passed before
 }
@@ -203,7 +203,7 @@ void offload_figures(struct path *path, struct leg ret_leg[SIDE_COUNT],
         if (!o || io->read(io->ctx, &o->flow, &report) < 0)
             continue;
         note_last(path, s, &report, now);
-        add_figures(&ret_leg[s], &ret_leg[side_other(s)], &report, o->since);
+        add_figures(&ret_leg[s], &ret_leg[side_other(s)], &report, o->since, now);
         ret_leg[s].qualities = (uint8_t)merge_streams(&path->leg[s], &report, quality[s]);
         ret_leg[s].quality = quality[s];
     }
@@ -278,7 +278,7 @@ static void take(struct path *path, enum side side, usec_t now, usec_t pause)
     leg->offload_next = now + pause;
     if (relay->offload.take(relay->offload.ctx, &o->flow, &report) == 0) {
         note_last(path, side, &report, now);
-        add_figures(leg, &path->leg[side_other(side)], &report, o->since);
+        add_figures(leg, &path->leg[side_other(side)], &report, o->since, now);
         take_streams(leg, &report);
         counter_add(relay->counters, COUNTER_DROP_BANDWIDTH, report.limited);
     }

@@ -35,9 +35,11 @@ struct fixture {
     unsigned ids;
 };
 
-static void set_up_with(struct fixture *f, const struct relay_config *config)
+static void set_up_with(struct fixture *f, const struct relay_config *config, bool offload)
 {
     *f = (struct fixture){.w = world_new(config)};
+    if (offload)
+        world_offload(f->w);
     struct relay_event e = world_open(f->w, CALL, PATH, PATH_GOOGLE);
     f->pa = e.u.opened[A][0];
     f->pb = e.u.opened[B][0];
@@ -52,7 +54,7 @@ static void set_up(struct fixture *f)
 {
     struct relay_config config = world_config();
 
-    set_up_with(f, &config);
+    set_up_with(f, &config, false);
     world_credentials(f->w, PATH, A, TO_ALICE, "");
     world_credentials(f->w, PATH, B, TO_BOB, "");
     world_peer(f->w, PATH, A, at("192.168.1.2", 5000));
@@ -251,7 +253,7 @@ static void names_are_needed(void **state)
     struct relay_config config = world_config();
     struct fixture f;
 
-    set_up_with(&f, &config);
+    set_up_with(&f, &config, false);
     assert_dropped(&f, check(&f, A, f.alice), COUNTER_DROP_NO_CREDENTIALS);
     world_credentials(f.w, PATH, A, TO_ALICE, "");
     assert_dropped(&f, check(&f, A, f.alice), COUNTER_DROP_UNPROVED); // no window is open
@@ -447,6 +449,35 @@ static void media_choose_among_her_addresses(void **state)
     world_free(f.w);
 }
 
+// What the kernel has forwarded bears its own time, which is read later than ours.
+static void the_kernels_clock_is_ahead(void **state)
+{
+    struct fixture f;
+    struct relay_config config = world_config();
+    usec_t kernel_now;
+
+    set_up_with(&f, &config, true);
+    world_credentials(f.w, PATH, A, TO_ALICE, "");
+    world_credentials(f.w, PATH, B, TO_BOB, "");
+    f.w->kernel.now = &kernel_now;
+    world_peer(f.w, PATH, A, f.alice);
+    world_peer(f.w, PATH, A, f.alice2);
+    world_peer(f.w, PATH, B, f.bob);
+    join(&f, A, f.alice);
+    join(&f, B, f.bob);
+    join(&f, A, f.alice2);
+    for (unsigned i = 0; i < 20; i++) {
+        world_wait(f.w, 20 * MSEC);
+        kernel_now = f.w->now + MSEC;
+        assert_flows(&f, A, f.alice, f.bob);
+    }
+    assert_true(world_view(f.w, CALL)->leg[A].offloaded);
+    assert_dropped(&f, rtp(&f, A, f.alice2), COUNTER_DROP_NOT_SELECTED); // she still sends there
+    assert_true(world_view(f.w, CALL)->leg[A].last_media <= f.w->now);
+    assert_flows(&f, A, f.alice, f.bob);
+    world_free(f.w);
+}
+
 // Mallory was first to come after new signalling, while she was on her way: until she is there.
 static void the_signalled_address_wins_back(void **state)
 {
@@ -528,6 +559,7 @@ int main(void)
         cmocka_unit_test(new_signalling_lets_one_in),
         cmocka_unit_test(the_living_are_not_replaced),
         cmocka_unit_test(media_choose_among_her_addresses),
+        cmocka_unit_test(the_kernels_clock_is_ahead),
         cmocka_unit_test(the_signalled_address_wins_back),
         cmocka_unit_test(the_untrusted_are_not_forwarded),
         cmocka_unit_test(sources_and_names_have_bounds),
