@@ -130,7 +130,7 @@ enum way { TO_PEER, TO_CLIENT, WAYS };
 // A direction that the kernel forwards.
 struct offloaded {
     struct offload_flow flow;
-    struct offload_report counted; // what of its figures the allocation has by now
+    uint64_t packets, bytes, limited; // what of its figures has been counted here by now
 };
 
 struct channel {

@@ -61,8 +61,8 @@ static int flow_of(const struct turn *turn, const struct allocation *a,
 static void count_report(const struct turn *turn, struct allocation *a, struct offloaded *o,
                          enum way way, const struct offload_report *report)
 {
-    uint64_t packets = report->packets - o->counted.packets;
-    uint64_t bytes = report->bytes - o->counted.bytes;
+    uint64_t packets = report->packets - o->packets;
+    uint64_t bytes = report->bytes - o->bytes;
     *(way == TO_PEER ? &a->packets_out : &a->packets_in) += packets;
     *(way == TO_PEER ? &a->bytes_out : &a->bytes_in) += bytes;
     counter_add(turn->counters,
@@ -70,8 +70,10 @@ static void count_report(const struct turn *turn, struct allocation *a, struct o
                 packets);
     counter_add(turn->counters,
                 way == TO_PEER ? COUNTER_TURN_TO_PEER_BYTES : COUNTER_TURN_TO_CLIENT_BYTES, bytes);
-    counter_add(turn->counters, COUNTER_TURN_DROP_BANDWIDTH, report->limited - o->counted.limited);
-    o->counted = *report;
+    counter_add(turn->counters, COUNTER_TURN_DROP_BANDWIDTH, report->limited - o->limited);
+    o->packets = report->packets;
+    o->bytes = report->bytes;
+    o->limited = report->limited;
 }
 
 void turn_offload_count(const struct turn *turn, struct allocation *a)
