@@ -296,9 +296,10 @@ struct path {
 };
 
 // A source of a path at a shared port: what comes from its address is that path's if it holds the
-// address. Of all claims to one address exactly one does.
+// address. Of all claims to one address exactly one does, and leads the list of them.
 struct claim {
-    struct map_node node; // in relay.claims
+    struct map_node node; // in relay.claims, if it holds
+    struct claim *next;
     struct port *port;
     struct addr addr;
     bool holds;
@@ -361,7 +362,8 @@ bool relay_may_send_unproved(const struct relay *relay, const struct addr *addr)
 
 int shared_list(struct path *path, enum side side, struct credentials *c); // 0 or -ENOMEM
 void credentials_free(struct credentials *c);                              // unlists; NULL is fine
-// A source that is about to be; NULL in ret_claim where the port is not shared. 0 or -ENOMEM.
+// A source that is about to be; NULL in ret_claim where the port is not shared. 0, -ENOMEM, or
+// -ENOSPC: too many paths claim the address.
 int shared_claim(struct relay *relay, struct port *port, const struct addr *addr,
                  struct claim **ret_claim);
 void shared_unclaim(struct relay *relay, struct claim *claim); // NULL is fine

@@ -25,6 +25,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Names and addresses are strangers' choice; what one datagram costs must not be.
+#define NAMES_LOOKED    64 // credentials of one name
+#define PASSWORDS_TRIED 8  // of those that are alike
+#define RIVALS_MAX      16 // claims to one address, besides the holder's
+
 #define TYPE_METHOD(type) (((type)&0x3e00) >> 2 | ((type)&0x00e0) >> 1 | ((type)&0x000f))
 
 void relay_share(struct relay *relay, enum family family, uint16_t port, void *socket)
@@ -79,9 +84,9 @@ static bool split(const struct stun_view *username, struct name *ret_to, struct 
     return true;
 }
 
-static struct port *port_of_sender(const struct credentials *to, unsigned family)
+static struct port *port_of_sender(const struct credentials *to, const struct addr *from)
 {
-    return &to->path->leg[side_other(to->side)].port[family];
+    return &to->path->leg[side_other(to->side)].port[from->family == FAMILY_V6];
 }
 
 static bool knows_sender(const struct credentials *to, const struct name *from)
@@ -90,43 +95,6 @@ static bool knows_sender(const struct credentials *to, const struct name *from)
 
     return (leg->credentials[0] && is_name(leg->credentials[0], from)) ||
            (leg->credentials[1] && is_name(leg->credentials[1], from));
-}
-
-// How well a path fits a check. RFC 8445 sections 7.1.1 and 5.1.2.1: the low byte of PRIORITY is
-// 256 - component.
-static unsigned fits(const struct credentials *to, const struct name *from,
-                     const struct stun_msg *msg)
-{
-    bool authentic = stun_check_integrity(msg, to->text + to->ufrag_len, to->pwd_len);
-    bool component = ((stun_u32(msg, STUN_PRIORITY) + to->path->component) & 0xff) == 0;
-
-    return 4u * knows_sender(to, from) + 2u * authentic + component;
-}
-
-// The leg's port that the check came to, or NULL: it is no path's.
-static struct port *port_of_check(const struct relay *relay, unsigned family,
-                                  const struct stun_msg *msg)
-{
-    const struct credentials *best = NULL;
-    struct name to, from;
-    unsigned best_fit = 0;
-
-    if (!split(&msg->attr[STUN_USERNAME], &to, &from))
-        return NULL;
-    uint64_t hash = map_hash(&relay->names, to.text, to.len);
-    for (struct map_node *n = map_first(&relay->names, hash); n; n = map_next(n)) {
-        const struct credentials *c = container_of(n, struct credentials, node);
-        if (!is_name(c, &to) || !port_of_sender(c, family)->shared)
-            continue;
-        if (!best && !map_next(n))
-            return port_of_sender(c, family); // nearly always: no need to look closer
-        unsigned fit = fits(c, &from, msg);
-        if (!best || fit > best_fit) {
-            best = c;
-            best_fit = fit;
-        }
-    }
-    return best ? port_of_sender(best, family) : NULL;
 }
 
 // --- addresses ---------------------------------------------------------------------------------
@@ -142,34 +110,16 @@ static uint64_t addr_hash(const struct relay *relay, const struct addr *addr)
     return map_hash(&relay->claims, bytes, sizeof(bytes));
 }
 
-// Of the nodes of this hash from 'n' on, the first claim to the address.
-static struct claim *claim_from(struct map_node *n, const struct addr *addr)
+static struct claim *holder_of(const struct relay *relay, const struct addr *addr)
 {
+    struct map_node *n = map_first(&relay->claims, addr_hash(relay, addr));
+
     for (; n; n = map_next(n)) {
         struct claim *claim = container_of(n, struct claim, node);
         if (addr_equal(&claim->addr, addr))
             return claim;
     }
     return NULL;
-}
-
-static struct claim *claim_first(const struct relay *relay, const struct addr *addr)
-{
-    return claim_from(map_first(&relay->claims, addr_hash(relay, addr)), addr);
-}
-
-static struct claim *claim_next(const struct claim *claim)
-{
-    return claim_from(map_next(&claim->node), &claim->addr);
-}
-
-static struct claim *holder_of(const struct relay *relay, const struct addr *addr)
-{
-    struct claim *claim = claim_first(relay, addr);
-
-    while (claim && !claim->holds)
-        claim = claim_next(claim);
-    return claim;
 }
 
 // NULL: the claim is being made.
@@ -179,6 +129,22 @@ static struct source *source_of(const struct claim *claim)
     int index = source_find(leg, &claim->addr, claim->port->family);
 
     return index < 0 ? NULL : &leg->source[index];
+}
+
+static int claim_add(struct relay *relay, struct claim *claim)
+{
+    struct claim *last = holder_of(relay, &claim->addr);
+
+    claim->holds = !last;
+    if (!last)
+        return map_insert(&relay->claims, &claim->node, addr_hash(relay, &claim->addr));
+    for (unsigned i = 0; i < RIVALS_MAX; i++, last = last->next) {
+        if (last->next)
+            continue;
+        last->next = claim;
+        return 0;
+    }
+    return -ENOSPC;
 }
 
 int shared_claim(struct relay *relay, struct port *port, const struct addr *addr,
@@ -195,14 +161,12 @@ int shared_claim(struct relay *relay, struct port *port, const struct addr *addr
         return -ENOMEM;
     claim->port = port;
     claim->addr = *addr;
-    claim->holds = !claim_first(relay, addr);
-    err = map_insert(&relay->claims, &claim->node, addr_hash(relay, addr));
-    if (err < 0) {
+    err = claim_add(relay, claim);
+    if (err < 0)
         free(claim);
-        return err;
-    }
-    *ret_claim = claim;
-    return 0;
+    else
+        *ret_claim = claim;
+    return err;
 }
 
 // Who has answered comes before who has not, then who was heard of last.
@@ -217,20 +181,43 @@ static bool better(const struct claim *a, const struct claim *b)
     return sa->last_seen > sb->last_seen;
 }
 
+static void unlink_rival(struct claim *holder, struct claim *rival)
+{
+    struct claim **link = &holder->next;
+
+    while (*link != rival)
+        link = &(*link)->next;
+    *link = rival->next;
+    rival->next = NULL;
+}
+
+// The other one holds the address from now on.
+static void hand_over(struct relay *relay, struct claim *holder, struct claim *rival)
+{
+    unlink_rival(holder, rival);
+    (void)map_insert(&relay->claims, &rival->node, holder->node.hash); // the table has heads
+    map_remove(&relay->claims, &holder->node);
+    rival->holds = true;
+    holder->holds = false;
+    rival->next = holder;
+}
+
 void shared_unclaim(struct relay *relay, struct claim *claim)
 {
-    struct claim *heir = NULL;
+    struct claim *holder, *heir = NULL;
 
     if (!claim)
         return;
-    map_remove(&relay->claims, &claim->node);
-    if (claim->holds) {
-        for (struct claim *c = claim_first(relay, &claim->addr); c; c = claim_next(c))
-            if (better(c, heir))
-                heir = c;
-        if (heir)
-            heir->holds = true;
-    }
+    for (struct claim *c = claim->next; claim->holds && c; c = c->next)
+        if (better(c, heir))
+            heir = c;
+    if (heir)
+        hand_over(relay, claim, heir);
+    holder = claim->holds ? NULL : holder_of(relay, &claim->addr);
+    if (holder)
+        unlink_rival(holder, claim);
+    else
+        map_remove(&relay->claims, &claim->node);
     free(claim);
 }
 
@@ -247,8 +234,7 @@ void shared_contend(struct path *path, enum side side, struct source *source, us
     if (source->answered &&
         (!rival || !rival->answered || now - rival->last_seen >= SOURCE_STALE_LOST)) {
         offload_take(holder->port->path, now);
-        holder->holds = false;
-        mine->holds = true;
+        hand_over(path->relay, holder, mine);
         return;
     }
     if (!source->answered)
@@ -257,15 +243,93 @@ void shared_contend(struct path *path, enum side side, struct source *source, us
         verify_start(holder->port->path, holder->port->side, rival, now);
 }
 
+// --- checks --------------------------------------------------------------------------------------
+
+// Where the holder of the sender's address is called by that name.
+static const struct credentials *holders_credentials(const struct relay *relay,
+                                                     const struct addr *from, const struct name *to)
+{
+    const struct claim *holder = holder_of(relay, from);
+    const struct leg *leg =
+        holder ? &holder->port->path->leg[side_other(holder->port->side)] : NULL;
+
+    for (unsigned i = 0; leg && i < 2; i++)
+        if (leg->credentials[i] && is_name(leg->credentials[i], to))
+            return leg->credentials[i];
+    return NULL;
+}
+
+// Of the paths that the name stands for those that know both; if there are none, all. What holds
+// the sender's address comes first.
+static unsigned named(const struct relay *relay, const struct addr *from, const struct name *to,
+                      const struct name *sender,
+                      const struct credentials *ret_named[NAMES_LOOKED + 1])
+{
+    unsigned count = 0, looked = 0;
+    const struct credentials *holds = holders_credentials(relay, from, to);
+    bool known = holds && knows_sender(holds, sender);
+
+    if (known)
+        ret_named[count++] = holds;
+    struct map_node *n = map_first(&relay->names, map_hash(&relay->names, to->text, to->len));
+    for (; n && looked < NAMES_LOOKED; n = map_next(n), looked++) {
+        const struct credentials *c = container_of(n, struct credentials, node);
+        if (!is_name(c, to) || !port_of_sender(c, from)->shared || (known && c == holds))
+            continue;
+        bool knows = knows_sender(c, sender);
+        if (knows && !known)
+            count = 0;
+        known = known || knows;
+        if (knows == known)
+            ret_named[count++] = c;
+    }
+    return count;
+}
+
+// How well a path fits a check. RFC 8445 sections 7.1.1 and 5.1.2.1: the low byte of PRIORITY is
+// 256 - component.
+static unsigned fits(const struct credentials *to, const struct stun_msg *msg)
+{
+    bool authentic = stun_check_integrity(msg, to->text + to->ufrag_len, to->pwd_len);
+    bool component = ((stun_u32(msg, STUN_PRIORITY) + to->path->component) & 0xff) == 0;
+
+    return 2u * authentic + component;
+}
+
+// The leg's port that the check came to, or NULL: it is no path's.
+static struct port *port_of_check(const struct relay *relay, const struct addr *from,
+                                  const struct stun_msg *msg)
+{
+    const struct credentials *found[NAMES_LOOKED + 1], *best;
+    struct name to, sender;
+    unsigned count, best_fit;
+
+    if (!split(&msg->attr[STUN_USERNAME], &to, &sender))
+        return NULL;
+    count = named(relay, from, &to, &sender, found);
+    if (count == 0)
+        return NULL;
+    best = found[0];
+    best_fit = count > 1 ? fits(best, msg) : 0; // nearly always there is one
+    for (unsigned i = 1; i < count && i < PASSWORDS_TRIED; i++) {
+        unsigned fit = fits(found[i], msg);
+        if (fit > best_fit) {
+            best = found[i];
+            best_fit = fit;
+        }
+    }
+    return port_of_sender(best, from);
+}
+
 // --- datagrams ---------------------------------------------------------------------------------
 
 // Any path that it is an answer for, or else the holder of its source; NULL: neither.
 static struct port *port_of_answer(const struct relay *relay, const struct addr *from,
                                    const struct stun_msg *msg, usec_t now)
 {
-    struct port *holder = NULL;
+    struct claim *holder = holder_of(relay, from);
 
-    for (struct claim *c = claim_first(relay, from); c; c = claim_next(c)) {
+    for (struct claim *c = holder; c; c = c->next) {
         struct port *port = c->port;
         const struct source *source = source_of(c);
         if (transactions_find(&port->path->transactions, msg->txid, side_other(port->side), from,
@@ -273,10 +337,8 @@ static struct port *port_of_answer(const struct relay *relay, const struct addr 
             (source && source->check_open &&
              memcmp(source->check_id, msg->txid, STUN_TXID_LEN) == 0))
             return port;
-        if (c->holds)
-            holder = port;
     }
-    return holder;
+    return holder ? holder->port : NULL;
 }
 
 static struct port *port_of_source(const struct relay *relay, const struct addr *from)
@@ -303,7 +365,7 @@ static struct port *port_of_binding(const struct relay *relay, const struct addr
     // get an answer of that server: to a careless client it would look like its peer's.
     if (!stun_has(&msg, STUN_USERNAME) || stun_has(&msg, STUN_REALM))
         return NULL;
-    port = port_of_check(relay, from->family == FAMILY_V6, &msg);
+    port = port_of_check(relay, from, &msg);
     if (!port && stun_has(&msg, STUN_PRIORITY)) {
         port = port_of_source(relay, from); // which counts what it refuses
         *ret_otherwise = VERDICT_DROP;
@@ -316,6 +378,12 @@ static bool is_binding(const struct packet *packet)
     return TYPE_METHOD(packet->data[0] << 8 | packet->data[1]) == STUN_BINDING;
 }
 
+// As RFC 5766 has it, whose clients go beyond what RFC 8656 leaves of it.
+static bool is_channel_data(const struct packet *packet)
+{
+    return packet->len > 0 && packet->data[0] >> 6 == 1;
+}
+
 enum verdict relay_recv_shared(struct relay *relay, const struct addr *from,
                                const struct packet *packet, struct forward *ret_forward, usec_t now)
 {
@@ -324,7 +392,7 @@ enum verdict relay_recv_shared(struct relay *relay, const struct addr *from,
     const struct shared_port *shared = &relay->shared[from->family == FAMILY_V6];
     struct port *port;
 
-    if (kind == PACKET_CHANNEL || (kind == PACKET_STUN && !is_binding(packet)))
+    if (is_channel_data(packet) || (kind == PACKET_STUN && !is_binding(packet)))
         return VERDICT_ELSEWHERE;
     // Nothing comes from the port itself, and what claims to would go round for ever.
     if (from->port == shared->number && relay_is_host(relay, from)) {
@@ -346,13 +414,16 @@ enum verdict relay_recv_shared(struct relay *relay, const struct addr *from,
 
 // --- invariants --------------------------------------------------------------------------------
 
-static const char *check_address(const struct relay *relay, const struct claim *claim)
+static const char *check_claim(const struct relay *relay, const struct claim *claim)
 {
-    unsigned holders = 0;
+    const struct claim *holder = holder_of(relay, &claim->addr), *c = holder;
+    unsigned rivals = 0;
 
-    for (const struct claim *c = claim_first(relay, &claim->addr); c; c = claim_next(c))
-        holders += c->holds;
-    return holders == 1 ? NULL : "an address of claims has one holder";
+    if (!holder || !holder->holds || claim->holds != (claim == holder))
+        return "an address of claims has one holder";
+    for (; c && c != claim; c = c->next)
+        rivals++;
+    return c && rivals <= RIVALS_MAX ? NULL : "rivals are listed behind the holder";
 }
 
 static const char *check_leg(const struct relay *relay, const struct path *path, enum side side,
@@ -369,14 +440,14 @@ static const char *check_leg(const struct relay *relay, const struct path *path,
     for (unsigned i = 0; i < leg->sources; i++) {
         const struct source *s = &leg->source[i];
         const struct port *port = &leg->port[s->family];
-        const char *wrong = s->claim ? check_address(relay, s->claim) : NULL;
+        const char *wrong = s->claim ? check_claim(relay, s->claim) : NULL;
         if (wrong)
             return wrong;
         if ((s->claim != NULL) != port->shared)
             return "a source claims its address where its port is shared";
         if (s->claim && (s->claim->port != port || !addr_equal(&s->claim->addr, &s->addr)))
             return "a claim is its source's";
-        *claims += s->claim != NULL;
+        *claims += s->claim && s->claim->holds;
     }
     return NULL;
 }

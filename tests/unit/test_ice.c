@@ -1043,6 +1043,7 @@ static void test_bandwidth_of_the_call(void **state)
         struct order order = {.kind = ORDER_OPEN, .call = CALL, .path = path};
         order.u.open.family_v4[A] = order.u.open.family_v4[B] = true;
         order.u.open.bytes_per_second = 10000;
+        order.u.open.own_ports = path > PATH; // the names are the same
         struct relay_event e = world_order(f.w, &order);
         world_credentials(f.w, path, A, "alic", A_PWD);
         world_credentials(f.w, path, B, "bobb", B_PWD);

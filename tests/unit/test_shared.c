@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -284,6 +285,7 @@ static void test_turn_on_the_same_port(void **state)
     struct fixture f;
     set_up(&f);
     const uint8_t channel_data[] = {0x40, 0x01, 0, 4, 1, 2, 3, 4};
+    const uint8_t old_channel_data[] = {0x7f, 0xfe, 0, 4, 1, 2, 3, 4}; // RFC 5766
     const uint8_t hello[20] = {22, 254, 253};
     const uint8_t old_binding[20] = {0, 1}; // RFC 3489: no magic cookie
 
@@ -300,6 +302,8 @@ static void test_turn_on_the_same_port(void **state)
                        VERDICT_ELSEWHERE);
         assert_verdict(world_recv(f.w, f.port, from, channel_data, sizeof(channel_data)),
                        VERDICT_ELSEWHERE);
+        assert_verdict(world_recv(f.w, f.port, from, old_channel_data, sizeof(old_channel_data)),
+                       VERDICT_ELSEWHERE);
         if (i == 0) {
             assert_verdict(world_recv(f.w, f.port, from, hello, sizeof(hello)), VERDICT_ELSEWHERE);
             assert_verdict(world_recv(f.w, f.port, from, old_binding, 20), VERDICT_ELSEWHERE);
@@ -308,6 +312,8 @@ static void test_turn_on_the_same_port(void **state)
             connect_both(&f, &ALICE, f.alice, &BOB, f.bob);
         } else {
             assert_forwarded(world_recv(f.w, f.port, from, hello, sizeof(hello)), f.bob);
+            assert_verdict(world_recv(f.w, f.port, from, channel_data, 8), VERDICT_ELSEWHERE);
+            assert_verdict(world_recv(f.w, f.port, from, old_channel_data, 8), VERDICT_ELSEWHERE);
         }
     }
     world_free(f.w);
@@ -420,6 +426,80 @@ static void test_a_silent_holder(void **state)
     world_free(f.w);
 }
 
+// --- what strangers may choose has bounds ------------------------------------------------------
+
+// Thread time of one check from this address that no password fits; the least of some.
+static double cost(struct fixture *f, struct addr from)
+{
+    const struct check c = {.to = "bobb", .from = "alic", .pwd = "wrong", .id = "x"};
+    size_t len = build_check(f->buf, sizeof(f->buf), &c);
+    const struct packet packet = {.data = f->buf, .len = len};
+    struct forward forward;
+    double least = 0;
+
+    for (unsigned i = 0; i < 50; i++) {
+        struct timespec before, after;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+        assert_int_equal(relay_recv_shared(f->w->relay, &from, &packet, &forward, f->w->now),
+                         VERDICT_DROP);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+        double took =
+            (double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec);
+        if (i == 0 || took < least)
+            least = took;
+    }
+    return least;
+}
+
+// A call of many contents whose clients restart ICE with the same names everywhere.
+static void test_many_paths_of_one_name(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    connect_both(&f, &ALICE, f.alice, &BOB, f.bob);
+    double of_one = cost(&f, f.mallory);
+    for (unsigned i = 0; i < 200; i++) {
+        f.w->events = f.w->sents = 0;
+        open_path(&f, 3, 100 + i, &CAROL, false);
+        for (unsigned k = 0; k < 2; k++) {
+            world_credentials(f.w, 100 + i, A, "alic", k == 0 ? "first" : "second");
+            world_credentials(f.w, 100 + i, B, "bobb", k == 0 ? "first" : "second");
+        }
+    }
+    assert_true(cost(&f, f.mallory) < 25 * of_one);
+    // Who is in a call already is found all the same.
+    assert_forwarded(check(&f, &ALICE, f.alice), f.bob);
+    assert_forwarded(check(&f, &BOB, f.bob), f.alice);
+    world_free(f.w);
+}
+
+// One socket in many calls.
+static void test_many_paths_of_one_address(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+
+    connect_both(&f, &ALICE, f.alice, &BOB, f.bob);
+    for (unsigned i = 0; i < 16 + 1; i++) {
+        char caller[16], called[16];
+        snprintf(caller, sizeof(caller), "caller%u", i);
+        snprintf(called, sizeof(called), "called%u", i);
+        const struct party party = {caller, "password-a", called, "password-b", 1};
+        open_path(&f, 3 + i, 100 + i, &party, false);
+        assert_verdict(check(&f, &party, f.alice), i < 16 ? VERDICT_CONSUME : VERDICT_DROP);
+        assert_forwarded(rtp(&f, f.alice), f.bob);
+    }
+    assert_int_equal(world_counter(f.w, COUNTER_DROP_TOO_MANY_SOURCES), 1);
+    for (unsigned i = 0; i < 8; i++)
+        world_close(f.w, 100 + 2 * i);
+    assert_forwarded(rtp(&f, f.alice), f.bob);
+    world_close(f.w, FIRST);
+    assert_true(rtp(&f, f.alice).verdict ==
+                VERDICT_DROP); // the next one's, whose peer is not there
+    world_free(f.w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +518,8 @@ int main(void)
         cmocka_unit_test(test_an_address_taken_in_advance),
         cmocka_unit_test(test_one_socket_in_two_calls),
         cmocka_unit_test(test_a_silent_holder),
+        cmocka_unit_test(test_many_paths_of_one_name),
+        cmocka_unit_test(test_many_paths_of_one_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
