@@ -38,6 +38,8 @@ struct admission {
     pthread_mutex_t lock;
     struct capacity capacity;
     struct workers *workers; // NULL: not yet
+    uint64_t (*other_bytes)(void *ctx);
+    void *other;
     struct counters *counters;
     struct event *timer;
     struct totals last;
@@ -116,6 +118,8 @@ static void read_totals(const struct admission *a, usec_t now, struct totals *t)
     t->bytes = sum(a, COUNTER_BYTES_OUT) + sum(a, COUNTER_CONN_BYTES_OUT) +
                sum(a, COUNTER_TURN_STREAM_TO_PEER_BYTES) +
                sum(a, COUNTER_TURN_STREAM_TO_CLIENT_BYTES);
+    if (a->other_bytes)
+        t->bytes += a->other_bytes(a->other);
     t->packets = sum(a, COUNTER_PACKETS_IN);
     t->missed = sum(a, COUNTER_DROP_OVERFLOW);
     t->packets_of_turn =
@@ -381,6 +385,12 @@ int admission_new(struct event_base *base, const struct capacity_limits *limits,
     }
     *ret_admission = a;
     return 0;
+}
+
+void admission_count(struct admission *a, uint64_t (*bytes)(void *ctx), void *ctx)
+{
+    a->other_bytes = bytes;
+    a->other = ctx;
 }
 
 void admission_watch(struct admission *a, struct workers *workers, struct counters *counters,

@@ -328,6 +328,8 @@ static int start_workers(struct daemon *d)
     const struct offload_io offload =
         d->fastpath ? fastpath_io(d->fastpath) : (struct offload_io){0};
     config.offload = d->fastpath ? &offload : NULL;
+    if (d->fastpath)
+        admission_count(d->admission, fast_bytes, d->fastpath);
     r = workers_new(d->base, &config, &handler, &d->workers);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));

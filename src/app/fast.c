@@ -65,3 +65,11 @@ void fast_count(const struct fastpath *fastpath, struct counters *counters)
     for (unsigned i = 0; i < FASTPATH_PASSED_COUNT; i++)
         counter_set(counters, passed[i], totals.passed[i]);
 }
+
+uint64_t fast_bytes(void *fastpath)
+{
+    struct fastpath_totals totals;
+
+    fastpath_totals(fastpath, &totals);
+    return totals.bytes;
+}

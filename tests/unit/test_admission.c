@@ -208,6 +208,34 @@ static void threads_ask(void **state)
         pthread_join(thread[i], NULL);
 }
 
+static uint64_t by_kernel(void *bytes)
+{
+    return *(const uint64_t *)bytes;
+}
+
+// The workers see nothing of what the kernel forwards.
+static void the_kernels_bandwidth_counts(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t bytes = 1000000;
+    usec_t now = usec_now();
+
+    assert_int_equal(admission_new(f->base,
+                                   &(struct capacity_limits){.bandwidth = 1e6, .workers = WORKERS},
+                                   &f->admission),
+                     0);
+    admission_count(f->admission, by_kernel, &bytes);
+    admission_watch(f->admission, f->workers, &f->counters, now);
+    counter_set(&f->counters, COUNTER_CALLS_ACTIVE, 1);
+    for (unsigned second = 1; second <= 10; second++) {
+        enum capacity_resource bound = second == 1 ? CAPACITY_RESOURCES : CAPACITY_BANDWIDTH;
+        assert_int_equal(admission_ask(f->admission, CAPACITY_CALL, now), bound);
+        now += 2 * USEC_PER_SEC;
+        bytes += 8000000;
+    }
+    assert_true(admission_view(f->admission, now).bandwidth > 3e6);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -218,6 +246,7 @@ int main(void)
         TEST(descriptors_run_out),
         TEST(idle_threads_have_no_load),
         TEST(threads_ask),
+        TEST(the_kernels_bandwidth_counts),
         cmocka_unit_test(a_busy_thread_is_seen),
         cmocka_unit_test(cores_are_seen),
     };
