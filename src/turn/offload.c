@@ -7,8 +7,8 @@
 // first.
 //
 // What the kernel has forwarded is added to the allocation's figures when somebody asks for them,
-// and at the end. Most of the allocation's rate is lent to it; when what remains does not suffice
-// for what comes here, all is ours again for a while.
+// once a minute, and at the end. Most of the allocation's rate is lent to it; when what remains
+// does not suffice for what comes here, all is ours again for a while.
 #include "internal.h"
 
 #include <errno.h>
@@ -155,6 +155,7 @@ static void renew(struct turn *turn, struct allocation *a, struct channel *chann
     struct offload_flow flow;
     if (now < channel->offloaded[way]->flow.until)
         return;
+    turn_offload_count(turn, a); // what is counted of all lags behind by no more than that
     if (put(turn, a, channel, way, &flow, now) < 0) {
         take(turn, a, channel, way, now);
         a->offload_next = now + OFFLOAD_PAUSE;

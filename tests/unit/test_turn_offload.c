@@ -177,6 +177,21 @@ static void a_lease_ends_with_what_it_rests_on(void **state)
     tw_free(f.w);
 }
 
+// Nobody lists allocations, and none ends.
+static void the_totals_go_on(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    for (unsigned i = 0; i < 4; i++) {
+        talk(&f, 100);
+        tw_wait(f.w, 60 * SECOND);
+    }
+    talk(&f, 1);
+    assert_true(tw_counter(f.w, COUNTER_TURN_TO_PEER_PACKETS) == 401);
+    assert_true(tw_counter(f.w, COUNTER_TURN_TO_CLIENT_BYTES) == 1604);
+    tw_free(f.w);
+}
+
 static void a_number_may_be_another_peers_later(void **state)
 {
     struct fixture f;
@@ -273,6 +288,7 @@ int main(void)
         cmocka_unit_test(only_of_udp_clients),
         cmocka_unit_test(where_the_kernel_has_no_way),
         cmocka_unit_test(a_lease_ends_with_what_it_rests_on),
+        cmocka_unit_test(the_totals_go_on),
         cmocka_unit_test(a_number_may_be_another_peers_later),
         cmocka_unit_test(a_mobile_client_is_followed),
         cmocka_unit_test(a_shorter_lifetime_counts_at_once),
