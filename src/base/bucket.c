@@ -51,10 +51,10 @@ void bucket_lend(struct bucket *bucket, struct bucket_loan *ret_loan, usec_t now
     bucket_refill(bucket, now);
     kept += kept == 0;
     ret_loan->rate = bucket->rate - kept;
-    bucket->rate = bucket->burst = kept;
-    if (bucket->tokens > bucket_capacity(bucket)) {
-        ret_loan->owed = (bucket->tokens - bucket_capacity(bucket)) / MICRO;
-        bucket->tokens = bucket_capacity(bucket);
+    bucket->rate = kept; // the burst stays: what it does not need now it will have then
+    if (bucket->tokens / MICRO > kept) {
+        ret_loan->owed = bucket->tokens / MICRO - kept;
+        bucket->tokens -= ret_loan->owed * MICRO;
     }
 }
 
