@@ -67,9 +67,9 @@ static void check_ports(struct config_load *load)
                      config_given(load, ports) ? ports : config_row_find("relay", "workers"),
                      "%u workers share %u ports: expected at least %d for each", workers, count,
                      CONFIG_PORTS_PER_WORKER);
-    // As it is by default it does no harm: where it is taken, a call gets another port.
     const struct config_row *shared = config_row_find("relay", "shared_port");
-    if (config_given(load, shared) && config->relay.shared_port >= config->relay.ports.min &&
+    if (config->relay.ice_ports == CONFIG_ICE_SHARED &&
+        config->relay.shared_port >= config->relay.ports.min &&
         config->relay.shared_port <= config->relay.ports.max)
         config_blame(load, false, shared,
                      "port %u lies in relay.ports (%u-%u): expected a port outside",

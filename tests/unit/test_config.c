@@ -141,10 +141,12 @@ static const struct config_wrong wrong[] = {
      "each"},
     {XMPP "relay = { workers = 63; };",
      "t.conf:2: relay.workers = 63: 63 workers share 1000 ports: expected at least 16 for each"},
-    {XMPP "relay = { shared_port = 50001; };",
+    {XMPP "relay = { ice_ports = \"shared\"; shared_port = 50001; };",
      "t.conf:2: relay.shared_port = 50001: port 50001 lies in relay.ports (50000-50999): expected "
-     "a "
-     "port outside"},
+     "a port outside"},
+    {XMPP "relay = { ice_ports = \"shared\"; ports = \"3000-4000\"; };",
+     "t.conf: relay.shared_port: port 3478 lies in relay.ports (3000-4000): expected a port "
+     "outside"},
     // domains
     {"xmpp = { domain = \"relay.example.org\"; secret = \"" SECRET "\";\n"
      "served_domains = [ \"Relay.example.org\" ]; };",
