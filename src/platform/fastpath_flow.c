@@ -234,6 +234,13 @@ static int resolve(const struct flow_table *table, const struct addr *leave, con
     return 0;
 }
 
+// What resolve() finds; the rest of a way stays as it was put.
+static bool same_hop(const struct fast_way *a, const struct fast_way *b)
+{
+    return a->ifindex == b->ifindex && a->mtu == b->mtu && a->hop.nh_family == b->hop.nh_family &&
+           memcmp(a->hop.ipv6_nh, b->hop.ipv6_nh, sizeof a->hop.ipv6_nh) == 0;
+}
+
 int flow_ways_changed(struct flow_table *table)
 {
     table->generation++;
@@ -252,7 +259,7 @@ bool flow_ways_renew(struct flow_table *table, unsigned most)
         f->resolved = table->generation;
         TAILQ_REMOVE(&table->live, f, entry);
         TAILQ_INSERT_TAIL(&table->live, f, entry);
-        if (memcmp(&way, &f->rule.way, sizeof way) == 0)
+        if (same_hop(&way, &f->rule.way))
             continue;
         f->rule.way = way;
         (void)fast_kernel_order(table->kernel, &f->key, &f->rule);
