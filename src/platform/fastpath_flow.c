@@ -395,10 +395,11 @@ int flow_take(struct flow_table *table, const struct offload_flow *wanted,
               struct offload_report *ret_report, usec_t now)
 {
     struct fast_key key = key_of(wanted);
-    struct flow *f = find(table, &key, map_hash(&table->flows, &key, sizeof key));
     struct fast_flow flow = {0};
+    struct flow *f;
 
     flow_bury(table, now);
+    f = find(table, &key, map_hash(&table->flows, &key, sizeof key)); // of those that are left
     if (!f || !f->live)
         return -ENOENT;
     f->rule.flags |= FAST_OFF;
