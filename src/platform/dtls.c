@@ -7,6 +7,8 @@
 // unlinks it, and it is told and freed before the next datagram or at the next tick.
 #include "platform/dtls.h"
 
+#include "base/cursor.h"
+
 #include "base/map.h"
 #include "base/timer.h"
 #include "dtls_cookie.h"
@@ -242,8 +244,40 @@ static void read_messages(struct dtls_session *session, usec_t now)
     }
 }
 
+// What encrypting adds to a record at least: an explicit nonce of 8 bytes and a tag of 16 with
+// AES-GCM (RFC 5288 section 3), the tag alone with ChaCha20 (RFC 7905 section 2).
+static size_t shortest_record(const SSL *ssl)
+{
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(ssl);
+    int nid = cipher ? SSL_CIPHER_get_cipher_nid(cipher) : NID_undef;
+
+    return nid == NID_aes_128_gcm || nid == NID_aes_256_gcm ? 24 : 16;
+}
+
+// Whether each encrypted record may be authentic by its length (RFC 6347 section 4.1). OpenSSL
+// 3.0.20 ends a session over one that is too short, which everybody can send.
+static bool lengths_are_possible(const struct dtls_session *session, const uint8_t *data,
+                                 size_t len)
+{
+    struct reader r = reader_over(data, len);
+    while (reader_left(&r) > 0) {
+        read_bytes(&r, 3); // type, version
+        uint16_t epoch = read_u16(&r);
+        read_bytes(&r, 6); // sequence number
+        uint16_t record = read_u16(&r);
+        read_bytes(&r, record);
+        if (r.failed)
+            break; // cut off, which OpenSSL ignores
+        if (epoch > 0 && record < shortest_record(session->ssl))
+            return false;
+    }
+    return true;
+}
+
 static void feed(struct dtls_session *session, const uint8_t *data, size_t len, usec_t now)
 {
+    if (!lengths_are_possible(session, data, len))
+        return;
     session->pipe.in = data;
     session->pipe.in_len = len;
     ERR_clear_error();
