@@ -219,11 +219,17 @@ static bool measures_anything(const struct admission *a)
     return a->capacity.limits.load > 0 || a->capacity.limits.bandwidth > 0;
 }
 
+static bool is_near(double used, double limit) // 0: there is no limit
+{
+    return limit > 0 && used > BUSY * limit;
+}
+
 // With the lock.
 static void keep_measuring(struct admission *a, const struct capacity_use *use)
 {
-    bool busy = a->now_load > BUSY * a->capacity.limits.load || a->capacity.full[CAPACITY_LOAD] ||
-                a->capacity.bandwidth > BUSY * a->capacity.limits.bandwidth;
+    const struct capacity *c = &a->capacity;
+    bool busy = is_near(a->now_load, c->limits.load) || c->full[CAPACITY_LOAD] ||
+                is_near(c->bandwidth, c->limits.bandwidth);
 
     if (measures_anything(a) && use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] > 0)
         event_add(a->timer, busy ? &often : &seldom);
