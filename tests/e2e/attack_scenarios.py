@@ -289,6 +289,8 @@ def attack_quota_by_mobility(lab):
     allocated(lab, user="ann", port=4151)
     for i in range(20):
         mover = login(lab, "ann", port=4160 + i)
+        # Not another second's: an allocation stays with its username (RFC 8656 section 5).
+        mover.user, mover.password = first.user, first.password
         mover.challenge()
         response = mover.request(M.REFRESH, [(A.MOBILITY_TICKET, current)])
         require(response.ok, f"move {i}: {response}")
