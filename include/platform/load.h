@@ -4,6 +4,7 @@
 
 #include "base/usec.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct load_thread {
@@ -21,4 +22,7 @@ int load_thread(pid_t id, struct load_thread *ret_thread);
 // The first 'most' cores. Returns how many there are of them, or -errno (systemd's ProcSubset=pid
 // hides them).
 int load_cores(struct load_core *ret_core, unsigned most);
+// Packets, of any core since it started, that came faster than the kernel took them up, so that no
+// socket and no program has seen them. 0 where the kernel does not tell.
+uint64_t load_missed(void);
 pid_t load_own_thread(void);

@@ -121,7 +121,7 @@ static void read_totals(const struct admission *a, usec_t now, struct totals *t)
     if (a->other_bytes)
         t->bytes += a->other_bytes(a->other);
     t->packets = sum(a, COUNTER_PACKETS_IN);
-    t->missed = sum(a, COUNTER_DROP_OVERFLOW);
+    t->missed = sum(a, COUNTER_DROP_OVERFLOW) + load_missed();
     t->packets_of_turn =
         sum(a, COUNTER_TURN_TO_PEER_PACKETS) + sum(a, COUNTER_TURN_TO_CLIENT_PACKETS);
     t->cores = cores > 0 ? (unsigned)cores : 0;

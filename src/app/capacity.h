@@ -42,7 +42,7 @@ struct capacity_sample {
     usec_t span;
     double load;              // share of the time in which the busiest one was not idle
     uint64_t bytes;           // sent
-    uint64_t packets, missed; // received; lost in the sockets' queues before
+    uint64_t packets, missed; // received; lost before, in the kernel's queues or the sockets'
     uint64_t packets_of_turn; // of 'packets'
 };
 

@@ -96,6 +96,21 @@ int load_cores(struct load_core *ret_core, unsigned most)
     return (int)count;
 }
 
+uint64_t load_missed(void)
+{
+    FILE *file = fopen("/proc/net/softnet_stat", "re"); // a line for each core
+    char line[512];
+    uint64_t missed = 0;
+    unsigned dropped;
+
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file) && sscanf(line, "%*x %x", &dropped) == 1)
+        missed += dropped;
+    fclose(file);
+    return missed;
+}
+
 pid_t load_own_thread(void)
 {
     return gettid();

@@ -183,6 +183,13 @@ static void cores_are_seen(void **state)
     assert_int_equal(load_cores(core, 1), 1);
 }
 
+static void what_the_kernel_missed_only_grows(void **state)
+{
+    uint64_t before = load_missed();
+
+    assert_true(load_missed() >= before);
+}
+
 static void *ask_often(void *arg)
 {
     struct fixture *f = arg;
@@ -249,6 +256,7 @@ int main(void)
         TEST(the_kernels_bandwidth_counts),
         cmocka_unit_test(a_busy_thread_is_seen),
         cmocka_unit_test(cores_are_seen),
+        cmocka_unit_test(what_the_kernel_missed_only_grows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
