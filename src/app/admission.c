@@ -38,8 +38,8 @@ struct admission {
     pthread_mutex_t lock;
     struct capacity capacity;
     struct workers *workers; // NULL: not yet
-    uint64_t (*other_bytes)(void *ctx);
-    void *other;
+    admission_forwarded forwarded;
+    void *forwarded_ctx;
     struct counters *counters;
     struct event *timer;
     struct totals last;
@@ -113,23 +113,27 @@ static void read_worker(const struct admission *a, unsigned i, struct worker_tot
 static void read_totals(const struct admission *a, usec_t now, struct totals *t)
 {
     int cores = load_cores(t->core, CORES_MAX);
+    uint64_t packets = 0, bytes = 0;
 
     t->at = now;
     t->bytes = sum(a, COUNTER_BYTES_OUT) + sum(a, COUNTER_CONN_BYTES_OUT) +
                sum(a, COUNTER_TURN_STREAM_TO_PEER_BYTES) +
                sum(a, COUNTER_TURN_STREAM_TO_CLIENT_BYTES);
-    if (a->other_bytes)
-        t->bytes += a->other_bytes(a->other);
     t->packets = sum(a, COUNTER_PACKETS_IN);
+    if (a->forwarded)
+        a->forwarded(a->forwarded_ctx, &packets, &bytes);
+    t->packets += packets;
+    t->bytes += bytes;
     t->missed = sum(a, COUNTER_DROP_OVERFLOW) + load_missed();
     t->packets_of_turn =
         sum(a, COUNTER_TURN_TO_PEER_PACKETS) + sum(a, COUNTER_TURN_TO_CLIENT_PACKETS);
     t->cores = cores > 0 ? (unsigned)cores : 0;
 }
 
-static double risen(uint64_t before, uint64_t now) // /proc may take a little back
+// What could not be read this time is less than it was, and /proc may take a little back.
+static uint64_t risen(uint64_t before, uint64_t now)
 {
-    return now > before ? (double)(now - before) : 0;
+    return now > before ? now - before : 0;
 }
 
 static double most(double a, double b)
@@ -139,12 +143,12 @@ static double most(double a, double b)
 
 static double core_busy(const struct totals *old, const struct totals *new, unsigned core)
 {
-    return risen(old->core[core].busy, new->core[core].busy);
+    return (double)risen(old->core[core].busy, new->core[core].busy);
 }
 
 static double core_interrupts(const struct totals *old, const struct totals *new, unsigned core)
 {
-    return risen(old->core[core].interrupts, new->core[core].interrupts);
+    return (double)risen(old->core[core].interrupts, new->core[core].interrupts);
 }
 
 static unsigned cores_known(const struct totals *old, const struct totals *new)
@@ -158,10 +162,10 @@ static unsigned cores_known(const struct totals *old, const struct totals *new)
 static double worker_load(const struct totals *old, const struct totals *new,
                           const struct worker_totals *before, const struct worker_totals *after)
 {
-    double load = risen(before->busy, after->busy);
+    double load = (double)risen(before->busy, after->busy);
 
     if (after->known && before->known)
-        load = most(load, risen(before->thread.awake, after->thread.awake));
+        load = most(load, (double)risen(before->thread.awake, after->thread.awake));
     if (after->known && after->thread.core >= 0 &&
         (unsigned)after->thread.core < cores_known(old, new)) {
         unsigned core = (unsigned)after->thread.core;
@@ -202,10 +206,10 @@ static void sample(struct admission *a, const struct capacity_use *use, usec_t n
     const struct capacity_sample s = {
         .span = now - old->at,
         .load = a->now_load,
-        .bytes = new.bytes - old->bytes,
-        .packets = new.packets - old->packets,
-        .missed = new.missed - old->missed,
-        .packets_of_turn = new.packets_of_turn - old->packets_of_turn,
+        .bytes = risen(old->bytes, new.bytes),
+        .packets = risen(old->packets, new.packets),
+        .missed = risen(old->missed, new.missed),
+        .packets_of_turn = risen(old->packets_of_turn, new.packets_of_turn),
     };
     capacity_measured(&a->capacity, &s, use);
     new.worker = old->worker;
@@ -393,10 +397,10 @@ int admission_new(struct event_base *base, const struct capacity_limits *limits,
     return 0;
 }
 
-void admission_count(struct admission *a, uint64_t (*bytes)(void *ctx), void *ctx)
+void admission_count(struct admission *a, admission_forwarded forwarded, void *ctx)
 {
-    a->other_bytes = bytes;
-    a->other = ctx;
+    a->forwarded = forwarded;
+    a->forwarded_ctx = ctx;
 }
 
 void admission_watch(struct admission *a, struct workers *workers, struct counters *counters,

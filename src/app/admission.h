@@ -21,9 +21,10 @@ int admission_new(struct event_base *base, const struct capacity_limits *limits,
 // the main thread's.
 void admission_watch(struct admission *admission, struct workers *workers,
                      struct counters *counters, usec_t now);
-// What is forwarded without the workers: payload bytes since the beginning. Before
+// What is forwarded without the workers: packets, and bytes of payload, since the beginning. Before
 // admission_watch(); called from any thread.
-void admission_count(struct admission *admission, uint64_t (*bytes)(void *ctx), void *ctx);
+typedef void (*admission_forwarded)(void *ctx, uint64_t *ret_packets, uint64_t *ret_bytes);
+void admission_count(struct admission *admission, admission_forwarded forwarded, void *ctx);
 void admission_free(struct admission *admission); // after the workers; NULL is fine
 
 // CAPACITY_RESOURCES: there is room for one; else what there is too little of. Any thread may ask.

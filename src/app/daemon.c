@@ -329,7 +329,7 @@ static int start_workers(struct daemon *d)
         d->fastpath ? fastpath_io(d->fastpath) : (struct offload_io){0};
     config.offload = d->fastpath ? &offload : NULL;
     if (d->fastpath)
-        admission_count(d->admission, fast_bytes, d->fastpath);
+        admission_count(d->admission, fast_forwarded, d->fastpath);
     r = workers_new(d->base, &config, &handler, &d->workers);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));

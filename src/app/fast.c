@@ -66,10 +66,11 @@ void fast_count(const struct fastpath *fastpath, struct counters *counters)
         counter_set(counters, passed[i], totals.passed[i]);
 }
 
-uint64_t fast_bytes(void *fastpath)
+void fast_forwarded(void *fastpath, uint64_t *ret_packets, uint64_t *ret_bytes)
 {
     struct fastpath_totals totals;
 
     fastpath_totals(fastpath, &totals);
-    return totals.bytes;
+    *ret_packets = totals.packets;
+    *ret_bytes = totals.bytes;
 }
