@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // A stream server and its clients for tests; see lib_stream.h.
 #include "lib_stream.h"
+#include "lib_system_addr.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,26 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-union system_addr {
-    struct sockaddr sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-};
-
-static socklen_t to_system(const struct addr *addr, union system_addr *ret_sa)
-{
-    memset(ret_sa, 0, sizeof *ret_sa);
-    ret_sa->in.sin_port = htons(addr->port); // at the same place in both
-    if (addr->family == FAMILY_V4) {
-        ret_sa->in.sin_family = AF_INET;
-        memcpy(&ret_sa->in.sin_addr, addr->ip, 4);
-        return sizeof ret_sa->in;
-    }
-    ret_sa->in6.sin6_family = AF_INET6;
-    memcpy(&ret_sa->in6.sin6_addr, addr->ip, 16);
-    return sizeof ret_sa->in6;
-}
 
 // ---- the server
 

@@ -11,6 +11,8 @@
 
 #include "platform/udp.h"
 
+#include "lib_system_addr.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -95,26 +97,6 @@ static int teardown(void **state)
     event_base_free(f->base);
     free(f);
     return 0;
-}
-
-union system_addr {
-    struct sockaddr sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-};
-
-static socklen_t to_system(const struct addr *addr, union system_addr *ret_sa)
-{
-    memset(ret_sa, 0, sizeof *ret_sa);
-    ret_sa->in.sin_port = htons(addr->port); // at the same place in both
-    if (addr->family == FAMILY_V4) {
-        ret_sa->in.sin_family = AF_INET;
-        memcpy(&ret_sa->in.sin_addr, addr->ip, 4);
-        return sizeof ret_sa->in;
-    }
-    ret_sa->in6.sin6_family = AF_INET6;
-    memcpy(&ret_sa->in6.sin6_addr, addr->ip, 16);
-    return sizeof ret_sa->in6;
 }
 
 static int client_open(const char *ip, struct addr *ret_addr)
