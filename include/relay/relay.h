@@ -21,6 +21,7 @@
 #include "codec/rtp.h"
 #include "relay/offload.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #define PATH_SOURCES_MAX 8   // proved sources per leg
@@ -240,6 +241,19 @@ struct lent_port {
 int relay_lend(struct relay *relay, enum family family, enum port_parity parity,
                struct lent_port *ret_port, usec_t now);
 void relay_take_back(struct relay *relay, const struct lent_port *port, usec_t now);
+
+// A restart that drops no call. relay_save() says all that a successor needs to go on with every
+// path (codec/state.h): credentials, proved and selected sources, ids that may not prove anything
+// again, learning windows, figures, ports in quarantine. What the kernel forwards is taken back
+// first. A new reference, or NULL without memory; nothing may arrive afterwards.
+//
+// relay_restore() comes before the first order, into a relay of the same share of the ports: each
+// port is bound anew by io.bind, which may hand out the socket that was left open. A path whose
+// ports cannot be had, or that makes no sense, is left out, counted in ret_lost, and no event tells
+// of it; those that live on are told by EVENT_OPENED. Returns 0, -ENOMEM, or -EPROTONOSUPPORT
+// (another version; then nothing was restored).
+json_t *relay_save(struct relay *relay, usec_t now);
+int relay_restore(struct relay *relay, const json_t *state, usec_t now, unsigned *ret_lost);
 
 // What follows from the passing of time. Returns when to call again, or USEC_NEVER.
 usec_t relay_tick(struct relay *relay, usec_t now);

@@ -81,6 +81,18 @@ unsigned signal_unfinished(const struct signal *signal);
 const struct histogram *signal_setup_times(const struct signal *signal);
 const struct histogram *signal_divert_times(const struct signal *signal);
 
+// A restart that drops no call: all that a successor needs to go on with every session, channel and
+// proposal, and with what was passed on and is not answered yet (codec/state.h). Requests of the
+// diverted door that wait for their answer are given back unchanged first (DIVERT.md). A new
+// reference, or NULL without memory.
+//
+// signal_restore() comes before the first stanza. A session that makes no sense is left out and
+// counted. Afterwards signal_keep_paths() is told which paths the relay has still; calls that lost
+// one of theirs are ended as if it had failed. Returns 0, -ENOMEM or -EPROTONOSUPPORT.
+json_t *signal_save(struct signal *signal, usec_t now);
+int signal_restore(struct signal *signal, const json_t *state, usec_t now, unsigned *ret_lost);
+void signal_keep_paths(struct signal *signal, const uint64_t *path, size_t paths, usec_t now);
+
 // Gives every running call to 'each', without the relay's views. 'each' may not change anything
 // here.
 void signal_each_call(const struct signal *signal,

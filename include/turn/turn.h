@@ -21,6 +21,7 @@
 #include "base/usec.h"
 #include "relay/relay.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 enum turn_transport { TURN_UDP, TURN_TCP, TURN_TLS, TURN_DTLS };
@@ -227,6 +228,25 @@ struct turn_view { // one allocation, as it stands
 // Asks the kernel for what it has forwarded, if it forwards anything.
 void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct turn_view *view),
                void *ctx, usec_t now);
+
+// A restart that ends no allocation of a UDP client: turn_save() says what a successor needs to go
+// on (codec/state.h): allocations with permissions, channels and reservations, and their keys. What
+// the kernel forwards is taken back first. A new reference, or NULL without memory; nothing may
+// arrive afterwards. Clients of connections (TCP, TLS, DTLS) are left out, but for mobile ones,
+// which wait for theirs to come again (RFC 8016).
+//
+// turn_restore() comes before the first message, with the same nonce key, worker and workers.
+// 'reopen' binds a relayed port again, as it was, and may hand out the socket that was left open;
+// an allocation without its ports is left out and counted. Returns 0, -ENOMEM or -EPROTONOSUPPORT.
+struct turn_revival {
+    void *ctx;
+    int (*reopen)(void *ctx, const struct addr *relayed, bool tcp, void *owner,
+                  struct turn_port *ret_port);
+    void *(*link)(void *ctx, const struct addr *local); // of the listener at this address, or NULL
+};
+json_t *turn_save(struct turn *turn, usec_t now);
+int turn_restore(struct turn *turn, const json_t *state, const struct turn_revival *revival,
+                 usec_t now, unsigned *ret_lost);
 
 // What follows from the passing of time, and closing the ports of ended allocations. Returns when
 // to call again, or USEC_NEVER.
