@@ -6,6 +6,7 @@
 #include "admission.h"
 #include "config_use.h"
 #include "fast.h"
+#include "inquiry.h"
 #include "platform/component.h"
 #include "platform/udp.h"
 #include "signal/signal.h"
@@ -43,6 +44,7 @@ struct daemon {
     struct workers *workers;
     struct signal *signal;
     struct component *component;
+    struct inquiry *inquiry;
     struct stats *stats;
     struct clock_offset clock;
     bool drain, stopping;
@@ -158,7 +160,7 @@ static void on_relay_event(void *ctx, const struct relay_event *event)
 {
     struct daemon *d = ctx;
 
-    if (stats_event(d->stats, event))
+    if (inquiry_event(d->inquiry, event))
         return;
     signal_event(d->signal, event, usec_now());
     tick(d);
@@ -168,7 +170,7 @@ static void on_turn_listing(void *ctx, const struct turn_listing *listing)
 {
     const struct daemon *d = ctx;
 
-    stats_turn(d->stats, listing);
+    inquiry_turn(d->inquiry, listing);
 }
 
 // The XMPP server's host, whenever its name is looked up.
@@ -203,7 +205,7 @@ static void on_call_ended(void *ctx, const struct call_report *report, usec_t no
     log_write(LOG_LEVEL_INFO, fields, sizeof fields / sizeof fields[0],
               "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
               report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?", verdict);
-    stats_ended(d->stats, report, now);
+    inquiry_ended(d->inquiry, report, now);
 }
 
 // ---- signals
@@ -346,10 +348,17 @@ static int start_signal(struct daemon *d)
     return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
 }
 
+static int start_inquiry(struct daemon *d)
+{
+    const struct inquiry_sources sources = {d->signal, d->workers, d->clock};
+
+    return inquiry_new(&sources, &d->inquiry);
+}
+
 static int start_stats(struct daemon *d)
 {
-    const struct stats_sources sources = {d->signal,   d->workers, d->admission, &d->counters,
-                                          d->fastpath, d->clock,   usec_now()};
+    const struct stats_sources sources = {d->signal,    d->workers,  d->inquiry, d->admission,
+                                          &d->counters, d->fastpath, usec_now()};
     char text[ADDR_TEXT_MAX];
     int r;
 
@@ -390,6 +399,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_signal(d);
     if (r == 0)
+        r = start_inquiry(d);
+    if (r == 0)
         r = start_stats(d);
     if (r == 0)
         r = start_component(d);
@@ -408,6 +419,8 @@ static void daemon_stop(struct daemon *d)
         component_free(d->component, FLUSH_TIME);
     d->component = NULL;
     stats_free(d->stats);
+    inquiry_free(d->inquiry);
+    d->inquiry = NULL;
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
     fastpath_free(d->fastpath);

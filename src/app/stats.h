@@ -12,7 +12,7 @@
 #include "admission.h"
 #include "base/counter.h"
 #include "fast.h"
-#include "obs/json.h"
+#include "inquiry.h"
 #include "signal/signal.h"
 #include "workers.h"
 
@@ -21,11 +21,11 @@ struct stats;
 // What it shows; all borrowed.
 struct stats_sources {
     const struct signal *signal;
-    struct workers *workers;
+    const struct workers *workers;
+    struct inquiry *inquiry;
     struct admission *admission;
     struct counters *counters;       // of the main thread
     const struct fastpath *fastpath; // NULL: none
-    struct clock_offset clock;
     usec_t started;
 };
 
@@ -33,9 +33,3 @@ struct stats_sources {
 int stats_new(struct event_base *base, const struct addr *listen,
               const struct stats_sources *sources, struct stats **ret_stats);
 void stats_free(struct stats *stats);
-// The events that answer its questions (snapshots with a token of its own); false: not for it.
-bool stats_event(struct stats *stats, const struct relay_event *event);
-// Answers to its questions about TURN. 'stats' may be NULL.
-void stats_turn(struct stats *stats, const struct turn_listing *listing);
-// Keeps what a call was, for a while. 'stats' may be NULL.
-void stats_ended(struct stats *stats, const struct call_report *report, usec_t now);
