@@ -84,14 +84,21 @@ const struct histogram *signal_divert_times(const struct signal *signal);
 // A restart that drops no call: all that a successor needs to go on with every session, channel and
 // proposal, and with what was passed on and is not answered yet (codec/state.h). Requests of the
 // diverted door that wait for their answer are given back unchanged first (DIVERT.md). A new
-// reference, or NULL without memory.
+// reference, or NULL without memory. Neither a stanza nor an event may come afterwards; orders that
+// were given until now must still reach the relay before it is saved.
 //
 // signal_restore() comes before the first stanza. A session that makes no sense is left out and
-// counted. Afterwards signal_keep_paths() is told which paths the relay has still; calls that lost
-// one of theirs are ended as if it had failed. Returns 0, -ENOMEM or -EPROTONOSUPPORT.
+// counted. Afterwards signal_keep_paths() is told which paths the relay has still, before any other
+// event: what nobody needs any more is closed, what was being opened is opened, and a call that was
+// carried by a path that is lost is ended. Returns 0, -ENOMEM or -EPROTONOSUPPORT.
+struct kept_path {
+    uint64_t call, path;
+};
+
 json_t *signal_save(struct signal *signal, usec_t now);
 int signal_restore(struct signal *signal, const json_t *state, usec_t now, unsigned *ret_lost);
-void signal_keep_paths(struct signal *signal, const uint64_t *path, size_t paths, usec_t now);
+void signal_keep_paths(struct signal *signal, const struct kept_path *kept, size_t count,
+                       usec_t now);
 
 // Gives every running call to 'each', without the relay's views. 'each' may not change anything
 // here.
