@@ -83,6 +83,7 @@ struct order {
 
 struct quality_view {
     uint32_t ssrc;
+    uint32_t clock_rate; // Hz, guessed; 0: not known
     uint64_t received, lost, reordered, duplicates;
     usec_t jitter, longest_gap;
 };

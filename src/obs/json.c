@@ -162,6 +162,38 @@ static void add_totals(json_t *call, const struct call_report *report)
                         json_integer((json_int_t)lost[1]));
 }
 
+// The first step of a call is its beginning: times count from there.
+static json_t *step_to_json(const struct call_report *report, const struct call_step *step)
+{
+    static const char *const sides[] = {"initiator", "responder", "relay"};
+    json_t *json = json_pack(
+        "{s:s, s:s, s:o, s:i}", "what", call_step_name(step->kind), "by", sides[step->side],
+        "at_ms", json_usec_as_ms(step->at > report->opened ? step->at - report->opened : 0),
+        "times", (int)step->times);
+
+    if (step->kind == STEP_STANZA)
+        json_object_set_new(json, "action", json_string(jingle_action_name(step->action)));
+    if (step->path)
+        json_object_set_new(json, "path", json_integer((json_int_t)step->path));
+    if (step->addr.family != FAMILY_NONE)
+        json_object_set_new(json, "address", json_addr(&step->addr));
+    return json;
+}
+
+static void add_story(json_t *call, const struct call_report *report, usec_t now)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; report->steps && i < report->steps->count; i++)
+        json_array_append_new(list, step_to_json(report, &report->steps->item[i]));
+    json_object_set_new(call, "steps", list);
+    json_object_set_new(
+        call, "advice",
+        json_string(call_verdict_advice(call_verdict(report, now), call_health(report, now))));
+    json_object_set_new(call, "steps_left_out",
+                        json_integer(report->steps ? report->steps->left_out : 0));
+}
+
 static void add_details(json_t *call, const struct call_report *report, usec_t now)
 {
     json_t *contents = json_array(), *paths = json_array();
@@ -170,8 +202,17 @@ static void add_details(json_t *call, const struct call_report *report, usec_t n
         json_array_append_new(contents, content_to_json(report, &report->content[i]));
     for (unsigned i = 0; i < report->views; i++)
         json_array_append_new(paths, path_to_json(&report->view[i], now));
+    add_story(call, report, now);
     json_object_set_new(call, "contents", contents);
     json_object_set_new(call, "paths", paths);
+}
+
+static json_t *mos_to_json(const struct call_report *report, enum side side)
+{
+    const struct call_quality quality = call_quality_of(report, side);
+    double mos = call_mos(&quality);
+
+    return mos > 0 ? json_real((double)(int)(mos * 100 + 0.5) / 100) : json_null();
 }
 
 static json_t *party_to_json(const struct call_report *report, enum side side)
@@ -183,20 +224,23 @@ json_t *call_to_json(const struct call_report *report, bool whole, struct clock_
                      usec_t now)
 {
     usec_t end = report->ended ? report->ended : now;
+    enum call_verdict verdict = call_verdict(report, now);
+    enum call_health health = call_health(report, now);
     char id[20];
     json_t *call;
 
     snprintf(id, sizeof id, "%016" PRIx64, report->id);
     call = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?}", "id", id, "sid",
-        report->sid, "door", report->door, "state", call_state_name(report->state), "verdict",
-        call_verdict_text(call_verdict(report, now)), "initiator",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o}", "id",
+        id, "sid", report->sid, "door", report->door, "state", call_state_name(report->state),
+        "verdict", call_verdict_text(verdict), "health", call_health_name(health), "initiator",
         party_to_json(report, SIDE_INITIATOR), "responder", party_to_json(report, SIDE_RESPONDER),
         "opened", json_time(report->opened, clock), "accepted", json_time(report->accepted, clock),
         "ended", json_time(report->ended, clock), "duration_ms",
         report->accepted ? json_usec_as_ms(end - report->accepted) : json_null(), "setup_ms",
         report->first_media ? json_usec_as_ms(report->first_media - report->opened) : json_null(),
-        "end_reason", report->end_reason);
+        "end_reason", report->end_reason, "mos_from_initiator", mos_to_json(report, SIDE_INITIATOR),
+        "mos_from_responder", mos_to_json(report, SIDE_RESPONDER));
     if (!call)
         return NULL;
     add_totals(call, report);

@@ -6,7 +6,8 @@
 // client leave while its answer is being made.
 //
 // A connection reads one request, waits for its answer, writes it, and begins again; requests that
-// were pipelined wait in the buffer, so that one connection never holds two answers.
+// were pipelined wait in the buffer, so that one connection never holds two answers. An answer
+// whose end is open is the last of its connection; what waits for its reader is bounded.
 #include "platform/http.h"
 
 #include "http_head.h"
@@ -18,6 +19,7 @@
 #include <event2/listener.h>
 #include <event2/util.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -30,10 +32,16 @@ enum {
     READ_SECONDS = 30,  // for a whole request, from the end of the answer before it
     WRITE_SECONDS = 60, // for a whole answer
     LINGER_SECONDS = 2,
-    RETRY_SECONDS = 1, // after accept() failed: no descriptors, say
+    RETRY_SECONDS = 1,            // after accept() failed: no descriptors, say
+    STREAM_QUEUE_MAX = 256 << 10, // nothing is added to more bytes than these
 };
 
-enum conn_state { CONN_READING, CONN_WAITING, CONN_WRITING, CONN_LINGERING };
+enum conn_state { CONN_READING, CONN_WAITING, CONN_WRITING, CONN_STREAMING, CONN_LINGERING };
+
+struct http_stream { // part of its connection
+    struct http_conn *conn;
+    struct http_stream_handler handler;
+};
 
 // Owned by its http; lives until answered, though its connection may go before.
 struct http_request {
@@ -50,6 +58,7 @@ struct http_conn {
     enum conn_state state;
     struct http_head head;
     struct http_request *request; // while WAITING; borrowed
+    struct http_stream stream;    // while STREAMING
     bool eof;                     // the client will send no more, but may still read
 };
 
@@ -72,6 +81,7 @@ static const struct {
 } status_row[] = {
     {200, "OK"},
     {400, "Bad Request"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {413, "Content Too Large"},
@@ -101,6 +111,8 @@ static void request_free(struct http_request *request)
 
 static void conn_free(struct http_conn *conn)
 {
+    bool streams = conn->state == CONN_STREAMING;
+    const struct http_stream_handler handler = conn->stream.handler;
     if (conn->request)
         conn->request->conn = NULL;
     if (conn->deadline)
@@ -111,6 +123,8 @@ static void conn_free(struct http_conn *conn)
     LIST_REMOVE(conn, entry);
     conn->http->conn_count--;
     free(conn);
+    if (streams)
+        handler.gone(handler.ctx);
 }
 
 // The only place that moves deadlines.
@@ -120,6 +134,7 @@ static void conn_enter(struct http_conn *conn, enum conn_state state)
         [CONN_READING] = READ_SECONDS,
         [CONN_WAITING] = 0, // the handler's business
         [CONN_WRITING] = WRITE_SECONDS,
+        [CONN_STREAMING] = 0, // begins with what is written
         [CONN_LINGERING] = LINGER_SECONDS,
     };
     conn->state = state;
@@ -137,29 +152,38 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     conn_free(arg);
 }
 
-static int write_answer(struct http_conn *conn, int status, const char *content_type,
-                        const char *body, size_t len)
+// 'framing' says how long the body is.
+static int write_head(struct http_conn *conn, int status, const char *content_type,
+                      const char *framing)
 {
-    struct evbuffer *out = bufferevent_get_output(conn->bev);
     char date[64] = "";
     evutil_date_rfc1123(date, sizeof date, NULL);
     int n = evbuffer_add_printf(
-        out,
-        "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+        bufferevent_get_output(conn->bev),
+        "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n%s"
         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        "Cross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n"
         "Content-Security-Policy: default-src 'none'; style-src 'self'; script-src 'self'; "
         "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'\r\n%s%s\r\n",
-        status, reason_of(status), date, content_type, len,
+        status, reason_of(status), date, content_type, framing,
         status == 405 ? "Allow: GET, HEAD\r\n" : "",
         conn->head.close        ? "Connection: close\r\n"
         : conn->head.keep_alive ? "Connection: keep-alive\r\n"
                                 : "");
-    if (n < 0)
-        return -ENOMEM;
-    if (!conn->head.head_only && len && evbuffer_add(out, body, len) < 0)
-        return -ENOMEM;
-    return 0;
+    return n < 0 ? -ENOMEM : 0;
+}
+
+static int write_answer(struct http_conn *conn, int status, const char *content_type,
+                        const char *body, size_t len)
+{
+    char framing[48];
+    snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", len);
+    int r = write_head(conn, status, content_type, framing);
+    if (r == 0 && !conn->head.head_only && len &&
+        evbuffer_add(bufferevent_get_output(conn->bev), body, len) < 0)
+        r = -ENOMEM;
+    return r;
 }
 
 static void answer(struct http_conn *conn, int status, const char *content_type, const char *body,
@@ -245,7 +269,7 @@ static void on_read(struct bufferevent *bev, void *arg)
     struct http_conn *conn = arg;
     if (conn->state == CONN_READING) {
         read_requests(conn);
-    } else if (conn->state == CONN_LINGERING) {
+    } else if (conn->state == CONN_LINGERING || conn->state == CONN_STREAMING) {
         struct evbuffer *in = bufferevent_get_input(bev);
         evbuffer_drain(in, evbuffer_get_length(in));
     }
@@ -256,6 +280,8 @@ static void on_written(struct bufferevent *bev, void *arg)
 {
     (void)bev;
     struct http_conn *conn = arg;
+    if (conn->state == CONN_STREAMING)
+        evtimer_del(conn->deadline); // its reader is up to date
     if (conn->state != CONN_WRITING)
         return;
     if (conn->head.close) {
@@ -400,4 +426,55 @@ void http_answer(struct http_request *request, int status, const char *content_t
     request_free(request);
     if (conn)
         answer(conn, status, content_type, body, len);
+}
+
+const char *http_query(const struct http_request *request)
+{
+    const struct http_conn *conn = request->conn;
+    return conn && conn->head.query ? conn->head.query : "";
+}
+
+// ---- answers whose end is open
+
+int http_stream(struct http_request *request, const char *content_type,
+                const struct http_stream_handler *handler, struct http_stream **ret_stream)
+{
+    struct http_conn *conn = request->conn;
+    request_free(request);
+    if (!conn)
+        return -ECANCELED;
+    if (conn->head.head_only) {
+        answer(conn, 200, content_type, "", 0);
+        return -ECANCELED;
+    }
+    conn->head.close = true;
+    if (conn->eof || write_head(conn, 200, content_type, "") < 0) {
+        conn_enter(conn, CONN_WRITING);
+        event_active(conn->deadline, EV_TIMEOUT, 0);
+        return -ECANCELED;
+    }
+    conn_enter(conn, CONN_STREAMING);
+    conn->stream = (struct http_stream){conn, *handler};
+    *ret_stream = &conn->stream;
+    return 0;
+}
+
+int http_stream_write(struct http_stream *stream, const char *data, size_t len)
+{
+    struct http_conn *conn = stream->conn;
+    struct evbuffer *out = bufferevent_get_output(conn->bev);
+    struct timeval limit = {.tv_sec = WRITE_SECONDS};
+    if (evbuffer_get_length(out) > STREAM_QUEUE_MAX)
+        return -ENOBUFS;
+    if (!evtimer_pending(conn->deadline, NULL))
+        evtimer_add(conn->deadline, &limit);
+    return evbuffer_add(out, data, len) < 0 ? -ENOMEM : 0;
+}
+
+void http_stream_end(struct http_stream *stream)
+{
+    struct http_conn *conn = stream->conn;
+    conn_enter(conn, CONN_WRITING);
+    if (evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0)
+        event_active(conn->deadline, EV_TIMEOUT, 0); // nothing is left that would end it
 }

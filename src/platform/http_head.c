@@ -79,6 +79,7 @@ static bool has_control(struct text text, bool spaces_too)
 void http_head_clear(struct http_head *head)
 {
     free(head->path);
+    free(head->query);
     *head = (struct http_head){0};
 }
 
@@ -141,8 +142,10 @@ static int read_target(struct http_head *head, struct text target)
     }
     if (target.len == 0 || target.p[0] != '/')
         return 400;
-    char *raw = strndup(target.p, text_find(target, '?'));
-    size_t len;
+    size_t len = text_find(target, '?');
+    char *raw = strndup(target.p, len);
+    if (len < target.len)
+        head->query = strndup(target.p + len + 1, target.len - len - 1);
     head->path = raw ? evhttp_uridecode(raw, 0, &len) : NULL;
     free(raw);
     if (!head->path)
@@ -203,6 +206,10 @@ static int read_field(struct http_head *head, struct text line)
             return 400;
         head->host_seen = true;
         note_host(head, value);
+    } else if (text_is_nocase(name, "sec-fetch-site")) {
+        head->site_foreign = text_is(value, "cross-site");
+    } else if (text_is_nocase(name, "sec-fetch-mode")) {
+        head->navigates = text_is(value, "navigate");
     } else if (text_is_nocase(name, "connection")) {
         read_connection(head, value);
     } else if (text_is_nocase(name, "transfer-encoding")) {
@@ -224,6 +231,10 @@ static void finish(struct http_head *head)
         head->status = 413;
     else if (head->host_foreign)
         head->status = 421;
+    // A page elsewhere cannot read answers, but it could use up the places of who watches. A link
+    // may lead here.
+    else if (head->site_foreign && !head->navigates)
+        head->status = 403;
 }
 
 bool http_head_line(struct http_head *head, const char *line, size_t len)

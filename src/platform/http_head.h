@@ -10,12 +10,14 @@
 
 // Zeroed memory is a head of which nothing was read.
 struct http_head {
-    int status; // 0: served; else what to refuse it with
-    char *path; // decoded, without query; owned; NULL when refused
+    int status;  // 0: served; else what to refuse it with
+    char *path;  // decoded, without query; owned; NULL when refused
+    char *query; // as it was sent, behind the '?'; owned; NULL: none
     bool head_only;
     bool close; // the connection ends with the answer
     size_t bytes;
-    bool started, host_seen, host_foreign, http10, method_known, body, keep_alive;
+    bool started, host_seen, host_foreign, site_foreign, navigates, http10, method_known, body,
+        keep_alive;
 };
 
 void http_head_clear(struct http_head *head);

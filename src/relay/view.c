@@ -20,6 +20,7 @@ static void view_quality(const struct rtp_quality *q, struct quality_view *ret_v
 {
     *ret_view = (struct quality_view){
         .ssrc = q->ssrc,
+        .clock_rate = q->clock_rate,
         .received = q->received,
         .lost = rtp_quality_lost(q),
         .reordered = q->reordered,

@@ -56,6 +56,7 @@ void channel_free(struct channel *channel)
         map_remove(&channel->signal->channels, &channel->node);
     }
     xml_free(channel->request);
+    call_steps_free(&channel->steps);
     free(channel->requester);
     free(channel);
 }
@@ -81,6 +82,7 @@ void channel_end(struct channel *channel, const char *reason, usec_t now)
     call_ended(&channel->signal->calls, &channel->call);
     channel->ended = now;
     channel->end_reason = reason;
+    note_step(&channel->steps, STEP_ENDED, SIDE_COUNT, now);
     if (channel->request)
         nodes_failed(channel, reason);
     channel->figures = give_order(channel, &last) == 0;
@@ -181,6 +183,7 @@ static enum call_refusal admit(struct channel *channel, usec_t now)
         calls_count_refusal(&signal->calls, CALL_REFUSED_MEMORY);
         return CALL_REFUSED_MEMORY;
     }
+    note_step(&channel->steps, STEP_ASKED, SIDE_INITIATOR, now);
     return CALL_ADMITTED;
 }
 
@@ -233,6 +236,7 @@ static void opened(struct channel *channel, int component, const struct relay_ev
     xml_free(channel->request);
     channel->request = NULL;
     channel->answered = now;
+    note_step(&channel->steps, STEP_ANSWERED, SIDE_COUNT, now);
     call_ringing(&channel->signal->calls, &channel->call, now);
 }
 
@@ -258,6 +262,7 @@ static void carried(struct channel *channel, int component, usec_t now)
 static void path_event(struct channel *channel, int component, const struct relay_event *event,
                        usec_t now)
 {
+    note_event(&channel->steps, event, now);
     switch (event->kind) {
     case EVENT_OPENED:
         opened(channel, component, event, now);
@@ -342,5 +347,6 @@ void channel_report(const struct channel *channel, struct content_report *conten
         .contents = 1,
         .view = channel->view,
         .views = channel->views,
+        .steps = &channel->steps,
     };
 }

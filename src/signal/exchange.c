@@ -92,6 +92,7 @@ static void refuse(struct session *session, const struct waiting *w, int error, 
     else
         refuse_for_relay(session, w, error, now);
     contents_undo(session, session->serial);
+    note_step(&session->steps, STEP_REFUSED, SIDE_COUNT, now);
     if (session->call.state == CALL_SETUP)
         session_end(session, "refused", now);
 }
@@ -123,6 +124,7 @@ static const char *terminate_reason(const struct xml *jingle)
 // What has passed moves the call.
 static void forwarded(struct session *session, const struct waiting *w, usec_t now)
 {
+    note_stanza(&session->steps, w->from, w->action, now);
     if (w->action == JINGLE_SESSION_INITIATE && session->call.state == CALL_SETUP)
         call_ringing(&session->signal->calls, &session->call, now);
     else if (w->action == JINGLE_SESSION_ACCEPT && session->call.state == CALL_RINGING)

@@ -121,6 +121,7 @@ struct session {
     struct path_view *view; // the relay's last figures of paths that were given back
     unsigned views;
     unsigned figures; // snapshots that were asked for and have not ended
+    struct call_steps steps;
     bool orphan;      // ended, and the relay could not be asked
 };
 
@@ -406,6 +407,7 @@ struct channel {
     const char *end_reason;
     struct path_view view[2]; // the relay's last figures
     unsigned views;
+    struct call_steps steps;
     bool figures; // were asked for and have not come
 };
 
@@ -436,6 +438,10 @@ void nodes_failed(const struct channel *channel, const char *text);
 void session_report(const struct session *session, struct content_report *content, unsigned max,
                     struct call_report *ret_report);
 void session_tell_ended(const struct session *session, usec_t now);
+// What happened, for people; at most CALL_STEPS_MAX of it is kept. SIDE_COUNT: the relay did it.
+void note_step(struct call_steps *steps, enum call_step_kind kind, enum side side, usec_t now);
+void note_stanza(struct call_steps *steps, enum side side, enum jingle_action action, usec_t now);
+void note_event(struct call_steps *steps, const struct relay_event *event, usec_t now);
 
 // ---- transport.c: transports and their paths
 

@@ -47,6 +47,7 @@ void session_report(const struct session *session, struct content_report *conten
     }
     ret_report->view = session->view;
     ret_report->views = session->views;
+    ret_report->steps = &session->steps;
 }
 
 void session_tell_ended(const struct session *session, usec_t now)
@@ -56,4 +57,55 @@ void session_tell_ended(const struct session *session, usec_t now)
 
     session_report(session, content, REPORT_CONTENTS_MAX, &report);
     session->signal->io.ended(session->signal->io.ctx, &report, now);
+}
+
+// ---- steps
+
+void note_step(struct call_steps *steps, enum call_step_kind kind, enum side side, usec_t now)
+{
+    const struct call_step step = {
+        .at = now, .kind = kind, .side = side, .action = JINGLE_ACTION_COUNT};
+
+    call_steps_add(steps, &step);
+}
+
+void note_stanza(struct call_steps *steps, enum side side, enum jingle_action action, usec_t now)
+{
+    const struct call_step step = {.at = now, .kind = STEP_STANZA, .side = side, .action = action};
+
+    call_steps_add(steps, &step);
+}
+
+static bool was_selected(const struct call_steps *steps, const struct call_step *step)
+{
+    for (unsigned i = 0; i < steps->count; i++) {
+        const struct call_step *known = &steps->item[i];
+
+        if (known->kind == STEP_SELECTED && known->side == step->side && known->path == step->path)
+            return true;
+    }
+    return false;
+}
+
+void note_event(struct call_steps *steps, const struct relay_event *event, usec_t now)
+{
+    static const enum call_step_kind kinds[] = {
+        [EVENT_FAILED] = STEP_FAILED,     [EVENT_CHECKED] = STEP_CHECK,
+        [EVENT_SELECTED] = STEP_SELECTED, [EVENT_MEDIA] = STEP_MEDIA,
+        [EVENT_SILENT] = STEP_SILENT,
+    };
+    struct call_step step = {
+        .at = now, .side = event->side, .path = event->path, .action = JINGLE_ACTION_COUNT};
+
+    if (event->kind < EVENT_FAILED || event->kind > EVENT_SILENT)
+        return;
+    step.kind = kinds[event->kind];
+    if (event->kind == EVENT_SELECTED) {
+        step.addr = event->u.addr;
+        if (was_selected(steps, &step))
+            step.kind = STEP_MOVED;
+    } else if (event->kind != EVENT_CHECKED && event->kind != EVENT_MEDIA) {
+        step.side = SIDE_COUNT;
+    }
+    call_steps_add(steps, &step);
 }

@@ -100,6 +100,7 @@ void session_free(struct session *session)
         free(session->party[side].jid);
         free(session->party[side].proxy);
     }
+    call_steps_free(&session->steps);
     free(session->view);
     free(session->end_reason);
     free(session->sid);
@@ -306,6 +307,7 @@ void session_end(struct session *session, const char *reason, usec_t now)
     timer_cancel(&signal->timers, &session->patience);
     session->ended = now;
     session->end_reason = strdup(reason);
+    note_step(&session->steps, STEP_ENDED, SIDE_COUNT, now);
     session_turn_back(session, reason, now);
     touch_proposal(session, now);
     ask_figures(session);
@@ -363,6 +365,7 @@ static void go_direct(struct session *session, usec_t now)
         log_info("call %016" PRIx64 " needs no relay: its ports are given back", session->call.id);
         ask_figures(session);
         contents_close_paths(session);
+        note_step(&session->steps, STEP_RETURNED, SIDE_COUNT, now);
     }
     (void)session_ask(session, SIDE_INITIATOR, PENDING_ALIVE, now);
     (void)session_ask(session, SIDE_RESPONDER, PENDING_ALIVE, now);
@@ -387,13 +390,15 @@ static void path_event(struct signal *signal, struct media_path *path,
 {
     struct session *session = path->transport->session;
 
+    note_event(&session->steps, event, now);
     switch (event->kind) {
     case EVENT_OPENED:
         if (path->opened)
             break;
         memcpy(path->relay, event->u.opened, sizeof path->relay);
         path->opened = true;
-        session->opening--;
+        if (--session->opening == 0)
+            note_step(&session->steps, STEP_PORTS, SIDE_COUNT, now);
         session_work(session, now);
         break;
     case EVENT_FAILED:
