@@ -25,7 +25,7 @@ LAYERS = {
 }
 MARK = "SPDX-License-Identifier: ISC"
 MARKED = re.compile(r"(\.(c|h|cjs|py|sh|conf|service|txt|cmake|yml)|(^|/)[^./]+|^\.clang-(tidy|format))$")
-UNMARKED = re.compile(r"^(LICENSE|COPYING)$|^tests/(data|fuzz/corpus)/|\.clang-format$")
+UNMARKED = re.compile(r"^(LICENSE|COPYING)$|^debian/(changelog|copyright|not-installed|source/)|^tests/(data|fuzz/corpus)/|\.clang-format$")
 
 
 def files(pattern=""):

@@ -5,6 +5,7 @@
 #   scripts/packages.sh demo     run ./quickstart
 #   scripts/packages.sh test     run all tests
 #   scripts/packages.sh bench    run tests/bench/compare
+#   scripts/packages.sh package  run scripts/deb.sh
 # Several purposes may be given. Nothing happens when everything is there. No service is started.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,6 +20,7 @@ test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
   coturn haproxy gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
   dino-im gajim pidgin gir1.2-farstream-0.2 xvfb xdotool openbox dbus pulseaudio pulseaudio-utils
   gstreamer1.0-tools gstreamer1.0-pulseaudio gstreamer1.0-gtk3 gstreamer1.0-gl gstreamer1.0-libav"
+package="debhelper dpkg-dev fakeroot lintian"
 bench="clang coturn ethtool libbpf-dev rtpengine-daemon"
 policy=/usr/sbin/policy-rc.d # asked by package scripts before they start a service; 101 forbids it
 log=$(mktemp)
@@ -75,6 +77,7 @@ for purpose in "$@"; do
   build) wanted="$wanted $build" ;;
   demo) wanted="$wanted $demo" ;;
   bench) wanted="$wanted $bench" ;;
+  package) wanted="$wanted $package" ;;
   test)
     wanted="$wanted $test"
     npm=yes
@@ -82,7 +85,7 @@ for purpose in "$@"; do
     command -v npm >/dev/null || wanted="$wanted npm"
     ;;
   *)
-    echo "usage: scripts/packages.sh build|demo|test|bench..." >&2
+    echo "usage: scripts/packages.sh build|demo|test|bench|package..." >&2
     exit 2
     ;;
   esac
