@@ -21,13 +21,15 @@ enum handover_socket { HANDOVER_UDP, HANDOVER_TCP_LISTENER };
 int handover_new(struct handover **ret_handover);
 void handover_free(struct handover *handover); // closes what was not taken; NULL is fine
 
-// Leaves. The socket stays the caller's and is duplicated. Returns 0, -ENOMEM or -errno.
+// Leaves. The socket (UDP, or a TCP listener) stays the caller's, and open until it has been stored
+// or sent. Returns 0, -ENOMEM, -EINVAL (another kind of socket) or -errno.
 int handover_add(struct handover *handover, int fd);
 int handover_set_state(struct handover *handover, const char *text, size_t len);
 
 // Takes the socket of this kind that is bound to 'local': a descriptor that is the caller's from
 // now on, non-blocking and close-on-exec; -ENOENT: there is none. Several that share one address
-// (SO_REUSEPORT) come in the order in which they were added. 'handover' may be NULL.
+// (SO_REUSEPORT) come in the order in which they were added. 'handover' may be NULL, and has
+// nothing to take where it was not restored or received.
 int handover_take(struct handover *handover, enum handover_socket kind, const struct addr *local);
 const char *handover_state(const struct handover *handover, size_t *ret_len); // NULL: none
 unsigned handover_sockets(const struct handover *handover);                   // not taken yet
@@ -40,6 +42,9 @@ int handover_store(const struct handover *handover);
 int handover_restore(struct handover **ret_handover);
 
 // Over a connected unix stream socket, blocking, for at most 'timeout_ms' in all. Returns 0 or
-// -errno (-EPROTO: this is no hand-over).
+// -errno (-EPROTO: this is no hand-over; -ECONNRESET: the other side has given up). handover_send()
+// waits until the successor, with everything it received in use, says so by handover_confirm(): one
+// that fails before takes nothing away.
 int handover_send(const struct handover *handover, int connection, int timeout_ms);
 int handover_receive(int connection, int timeout_ms, struct handover **ret_handover);
+int handover_confirm(int connection); // 0 or -errno

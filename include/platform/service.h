@@ -18,6 +18,9 @@ void service_ready(const char *status); // READY=1
 void service_status(const char *status);
 void service_reloading(void);
 void service_stopping(void);
+// Told to end: is it the first half of a restart, with a manager that keeps descriptors for the
+// second ($FDSTORE)? One that cannot be asked is taken to be restarting. May block for a second.
+bool service_restarting(void);
 // Feeds the watchdog from the loop at half its interval, when systemd asks for it (WATCHDOG_USEC).
 // Returns NULL when it does not.
 struct event *service_watchdog(struct event_base *base);

@@ -16,6 +16,7 @@
 #include "base/addr.h"
 #include "base/counter.h"
 #include "base/usec.h"
+#include "platform/handover.h"
 #include "platform/tls.h"
 
 #include <event2/event.h>
@@ -72,6 +73,9 @@ int streams_new(struct event_base *base, const struct streams_config *config,
 void streams_free(struct streams *streams);
 // Listens on 'local' too. Returns 0 or -errno.
 int streams_listen(struct streams *streams, const struct addr *local);
+int streams_listen_on(struct streams *streams, int fd); // takes a listening socket
+// Leaves the listeners for a successor. Returns 0 or -errno.
+int streams_leave(const struct streams *streams, struct handover *handover);
 
 // The client and the address it came to, as the PROXY header has them if there is one.
 const struct addr *stream_remote(const struct stream_conn *conn);

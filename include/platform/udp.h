@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/counter.h"
 #include "base/usec.h"
+#include "platform/handover.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -67,6 +68,11 @@ int udp_open(struct udp *udp, const struct addr *local, const struct udp_reader 
 // each source to one of them. Answers leave from 'local', so it should not be the wildcard.
 int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reader *reader,
                void *owner, struct udp_socket **ret_socket);
+// From now on udp_open() and udp_listen() take a socket that was left at that address, if there is
+// one. Borrowed, until NULL is set.
+void udp_inherit(struct udp *udp, struct handover *handover);
+// Leaves all sockets for a successor; nothing may be read from them any more. Returns 0 or -errno.
+int udp_leave(const struct udp *udp, struct handover *handover);
 const struct addr *udp_local(const struct udp_socket *socket); // as it was opened
 // From now on ICMP errors about what this socket sends go to the handler. Returns 0 or -errno.
 int udp_report_icmp(struct udp_socket *socket);

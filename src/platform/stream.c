@@ -378,13 +378,16 @@ static int open_bound(const struct addr *local)
 
 int streams_listen(struct streams *streams, const struct addr *local)
 {
-    struct stream_listener *listener = calloc(1, sizeof *listener);
-    if (!listener)
-        return -ENOMEM;
     int fd = open_bound(local);
-    if (fd < 0) {
-        free(listener);
-        return fd;
+    return fd < 0 ? fd : streams_listen_on(streams, fd);
+}
+
+int streams_listen_on(struct streams *streams, int fd)
+{
+    struct stream_listener *listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        close(fd);
+        return -ENOMEM;
     }
     listener->streams = streams;
     listener->evlistener = evconnlistener_new(streams->base, on_accept, listener,
@@ -397,6 +400,18 @@ int streams_listen(struct streams *streams, const struct addr *local)
     evconnlistener_set_error_cb(listener->evlistener, on_accept_error);
     SLIST_INSERT_HEAD(&streams->listeners, listener, entry);
     return 0;
+}
+
+int streams_leave(const struct streams *streams, struct handover *handover)
+{
+    const struct stream_listener *listener;
+    int r = 0;
+    SLIST_FOREACH(listener, &streams->listeners, entry)
+    {
+        if (r == 0)
+            r = handover_add(handover, evconnlistener_get_fd(listener->evlistener));
+    }
+    return r;
 }
 
 const struct addr *stream_remote(const struct stream_conn *conn)

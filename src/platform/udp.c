@@ -160,6 +160,15 @@ static void set_options(int fd, bool v6, bool shared)
             (void)setsockopt(fd, option[i].level, option[i].name, &option[i].value, sizeof(int));
 }
 
+// One that the daemon before this one has left: bound already, and what has come since waits in it.
+static int inherit(struct udp *udp, const struct addr *local, bool shared)
+{
+    int fd = handover_take(udp->inherited, HANDOVER_UDP, local);
+    if (fd >= 0)
+        set_options(fd, local->family == FAMILY_V6, shared);
+    return fd;
+}
+
 // Returns a descriptor or -errno.
 static int open_bound(const struct addr *local, bool shared)
 {
@@ -186,7 +195,10 @@ static int open_bound(const struct addr *local, bool shared)
 static int open_socket(struct udp *udp, const struct addr *local, bool shared,
                        const struct udp_reader *reader, void *owner, struct udp_socket **ret_socket)
 {
-    int fd = open_bound(local, shared);
+    int fd = inherit(udp, local, shared);
+    bool inherited = fd >= 0;
+    if (!inherited)
+        fd = open_bound(local, shared);
     if (fd < 0)
         return fd;
     struct udp_socket *socket = calloc(1, sizeof *socket);
@@ -204,6 +216,9 @@ static int open_socket(struct udp *udp, const struct addr *local, bool shared,
     socket->v6 = local->family == FAMILY_V6;
     socket->segment_max = UINT16_MAX;
     socket->lively = shared;
+    if (inherited)
+        udp_skip_drops(socket);
+    LIST_INSERT_HEAD(&udp->all, socket, entry);
     udp->sockets++;
     *ret_socket = socket;
     return 0;
@@ -219,6 +234,22 @@ int udp_listen(struct udp *udp, const struct addr *local, const struct udp_reade
                void *owner, struct udp_socket **ret_socket)
 {
     return open_socket(udp, local, true, reader, owner, ret_socket);
+}
+
+void udp_inherit(struct udp *udp, struct handover *handover)
+{
+    udp->inherited = handover;
+}
+
+int udp_leave(const struct udp *udp, struct handover *handover)
+{
+    const struct udp_socket *socket;
+    int r = 0;
+    LIST_FOREACH (socket, &udp->all, entry) {
+        if (r == 0)
+            r = handover_add(handover, socket->fd);
+    }
+    return r;
 }
 
 const struct addr *udp_local(const struct udp_socket *socket)
@@ -245,6 +276,7 @@ void udp_close(struct udp_socket *socket)
         return;
     assert(!socket->first); // nothing is queued that would be lost
     udp_note_drops(socket);
+    LIST_REMOVE(socket, entry);
     socket->udp->sockets--;
     (void)epoll_ctl(socket->udp->poll, EPOLL_CTL_DEL, socket->fd, NULL); // if somebody has a copy
     close(socket->fd);

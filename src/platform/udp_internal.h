@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 enum {
@@ -61,6 +62,7 @@ struct message {
 // Owned by whoever opened it; belongs to one struct udp.
 struct udp_socket {
     struct udp *udp;
+    LIST_ENTRY(udp_socket) entry; // of udp->all
     const struct udp_reader *reader;
     void *owner;
     struct departure *first, *last; // empty between rounds
@@ -85,6 +87,8 @@ struct udp {
     void *ctx; // of burst_done
     struct counters *counters;
     unsigned sockets;
+    LIST_HEAD(, udp_socket) all;
+    struct handover *inherited; // borrowed; NULL: nothing
     uint32_t round;
     struct udp_socket *sending, **sending_end;
     unsigned slots, departures; // in use
@@ -112,6 +116,8 @@ unsigned udp_receive(struct udp_socket *socket, usec_t now);
 void udp_read_errors(struct udp_socket *socket, usec_t now);
 // Counts what the kernel has dropped since the last datagram, which brought the count until then.
 void udp_note_drops(struct udp_socket *socket);
+// What was dropped until now has been counted by somebody else.
+void udp_skip_drops(struct udp_socket *socket);
 
 // --- udp_send.c --------------------------------------------------------------------------------
 

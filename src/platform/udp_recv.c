@@ -54,12 +54,27 @@ static void note_overflow(struct udp_socket *socket, uint32_t total)
     socket->overflow = total;
 }
 
-void udp_note_drops(struct udp_socket *socket)
+// False: the kernel does not say.
+static bool read_drops(const struct udp_socket *socket, uint32_t *ret_drops)
 {
     uint32_t info[SK_MEMINFO_VARS];
     socklen_t len = sizeof info;
-    if (getsockopt(socket->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0 && len == sizeof info)
-        note_overflow(socket, info[SK_MEMINFO_DROPS]);
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len != sizeof info)
+        return false;
+    *ret_drops = info[SK_MEMINFO_DROPS];
+    return true;
+}
+
+void udp_note_drops(struct udp_socket *socket)
+{
+    uint32_t drops;
+    if (read_drops(socket, &drops))
+        note_overflow(socket, drops);
+}
+
+void udp_skip_drops(struct udp_socket *socket)
+{
+    (void)read_drops(socket, &socket->overflow);
 }
 
 static void read_control(struct msghdr *msg, struct arrival *arrival)

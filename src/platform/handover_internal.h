@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: ISC
+// What the files behind platform/handover.h share. handover.c: what is handed over;
+// handover_image.c: how it is written down; handover_unix.c: to a successor that runs;
+// handover_systemd.c: to one that does not run yet.
+//
+// Either way the same descriptors travel, in any order: that of the image, a file in memory, and
+// the sockets. The image says in which order the sockets were added, by the kernel's own number of
+// each (SO_COOKIE), and has the text behind that.
+#pragma once
+
+#include "base/map.h"
+#include "platform/handover.h"
+
+#include <stdint.h>
+
+enum {
+    // Of one message: what the kernel takes (SCM_MAX_FD).
+    HANDOVER_BATCH = 253,
+    // What arrives is moved to higher numbers, as those below are needed: libstrophe selects.
+    HANDOVER_LOWEST = 1024,
+};
+
+struct handover_entry {
+    struct map_node node; // in handover->by_address, while it can be taken
+    int fd;               // -1: taken
+    enum handover_socket kind;
+    struct addr local;
+    uint64_t cookie;
+};
+
+struct handover {
+    struct handover_entry *entry; // owned, in the order in which they were added
+    size_t entries, room;
+    bool inherited; // the descriptors are ours
+    struct map by_address;
+    unsigned left; // that can be taken
+    char *state;
+    size_t state_len;
+};
+
+// ---- handover.c
+
+// Makes room for an entry with this descriptor. Returns 0, -ENOMEM, -EINVAL or -errno.
+int handover_append(struct handover *handover, int fd);
+// All entries are there: from now on they can be taken. Returns 0 or -ENOMEM.
+int handover_index(struct handover *handover);
+
+// ---- handover_image.c
+
+// A descriptor, or -errno.
+int handover_image_write(const struct handover *handover);
+// Puts text and sockets, whose descriptors come in any order, into a new hand-over, and owns
+// all of them from now on, also when it fails. Returns 0, -EPROTO (no image, or one of another
+// format), -ENOMEM or -errno.
+int handover_image_read(int image, const int *fds, size_t count, struct handover **ret_handover);
+// The same socket with a number that is not needed by others, close-on-exec; it replaces 'fd'.
+int handover_lift(int fd);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: ISC
+// To a successor that does not run yet, through systemd's fd store (sd_notify(3), FDSTORE=1), or
+// that of any manager that speaks the same protocol. What is stored comes back as LISTEN_FDS, in an
+// order of its own.
+#include "handover_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef HAVE_SYSTEMD
+
+#include <systemd/sd-daemon.h>
+
+#define NAME_IMAGE  "jingle-relayd-image"
+#define NAME_SOCKET "jingle-relayd-socket"
+// By itself the manager would drop a socket as soon as an error is queued on it (ICMP, say).
+#define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
+
+#define BARRIER_USEC 5000000u // for the manager to have read what it was sent
+
+static int forget(void)
+{
+    int r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_IMAGE);
+
+    return r < 0 ? r : sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_SOCKET);
+}
+
+// The kernel lets only so many descriptors of one user be on their way (ETOOMANYREFS).
+static int store_batch(const char *state, const int *fds, size_t count)
+{
+    int r = sd_pid_notify_with_fds(0, 0, state, fds, (unsigned)count);
+
+    if (r == -ETOOMANYREFS) {
+        r = sd_notify_barrier(0, BARRIER_USEC);
+        if (r >= 0)
+            r = sd_pid_notify_with_fds(0, 0, state, fds, (unsigned)count);
+    }
+    return r < 0 ? r : r == 0 ? -EOPNOTSUPP : 0;
+}
+
+static int store_sockets(const struct handover *handover)
+{
+    int fds[HANDOVER_BATCH];
+    size_t count = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < handover->entries && r == 0; i++) {
+        fds[count++] = handover->entry[i].fd;
+        if (count < HANDOVER_BATCH && i + 1 < handover->entries)
+            continue;
+        r = store_batch(STORE NAME_SOCKET, fds, count);
+        count = 0;
+    }
+    return r;
+}
+
+int handover_store(const struct handover *handover)
+{
+    int image, r;
+
+    if (!getenv("NOTIFY_SOCKET"))
+        return -EOPNOTSUPP;
+    image = handover_image_write(handover);
+    if (image < 0)
+        return image;
+    // First the image: where there is too little room, what came last is lost.
+    r = store_batch(STORE NAME_IMAGE, &image, 1);
+    if (r == 0)
+        r = store_sockets(handover);
+    close(image);
+    // A manager that reads it after our end would not know whose it is.
+    if (r == 0)
+        r = sd_notify_barrier(0, BARRIER_USEC);
+    if (r < 0)
+        (void)forget();
+    return r < 0 ? r : 0;
+}
+
+// ---- coming back
+
+struct kept {
+    int image;    // -1: none
+    int *sockets; // room for all
+    size_t count;
+};
+
+// Others may have given us descriptors, too: they are not touched.
+static void sort_out(struct kept *kept, char **names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (strcmp(names[i], NAME_SOCKET) == 0) {
+            kept->sockets[kept->count++] = fd;
+        } else if (strcmp(names[i], NAME_IMAGE) == 0) {
+            if (kept->image >= 0)
+                close(kept->image);
+            kept->image = fd;
+        }
+    }
+}
+
+static int gather(char **names, int count, struct handover **ret_handover)
+{
+    struct kept kept = {.image = -1, .sockets = calloc((size_t)count + 1, sizeof(int))};
+    int r;
+
+    if (!kept.sockets)
+        return -ENOMEM;
+    sort_out(&kept, names, count);
+    if (kept.image < 0 && kept.count == 0) {
+        free(kept.sockets);
+        return 0;
+    }
+    (void)forget();
+    r = handover_image_read(kept.image, kept.sockets, kept.count, ret_handover);
+    free(kept.sockets);
+    return r;
+}
+
+int handover_restore(struct handover **ret_handover)
+{
+    struct handover *handover = NULL;
+    char **names = NULL;
+    int count = sd_listen_fds_with_names(1, &names);
+    int r = count > 0 ? gather(names, count, &handover) : count;
+
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    if (r == 0)
+        *ret_handover = handover;
+    return r;
+}
+
+#else
+
+int handover_store(const struct handover *handover)
+{
+    (void)handover;
+    return -EOPNOTSUPP;
+}
+
+int handover_restore(struct handover **ret_handover)
+{
+    *ret_handover = NULL;
+    return 0;
+}
+
+#endif

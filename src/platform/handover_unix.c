@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: ISC
+// To a successor that runs already, over a unix socket. First how many descriptors there will be
+// (MAGIC and four bytes), then messages of one byte with up to HANDOVER_BATCH descriptors each, the
+// image's first. The successor answers with one byte when it has everything in use.
+#include "handover_internal.h"
+
+#include "base/usec.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAGIC           "JRHO"
+#define DESCRIPTORS_MAX (1u << 20)
+
+enum { HELLO = 8, CONFIRMED = '+' };
+
+union control { // of a message with descriptors
+    struct cmsghdr head;
+    char space[CMSG_SPACE(HANDOVER_BATCH * sizeof(int))];
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+// Until the connection is ready for this; 0, -ETIMEDOUT or -errno.
+static int wait_for(int connection, short events, uint64_t deadline)
+{
+    struct pollfd ready = {.fd = connection, .events = events};
+    int n;
+
+    do {
+        uint64_t now = now_ms();
+        n = poll(&ready, 1, now < deadline ? (int)(deadline - now) : 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return n == 0 ? -ETIMEDOUT : 0;
+}
+
+// ---- sending
+
+static int send_one(int connection, const void *data, size_t len, const int *fds, size_t count,
+                    uint64_t deadline)
+{
+    struct iovec iov = {.iov_len = len};
+    union control control = {0};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+    int r;
+
+    memcpy(&iov.iov_base, &data, sizeof data); // sendmsg() does not write there
+    if (count > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
+    }
+    // ETOOMANYREFS: so many descriptors of ours are on their way that the other side has to take
+    // some first.
+    do {
+        r = wait_for(connection, POLLOUT, deadline);
+        if (r < 0)
+            return r;
+        n = sendmsg(connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == ETOOMANYREFS)
+            (void)poll(NULL, 0, 1);
+    } while (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS));
+    if (n < 0)
+        return errno == EPIPE ? -ECONNRESET : -errno;
+    return (size_t)n == len ? 0 : -EPROTO;
+}
+
+static int send_descriptors(int connection, const int *fds, size_t count, uint64_t deadline)
+{
+    uint32_t number = (uint32_t)count;
+    uint8_t hello[HELLO] = MAGIC;
+    int r;
+
+    memcpy(hello + 4, &number, sizeof number); // of this machine, for this machine
+    r = send_one(connection, hello, sizeof hello, NULL, 0, deadline);
+    for (size_t i = 0; i < count && r == 0; i += HANDOVER_BATCH) {
+        size_t batch = count - i < HANDOVER_BATCH ? count - i : HANDOVER_BATCH;
+        r = send_one(connection, "", 1, fds + i, batch, deadline);
+    }
+    return r;
+}
+
+static int read_exactly(int connection, void *buf, size_t len, uint64_t deadline)
+{
+    for (size_t got = 0; got < len;) {
+        int r = wait_for(connection, POLLIN, deadline);
+        ssize_t n = r < 0 ? 0 : recv(connection, (char *)buf + got, len - got, MSG_DONTWAIT);
+        if (r < 0)
+            return r;
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -ECONNRESET;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+int handover_send(const struct handover *handover, int connection, int timeout_ms)
+{
+    uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
+    int *fds = calloc(handover->entries + 1, sizeof *fds);
+    int image = fds ? handover_image_write(handover) : -ENOMEM;
+    char answer = 0;
+    int r = image < 0 ? image : 0;
+
+    if (r == 0) {
+        fds[0] = image;
+        for (size_t i = 0; i < handover->entries; i++)
+            fds[i + 1] = handover->entry[i].fd;
+        r = send_descriptors(connection, fds, handover->entries + 1, deadline);
+        close(image);
+    }
+    free(fds);
+    if (r == 0)
+        r = read_exactly(connection, &answer, 1, deadline);
+    return r == 0 && answer != CONFIRMED ? -EPROTO : r;
+}
+
+int handover_confirm(int connection)
+{
+    char answer = CONFIRMED;
+
+    return send_one(connection, &answer, 1, NULL, 0, now_ms());
+}
+
+// ---- receiving
+
+struct arrivals {
+    int *fd; // room for 'expected'
+    size_t expected, count;
+};
+
+// What came with one message; a descriptor too many is closed.
+static int take_descriptors(struct msghdr *message, struct arrivals *arrivals)
+{
+    int r = message->msg_flags & MSG_CTRUNC ? -EMFILE : 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (arrivals->count < arrivals->expected) {
+                arrivals->fd[arrivals->count++] = handover_lift(fd);
+            } else {
+                close(fd);
+                r = -EPROTO;
+            }
+        }
+    }
+    return r;
+}
+
+static int receive_one(int connection, struct arrivals *arrivals, uint64_t deadline)
+{
+    char byte;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    union control control;
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    size_t before = arrivals->count;
+    int r = wait_for(connection, POLLIN, deadline);
+    ssize_t n = r < 0 ? 0 : recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (r < 0)
+        return r;
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    if (n == 0)
+        return -ECONNRESET;
+    r = take_descriptors(&message, arrivals);
+    return r == 0 && arrivals->count == before ? -EPROTO : r;
+}
+
+static int receive_all(int connection, struct arrivals *arrivals, uint64_t deadline)
+{
+    uint8_t hello[HELLO];
+    uint32_t number;
+    int r = read_exactly(connection, hello, sizeof hello, deadline);
+
+    if (r < 0)
+        return r;
+    memcpy(&number, hello + 4, sizeof number);
+    if (memcmp(hello, MAGIC, 4) != 0 || number == 0 || number > DESCRIPTORS_MAX)
+        return -EPROTO;
+    arrivals->fd = calloc(number, sizeof *arrivals->fd);
+    arrivals->expected = number;
+    if (!arrivals->fd)
+        return -ENOMEM;
+    while (arrivals->count < arrivals->expected && r == 0)
+        r = receive_one(connection, arrivals, deadline);
+    return r;
+}
+
+int handover_receive(int connection, int timeout_ms, struct handover **ret_handover)
+{
+    struct arrivals arrivals = {0};
+    int r = receive_all(connection, &arrivals, now_ms() + (uint64_t)timeout_ms);
+
+    if (r == 0)
+        r = handover_image_read(arrivals.fd[0], arrivals.fd + 1, arrivals.count - 1, ret_handover);
+    else
+        for (size_t i = 0; i < arrivals.count; i++)
+            close(arrivals.fd[i]);
+    free(arrivals.fd);
+    return r;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: ISC
+// Is the end that the service manager asks for a stop, or one half of a restart? A signal does not
+// tell; systemd knows by the job that it runs on the unit (org.freedesktop.systemd1(5)).
+#include "platform/service.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// systemd 254 and later say so by themselves, the unit does for older ones.
+static bool has_fd_store(void)
+{
+    const char *room = getenv("FDSTORE");
+
+    return getenv("NOTIFY_SOCKET") && room && strtoul(room, NULL, 10) > 0;
+}
+
+#ifdef HAVE_SYSTEMD
+
+#include <errno.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-login.h>
+
+#define SYSTEMD     "org.freedesktop.systemd1"
+#define ANSWER_USEC 500000u // that the bus may take; nobody forwards anything meanwhile
+
+// The path of the job that the unit has, or "" without one. Returns 0 or -errno.
+static int job_of(sd_bus *bus, const char *unit, char *ret_path, size_t size)
+{
+    sd_bus_message *reply = NULL;
+    char *path = NULL;
+    const char *job;
+    uint32_t id;
+    int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+
+    if (r >= 0)
+        r = sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "Job", NULL, &reply, "(uo)");
+    if (r >= 0)
+        r = sd_bus_message_read(reply, "(uo)", &id, &job);
+    if (r >= 0 && (id == 0 || strlen(job) >= size))
+        job = "";
+    if (r >= 0)
+        strcpy(ret_path, job);
+    sd_bus_message_unref(reply);
+    free(path);
+    return r < 0 ? r : 0;
+}
+
+// Whether this unit's job is a restart: 0, 1, or -errno.
+static int ask(sd_bus *bus, const char *unit)
+{
+    char path[256], *type = NULL;
+    int r = job_of(bus, unit, path, sizeof path);
+
+    if (r < 0 || path[0] == '\0')
+        return r;
+    r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Job", "JobType", NULL, &type);
+    if (r >= 0)
+        r = strstr(type, "restart") != NULL; // "try-restart" and "reload-or-restart" as well
+    free(type);
+    return r;
+}
+
+static int ask_systemd(void)
+{
+    sd_bus *bus = NULL;
+    char *unit = NULL;
+    int r = sd_pid_get_unit(0, &unit);
+
+    if (r >= 0)
+        r = sd_bus_open_system(&bus);
+    if (r >= 0)
+        r = sd_bus_set_method_call_timeout(bus, ANSWER_USEC);
+    if (r >= 0)
+        r = ask(bus, unit);
+    sd_bus_flush_close_unref(bus);
+    free(unit);
+    return r;
+}
+
+bool service_restarting(void)
+{
+    int r = has_fd_store() ? ask_systemd() : 0;
+
+    return r != 0;
+}
+
+#else
+
+bool service_restarting(void)
+{
+    return has_fd_store();
+}
+
+#endif
