@@ -4,6 +4,7 @@
 
 #include "base/usec.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,15 +14,27 @@ struct load_thread {
 };
 
 struct load_core {
-    usec_t busy;       // not idle
-    usec_t interrupts; // of it: packets on their way through the kernel, above all
+    bool online;
+    usec_t idle;  // by a clock, not by ticks, wherever the kernel stops the tick while it is idle
+    usec_t tasks; // programs and threads, by ticks
+    usec_t interrupts; // packets on their way through the kernel, above all; by ticks
+};
+
+struct load_share { // of a core's time, of 1
+    double busy;
+    double interrupts; // of it, what no program had; time that the machine's host took away, too
 };
 
 // A thread of this process. Returns 0, or -errno where the kernel does not tell.
 int load_thread(pid_t id, struct load_thread *ret_thread);
-// The first 'most' cores. Returns how many there are of them, or -errno (systemd's ProcSubset=pid
-// hides them).
+// Cores by their number, below 'most'. Returns the highest number and one, or -errno (systemd's
+// ProcSubset=pid hides them).
 int load_cores(struct load_core *ret_core, unsigned most);
+// What a core did in 'span' from 'before' to 'after'; nothing where that is not known. Packets come
+// between two ticks and put no tick on while the core is idle otherwise: ticks alone would see a
+// third of the work. So what was neither idle nor a program's counts as interrupts.
+struct load_share load_share(const struct load_core *before, const struct load_core *after,
+                             usec_t span);
 // Packets, of any core since it started, that came faster than the kernel took them up, so that no
 // socket and no program has seen them. 0 where the kernel does not tell.
 uint64_t load_missed(void);

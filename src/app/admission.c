@@ -141,19 +141,12 @@ static double most(double a, double b)
     return a > b ? a : b;
 }
 
-static double core_busy(const struct totals *old, const struct totals *new, unsigned core)
+static struct load_share core_share(const struct totals *old, const struct totals *new,
+                                    unsigned core)
 {
-    return (double)risen(old->core[core].busy, new->core[core].busy);
-}
-
-static double core_interrupts(const struct totals *old, const struct totals *new, unsigned core)
-{
-    return (double)risen(old->core[core].interrupts, new->core[core].interrupts);
-}
-
-static unsigned cores_known(const struct totals *old, const struct totals *new)
-{
-    return old->cores < new->cores ? old->cores : new->cores;
+    if (core >= old->cores || core >= new->cores)
+        return (struct load_share){0};
+    return load_share(&old->core[core], &new->core[core], new->at - old->at);
 }
 
 // Not idle: the greater of what the worker counted and what the scheduler says, which knows of the
@@ -162,18 +155,18 @@ static unsigned cores_known(const struct totals *old, const struct totals *new)
 static double worker_load(const struct totals *old, const struct totals *new,
                           const struct worker_totals *before, const struct worker_totals *after)
 {
-    double load = (double)risen(before->busy, after->busy);
+    double span = (double)(new->at - old->at);
+    double load = (double)risen(before->busy, after->busy) / span;
 
     if (after->known && before->known)
-        load = most(load, (double)risen(before->thread.awake, after->thread.awake));
-    if (after->known && after->thread.core >= 0 &&
-        (unsigned)after->thread.core < cores_known(old, new)) {
-        unsigned core = (unsigned)after->thread.core;
-        double busy = core_busy(old, new, core), both = load + core_interrupts(old, new, core);
+        load = most(load, (double)risen(before->thread.awake, after->thread.awake) / span);
+    if (after->known && after->thread.core >= 0) {
+        struct load_share core = core_share(old, new, (unsigned)after->thread.core);
+        double both = load + core.interrupts;
 
-        load = most(load, both < busy ? both : busy);
+        load = most(load, both < core.busy ? both : core.busy);
     }
-    return load / (double)(new->at - old->at);
+    return load;
 }
 
 // The kernel may forward by itself: then a core has work that no worker knows of.
@@ -181,9 +174,9 @@ static double busiest_core(const struct totals *old, const struct totals *new)
 {
     double load = 0;
 
-    for (unsigned i = 0; i < cores_known(old, new); i++)
-        load = most(load, core_interrupts(old, new, i));
-    return load / (double)(new->at - old->at);
+    for (unsigned i = 0; i < new->cores; i++)
+        load = most(load, core_share(old, new, i).interrupts);
+    return load;
 }
 
 static void sample(struct admission *a, const struct capacity_use *use, usec_t now)
@@ -233,7 +226,7 @@ static void keep_measuring(struct admission *a, const struct capacity_use *use)
 {
     const struct capacity *c = &a->capacity;
     bool busy = is_near(a->now_load, c->limits.load) || c->full[CAPACITY_LOAD] ||
-                is_near(c->bandwidth, c->limits.bandwidth);
+                is_near(c->bandwidth.used, c->limits.bandwidth);
 
     if (measures_anything(a) && use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] > 0)
         event_add(a->timer, busy ? &often : &seldom);
@@ -275,8 +268,8 @@ static void say_refusing(struct admission *a, enum capacity_kind kind, enum capa
     a->refusing[kind] = true;
     log_warning("overload: new %s are refused from now on: %s; %u running, load %.0f %%, "
                 "%.1f Mbit/s",
-                kinds[kind].what, why(bound, kind), running, 100 * a->capacity.load,
-                a->capacity.bandwidth * 8 / 1e6);
+                kinds[kind].what, why(bound, kind), running, 100 * a->capacity.load.used,
+                a->capacity.bandwidth.used * 8 / 1e6);
 }
 
 // A little more than one must fit in, or it would be said with every call that ends.
@@ -292,7 +285,7 @@ static void say_admitting(struct admission *a, enum capacity_kind kind, unsigned
 
 enum capacity_resource admission_ask(struct admission *a, enum capacity_kind kind, usec_t now)
 {
-    struct capacity_room room = {.bound = CAPACITY_RESOURCES, .least = CAPACITY_UNBOUNDED};
+    struct capacity_room room = {.bound = CAPACITY_RESOURCES, .now = CAPACITY_UNBOUNDED};
 
     pthread_mutex_lock(&a->lock);
     if (a->workers) {
@@ -303,16 +296,16 @@ enum capacity_resource admission_ask(struct admission *a, enum capacity_kind kin
             use.running[kind]--;
         sample(a, &use, now);
         room = capacity_room(&a->capacity, kind, &use);
-        if (room.least == 0)
+        if (room.now == 0)
             say_refusing(a, kind, room.bound, use.running[kind]);
         else
-            say_admitting(a, kind, room.least, use.running[kind]);
+            say_admitting(a, kind, room.now, use.running[kind]);
         use.running[kind]++; // what asks
         if (!event_pending(a->timer, EV_TIMEOUT, NULL))
             keep_measuring(a, &use);
     }
     pthread_mutex_unlock(&a->lock);
-    return room.least == 0 ? room.bound : CAPACITY_RESOURCES;
+    return room.now == 0 ? room.bound : CAPACITY_RESOURCES;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -328,7 +321,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         sample(a, &use, usec_now());
         for (int k = 0; k < CAPACITY_KINDS; k++)
             say_admitting(a, (enum capacity_kind)k,
-                          capacity_room(&a->capacity, (enum capacity_kind)k, &use).least,
+                          capacity_room(&a->capacity, (enum capacity_kind)k, &use).now,
                           use.running[k]);
         keep_measuring(a, &use);
     }
@@ -367,9 +360,9 @@ struct admission_view admission_view(struct admission *a, usec_t now)
         sample(a, &use, now);
         for (int k = 0; k < CAPACITY_KINDS; k++)
             view.room[k] = capacity_room(&a->capacity, (enum capacity_kind)k, &use);
-        view.load = a->capacity.load;
+        view.load = a->capacity.load.used;
         view.ceiling = a->capacity.ceiling;
-        view.bandwidth = a->capacity.bandwidth;
+        view.bandwidth = a->capacity.bandwidth.used;
         show(a->counters, &view);
     }
     pthread_mutex_unlock(&a->lock);

@@ -4,14 +4,19 @@
 
 #include <string.h>
 
-#define SMOOTHING     (2 * USEC_PER_SEC)   // time constant of what is measured
+#define SMOOTHING     (2 * USEC_PER_SEC) // time constant of what is measured
+#define LOAD_RISE     (1 * USEC_PER_SEC) // of the load
+#define LOAD_FALL     (10 * USEC_PER_SEC)
 #define RECOVERY      (300 * USEC_PER_SEC) // the ceiling rises by the whole limit in so long
 #define FULL_UNTIL    0.9                  // of the limit
-#define LOSS          0.001                // so much lost by sockets is too much
-#define BACK_OFF      0.9                  // of the load at which it was lost
-#define LEAST_CEILING 0.25                 // of the limit; losses below are not the load's
-#define GUESS_WEIGHT  8                    // measured calls that outweigh the guess
-#define SPARE         64                   // descriptors that calls leave to the rest of the daemon
+#define AT_ONCE       0.5                  // of what is left of the load, by calls not measured
+#define FIRST         256                  // calls, before any has been measured
+#define LOSS          0.0005 // so much lost by queues is too much: half of what is bearable
+#define BACK_OFF      0.9    // of the load at which it was lost
+#define LEAST_CEILING 0.25   // of the limit; losses below are not the load's
+#define GUESS_WEIGHT  8      // measured calls that outweigh the guess
+#define ROUNDING      1e-6
+#define SPARE         64 // descriptors that calls leave to the rest of the daemon
 
 // What one costs, as long as it is not known. A call is audio both ways, a hundred packets a
 // second; of a client's allocations at most one carries so much.
@@ -46,6 +51,19 @@ static void smooth(double *value, double now, double weight)
     *value += (now - *value) * weight;
 }
 
+static double weight_of(usec_t span, usec_t constant)
+{
+    return (double)span / (double)(span + constant);
+}
+
+static void smooth_level(struct capacity_level *level, double used, const struct capacity_use *use,
+                         double weight)
+{
+    smooth(&level->used, used, weight);
+    for (int k = 0; k < CAPACITY_KINDS; k++)
+        smooth(&level->measured[k], use->measured[k], weight);
+}
+
 // Losses at some load say that the limit was set too high for this machine; at little load they are
 // a burst's, or a stranger's who floods one socket, and refusing calls would not help.
 static void adjust_ceiling(struct capacity *c, const struct capacity_sample *sample)
@@ -53,8 +71,8 @@ static void adjust_ceiling(struct capacity *c, const struct capacity_sample *sam
     double limit = c->limits.load;
     bool lost = (double)sample->missed > LOSS * (double)(sample->packets + sample->missed);
 
-    if (lost && sample->load > LEAST_CEILING * limit) {
-        double lower = BACK_OFF * sample->load;
+    if (lost && c->load.used > LEAST_CEILING * limit) {
+        double lower = BACK_OFF * c->load.used;
 
         if (lower < c->ceiling)
             c->ceiling = lower;
@@ -67,17 +85,30 @@ static void adjust_ceiling(struct capacity *c, const struct capacity_sample *sam
         c->ceiling = LEAST_CEILING * limit;
 }
 
+// What the machine does without us is no call's cost. It is known while there is none, and cannot
+// be more than all that there is to do.
+static void learn_background(struct capacity *c, const struct capacity_sample *sample,
+                             const struct capacity_use *use)
+{
+    if (use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] == 0)
+        smooth(&c->background, sample->load, weight_of(sample->span, SMOOTHING));
+    if (c->background > c->load.used)
+        c->background = c->load.used;
+}
+
 void capacity_measured(struct capacity *c, const struct capacity_sample *sample,
                        const struct capacity_use *use)
 {
-    double span = (double)sample->span, weight = span / (span + SMOOTHING);
+    double weight = weight_of(sample->span, SMOOTHING);
+    bool rising = sample->load > c->load.used;
 
     if (sample->span == 0)
         return;
-    smooth(&c->load, sample->load, weight);
-    smooth(&c->bandwidth, (double)sample->bytes * USEC_PER_SEC / span, weight);
-    for (int k = 0; k < CAPACITY_KINDS; k++)
-        smooth(&c->measured[k], use->measured[k], weight);
+    smooth_level(&c->load, sample->load, use,
+                 weight_of(sample->span, rising ? LOAD_RISE : LOAD_FALL));
+    learn_background(c, sample, use);
+    smooth_level(&c->bandwidth, (double)sample->bytes * USEC_PER_SEC / (double)sample->span, use,
+                 weight);
     if (sample->packets > 0) {
         double turn = (double)sample->packets_of_turn / (double)sample->packets;
 
@@ -101,28 +132,63 @@ static unsigned whole(double room)
     return room < CAPACITY_UNBOUNDED ? (unsigned)room : CAPACITY_UNBOUNDED;
 }
 
-// Of what is measured: 'used' is smoothed, and so is the count of those that it was measured of.
-// Those that have come since add their mean, those that have gone take it away.
-static unsigned room_measured(struct capacity *c, enum capacity_resource resource,
-                              enum capacity_kind kind, const struct capacity_use *use)
+struct demand {
+    double limit, used;
+    double cost[CAPACITY_KINDS];
+    double pending; // of those that have come since it was measured; below 0: more have gone
+};
+
+// 'used' is smoothed, and so is the count of those that it was measured of. Those that have come
+// since add their mean, those that have gone take it away.
+static struct demand demand_for(const struct capacity *c, enum capacity_resource resource,
+                                const struct capacity_use *use)
 {
     bool load = resource == CAPACITY_LOAD;
-    double limit = load ? c->ceiling : c->limits.bandwidth;
-    double used = load ? c->load : c->bandwidth, expected = used, cost[CAPACITY_KINDS];
+    const struct capacity_level *level = load ? &c->load : &c->bandwidth;
+    struct demand d = {.limit = load ? c->ceiling : c->limits.bandwidth, .used = level->used};
+    double of_ours = load ? level->used - c->background : level->used;
 
-    if (limit <= 0)
-        return CAPACITY_UNBOUNDED;
     for (int k = 0; k < CAPACITY_KINDS; k++) {
         double guessed = load ? guess[k].load / c->limits.workers : guess[k].bandwidth;
 
-        cost[k] = mean(used * c->share[k], c->measured[k], guessed);
-        expected += cost[k] * ((double)use->running[k] - c->measured[k]);
+        d.cost[k] = mean(of_ours * c->share[k], level->measured[k], guessed);
+        d.pending += d.cost[k] * ((double)use->running[k] - level->measured[k]);
     }
-    if (expected + cost[kind] > limit)
+    return d;
+}
+
+static unsigned room_measured(struct capacity *c, enum capacity_resource resource,
+                              enum capacity_kind kind, const struct capacity_use *use)
+{
+    struct demand d = demand_for(c, resource, use);
+    double expected = d.used + d.pending;
+
+    if (d.limit <= 0)
+        return CAPACITY_UNBOUNDED;
+    if (expected + d.cost[kind] > d.limit)
         c->full[resource] = true;
-    else if (expected <= FULL_UNTIL * limit)
+    else if (expected <= FULL_UNTIL * d.limit)
         c->full[resource] = false;
-    return c->full[resource] ? 0 : whole((limit - expected) / cost[kind]);
+    return c->full[resource] ? 0 : whole((d.limit - expected) / d.cost[kind]);
+}
+
+// So many until more has been measured; one at least can always be tried.
+static unsigned load_at_once(const struct capacity *c, enum capacity_kind kind,
+                             const struct capacity_use *use)
+{
+    struct demand d = demand_for(c, CAPACITY_LOAD, use);
+    double allowed = AT_ONCE * (d.limit - d.used);
+    unsigned by_cost, by_count;
+
+    if (d.limit <= 0)
+        return CAPACITY_UNBOUNDED;
+    if (allowed < d.cost[kind])
+        allowed = d.cost[kind];
+    by_cost = whole((allowed - d.pending) / d.cost[kind] + ROUNDING);
+    if (kind != CAPACITY_CALL)
+        return by_cost;
+    by_count = whole(FIRST + 2.0 * use->measured[kind] - use->running[kind]);
+    return by_cost < by_count ? by_cost : by_count;
 }
 
 static double ports_cost(const struct capacity *c, enum capacity_kind kind,
@@ -174,5 +240,10 @@ struct capacity_room capacity_room(struct capacity *c, enum capacity_kind kind,
             room.bound = (enum capacity_resource)r;
         }
     }
+    room.now = load_at_once(c, kind, use);
+    if (room.now > room.least)
+        room.now = room.least;
+    else if (room.now == 0)
+        room.bound = CAPACITY_LOAD;
     return room;
 }

@@ -7,6 +7,11 @@
 // before there is one with a guess. What was full counts as full until a tenth is free again, so
 // that the answer does not swing with each call that ends.
 //
+// Load is believed at once when it rises, and slowly when it falls: a pause of those who talk is
+// not room. Of the room that is left, half may be taken by calls that are not measured yet; the
+// rest has to wait until they are. So a burst of calls stops short of the limit whatever they turn
+// out to cost.
+//
 // TURN allocations are counted apart: a client makes many of which it uses one.
 #pragma once
 
@@ -54,18 +59,24 @@ struct capacity_use {
     uint64_t descriptors;
 };
 
+struct capacity_level { // smoothed
+    double used;
+    double measured[CAPACITY_KINDS]; // those that it was used by: smoothed alike
+};
+
 struct capacity {
     struct capacity_limits limits;
-    double load, bandwidth;          // smoothed
-    double measured[CAPACITY_KINDS]; // smoothed alike
-    double share[CAPACITY_KINDS];    // of the packets
-    double ceiling;                  // of the load: lower than limits.load after losses
-    bool full[CAPACITY_RESOURCES];   // of what is measured: until a tenth is free
+    struct capacity_level load, bandwidth;
+    double background;             // of the load: while nothing runs
+    double share[CAPACITY_KINDS];  // of the packets
+    double ceiling;                // of the load: lower than limits.load after losses
+    bool full[CAPACITY_RESOURCES]; // of what is measured: until a tenth is free
 };
 
 struct capacity_room {
     unsigned of[CAPACITY_RESOURCES]; // CAPACITY_UNBOUNDED at most
     unsigned least;
+    unsigned now;                 // of them: before it has been measured what these take
     enum capacity_resource bound; // CAPACITY_RESOURCES: nothing
 };
 

@@ -12,10 +12,10 @@
 
 enum {
     STAT_CORE = 39 - 2, // of /proc/PID/stat, counted from behind the program's name
-    CORE_FIELDS = 8,    // of /proc/stat
+    CORE_FIELDS = 7,    // of /proc/stat
 };
 
-enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL };
+enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ };
 
 // NULL: errno says why.
 static FILE *open_own(pid_t id, const char *name)
@@ -60,21 +60,25 @@ int load_thread(pid_t id, struct load_thread *ret_thread)
     return r;
 }
 
-static bool read_one(FILE *file, usec_t per_tick, struct load_core *ret_core)
+// A line of /proc/stat. Returns the core's number, or -1.
+static int parse_core(const char *line, usec_t per_tick, struct load_core *ret_core)
 {
-    uint64_t ticks[CORE_FIELDS], busy;
-    char line[256];
+    uint64_t ticks[CORE_FIELDS];
+    int core;
 
-    if (!fgets(line, sizeof line, file) || strncmp(line, "cpu", 3) != 0 ||
-        sscanf(line,
-               "%*s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64 " %" SCNu64,
-               &ticks[USER], &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT],
-               &ticks[IRQ], &ticks[SOFTIRQ], &ticks[STEAL]) != CORE_FIELDS)
-        return false;
-    busy = ticks[USER] + ticks[NICE] + ticks[SYSTEM] + ticks[IRQ] + ticks[SOFTIRQ] + ticks[STEAL];
-    *ret_core = (struct load_core){busy * per_tick, (ticks[IRQ] + ticks[SOFTIRQ]) * per_tick};
-    return true;
+    if (sscanf(line,
+               "cpu%d %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+               " %" SCNu64,
+               &core, &ticks[USER], &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT],
+               &ticks[IRQ], &ticks[SOFTIRQ]) != 1 + CORE_FIELDS)
+        return -1;
+    *ret_core = (struct load_core){
+        .online = true,
+        .idle = (ticks[IDLE] + ticks[IOWAIT]) * per_tick,
+        .tasks = (ticks[USER] + ticks[NICE] + ticks[SYSTEM]) * per_tick,
+        .interrupts = (ticks[IRQ] + ticks[SOFTIRQ]) * per_tick,
+    };
+    return core;
 }
 
 int load_cores(struct load_core *ret_core, unsigned most)
@@ -82,18 +86,50 @@ int load_cores(struct load_core *ret_core, unsigned most)
     long ticks = sysconf(_SC_CLK_TCK);
     usec_t per_tick = USEC_PER_SEC / (usec_t)(ticks > 0 ? ticks : 100);
     FILE *file = fopen("/proc/stat", "re");
-    struct load_core all;
-    unsigned count = 0;
+    char line[256];
+    int count = 0;
 
     if (!file)
         return -errno;
-    // The first line is the sum.
-    if (read_one(file, per_tick, &all)) {
-        while (count < most && read_one(file, per_tick, &ret_core[count]))
-            count++;
+    memset(ret_core, 0, most * sizeof *ret_core);
+    // The first line is the sum; a core that is offline has none.
+    while (fgets(line, sizeof line, file) && strncmp(line, "cpu", 3) == 0) {
+        struct load_core one;
+        int core = parse_core(line, per_tick, &one);
+
+        if (core < 0 || (unsigned)core >= most)
+            continue;
+        ret_core[core] = one;
+        count = core + 1;
     }
     fclose(file);
-    return (int)count;
+    return count;
+}
+
+// The kernel may take a little back.
+static double risen(usec_t before, usec_t now)
+{
+    return now > before ? (double)(now - before) : 0;
+}
+
+struct load_share load_share(const struct load_core *before, const struct load_core *after,
+                             usec_t span)
+{
+    struct load_share share = {0};
+    double busy, rest, interrupts;
+
+    if (!before->online || !after->online || span == 0)
+        return share;
+    busy = (double)span - risen(before->idle, after->idle);
+    if (busy < 0)
+        busy = 0;
+    rest = busy - risen(before->tasks, after->tasks);
+    interrupts = risen(before->interrupts, after->interrupts);
+    if (interrupts < rest)
+        interrupts = rest;
+    share.busy = busy / (double)span;
+    share.interrupts = (interrupts < busy ? interrupts : busy) / (double)span;
+    return share;
 }
 
 uint64_t load_missed(void)

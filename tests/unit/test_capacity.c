@@ -256,7 +256,95 @@ static void a_sample_without_time_changes_nothing(void **state)
 
     capacity_init(&c, &plenty);
     capacity_measured(&c, &sample, &use);
-    assert_true(c.load == 0 && c.bandwidth == 0);
+    assert_true(c.load.used == 0 && c.bandwidth.used == 0);
+}
+
+// Those that talk are silent for some seconds: that is no room for others.
+static void a_pause_is_no_room(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    const struct capacity_sample silence = {.span = SECOND, .load = 0.05};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.75, 0, &use);
+    for (int i = 0; i < 2; i++)
+        capacity_measured(&c, &silence, &use);
+    assert_true(room(&c, &use).least < 40);
+    for (int i = 0; i < 60; i++)
+        capacity_measured(&c, &silence, &use);
+    assert_true(room(&c, &use).least > 500);
+}
+
+static void a_rise_is_believed_at_once(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    const struct capacity_sample busy = {.span = SECOND / 2, .load = 0.79};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.1, 0, &use);
+    for (int i = 0; i < 4; i++)
+        capacity_measured(&c, &busy, &use);
+    assert_true(room(&c, &use).least < 25);
+}
+
+// Half of what is left, then the rest waits for what these cost.
+static void those_not_measured_yet_have_half_of_the_room(void **state)
+{
+    struct capacity_use use = use_of(400, 400);
+    struct capacity c;
+    unsigned admitted = 0;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.4, 0, &use); // room for 400
+    for (; room(&c, &use).now > 0; admitted++)
+        use.running[CAPACITY_CALL]++;
+    assert_in_range(admitted, 190, 215);
+    assert_true(room(&c, &use).least > 150);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_LOAD);
+    // They turn out to cost three times as much: no room is left, and the limit was kept.
+    use.measured[CAPACITY_CALL] = use.running[CAPACITY_CALL];
+    settle(&c, 0.4 + 0.0019 * admitted, 0, &use);
+    assert_true(c.load.used < 0.8);
+    assert_true(room(&c, &use).now < 10);
+}
+
+// Of calls nobody knows yet what they cost here.
+static void the_first_ones_are_a_try(void **state)
+{
+    struct capacity_use use = use_of(0, 0);
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    while (room(&c, &use).now > 0)
+        use.running[CAPACITY_CALL]++;
+    assert_int_equal(use.running[CAPACITY_CALL], 256);
+    use.measured[CAPACITY_CALL] = 100; // 156 ring
+    assert_int_equal(room(&c, &use).now, 200);
+    // A client's allocations are many, and cost little.
+    assert_true(capacity_room(&c, CAPACITY_ALLOCATION, &use).now > 1000);
+}
+
+// A web server beside it: the load is there before any call.
+static void what_others_do_is_no_calls_cost(void **state)
+{
+    struct capacity_use none = use_of(0, 0), some = use_of(10, 10);
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.3, 0, &none);
+    assert_in_range(room(&c, &none).least, 900, 1100);
+    settle(&c, 0.32, 0, &some); // 0.002 each, the guess outweighed by half
+    assert_in_range(room(&c, &some).least, 250, 600);
+    // The others stop, and more calls come: what is measured is theirs.
+    some = use_of(200, 200);
+    for (int i = 0; i < 10; i++)
+        settle(&c, 0.02, 0, &some);
+    assert_true(c.background < 0.021);
+    for (int i = 0; i < 10; i++)
+        settle(&c, 0.4, 0, &some);
+    assert_in_range(room(&c, &some).least, 180, 230);
 }
 
 // ---- a machine
@@ -282,12 +370,14 @@ static struct capacity_use use_of_machine(const struct machine *m)
 static void offer(struct machine *m, int when)
 {
     struct capacity_use use = use_of_machine(m);
-    bool refuse = room(&m->capacity, &use).least == 0;
+    unsigned now = room(&m->capacity, &use).now;
 
-    m->refused += refuse;
-    m->turns += refuse != m->refusing;
-    m->refusing = refuse;
-    if (!refuse)
+    m->refused += now == 0;
+    if (m->refusing ? now > use.running[CAPACITY_CALL] / 20 : now == 0) { // as it is logged
+        m->turns++;
+        m->refusing = !m->refusing;
+    }
+    if (now > 0)
         m->ringing[when % 10]++;
 }
 
@@ -333,6 +423,70 @@ static void twice_the_load_stays_below(void **state)
     }
 }
 
+// ---- a machine that loses a little long before it is full, and calls that do not end
+
+struct steps {
+    struct capacity capacity;
+    double cost, noise;
+    unsigned running, sending;
+    double sent, lost;
+};
+
+// A quarter of a second of media, or of silence.
+static void steps_pass(struct steps *m, bool media)
+{
+    double load = media ? m->cost * m->sending * (1 + m->noise) : 0;
+    double packets = media ? 40.0 * m->sending : 0, above = load > 0.5 ? load - 0.5 : 0;
+    double lost = load > 1 ? 1 - 1 / load : 0.02 * above * above;
+    const struct capacity_sample sample = {.span = SECOND / 4,
+                                           .load = load < 1 ? load : 1,
+                                           .packets = (uint64_t)(packets * (1 - lost)),
+                                           .missed = (uint64_t)(packets * lost)};
+    struct capacity_use use = use_of(m->running, m->sending);
+
+    capacity_measured(&m->capacity, &sample, &use);
+    m->noise = -m->noise;
+    m->sent += packets;
+    m->lost += packets * lost;
+}
+
+// As tests/bench/overload does it: a second of media, then a quarter more are offered while it goes
+// on, a pause until those send, too; until four times as many were offered as it carries.
+static void steps_take(struct steps *m)
+{
+    unsigned more = m->sending / 4 > 50 ? m->sending / 4 : 50;
+
+    for (int quarter = 0; quarter < 12; quarter++) {
+        steps_pass(m, true);
+        if (quarter < 4 || quarter >= 8)
+            continue;
+        for (unsigned i = 0; i < more / 4; i++) {
+            struct capacity_use use = use_of(m->running, m->sending);
+
+            m->running += room(&m->capacity, &use).now > 0;
+        }
+    }
+    for (int quarter = 0; quarter < 8; quarter++)
+        steps_pass(m, false);
+    m->sending = m->running;
+}
+
+static void running_calls_lose_less_than_one_in_a_thousand(void **state)
+{
+    static const double costs[] = {0.003, 0.001, 0.0004};
+
+    for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
+        struct steps m = {.cost = costs[i], .noise = 0.05};
+
+        capacity_init(&m.capacity, &plenty);
+        for (int step = 0; step < 60; step++)
+            steps_take(&m);
+        assert_true(m.lost < 0.001 * m.sent);
+        assert_true(m.cost * m.sending > 0.5);
+        assert_true(m.cost * m.sending < 0.8);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,7 +502,13 @@ int main(void)
         cmocka_unit_test(losses_at_little_load_mean_nothing),
         cmocka_unit_test(turn_has_its_share),
         cmocka_unit_test(a_sample_without_time_changes_nothing),
+        cmocka_unit_test(a_pause_is_no_room),
+        cmocka_unit_test(a_rise_is_believed_at_once),
+        cmocka_unit_test(those_not_measured_yet_have_half_of_the_room),
+        cmocka_unit_test(the_first_ones_are_a_try),
+        cmocka_unit_test(what_others_do_is_no_calls_cost),
         cmocka_unit_test(twice_the_load_stays_below),
+        cmocka_unit_test(running_calls_lose_less_than_one_in_a_thousand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
