@@ -22,6 +22,7 @@ LAYERS = {
     "signal": ["base", "codec", "relay", "obs", "turn"],
     "platform": ["base", "codec", "relay"],
     "app": ["base", "codec", "relay", "obs", "media", "turn", "signal", "platform"],
+    "ctl": ["base"],
 }
 MARK = "SPDX-License-Identifier: ISC"
 MARKED = re.compile(r"(\.(c|h|cjs|py|sh|conf|service|txt|cmake|yml)|(^|/)[^./]+|^\.clang-(tidy|format))$")

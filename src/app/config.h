@@ -122,6 +122,12 @@ struct config {
         struct addr listen; // family NONE: off
     } stats;
     struct {
+        char *socket; // a path, or "none"
+    } control;
+    struct {
+        char *alternative; // a host; NULL: none
+    } drain;
+    struct {
         enum log_level level;
         enum log_target target;
     } log;

@@ -8,6 +8,7 @@
 #include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 static int replace_text(char **field, const char *text)
 {
@@ -92,6 +93,22 @@ static void expect_path(const struct config_row *row, struct buf *out)
 {
     (void)row;
     buf_puts(out, "the full path of a file, beginning with \"/\"");
+}
+
+static int parse_socket(struct config_input *in, void *field)
+{
+    const char *text = config_text_value(in->setting);
+    if (!text || (text[0] != '/' && strcmp(text, "none") != 0) ||
+        strlen(text) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return config_wrong(in, NULL);
+    return replace_text(field, text);
+}
+
+static void expect_socket(const struct config_row *row, struct buf *out)
+{
+    (void)row;
+    buf_printf(out, "the full path of a socket, of at most %zu bytes, or \"none\"",
+               sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 }
 
 // RFC 8489 section 14.9: what may stand between the quotes of HTTP's realm.
@@ -235,6 +252,8 @@ const struct config_kind config_kind_path = {"path", parse_path, print_text, exp
                                              clear_text};
 const struct config_kind config_kind_path_list = {"list of paths", parse_list, print_list,
                                                   expect_path_list, clear_list};
+const struct config_kind config_kind_socket = {"socket", parse_socket, print_text, expect_socket,
+                                               clear_text};
 const struct config_kind config_kind_realm = {"realm", parse_realm, print_text, expect_realm,
                                               clear_text};
 const struct config_kind config_kind_secret = {"secret", parse_secret, print_secret, expect_secret,

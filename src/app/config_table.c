@@ -245,6 +245,17 @@ const struct config_row config_rows[] = {
      .help = "Address and port of the read-only HTTP endpoint with figures, or \"off\". It asks "
              "nobody for a password: leave it on loopback."},
 
+    {KEY(control, socket), .kind = &config_kind_socket,
+     .fallback = "\"/run/jingle-relayd/control\"",
+     .help =
+         "The unix socket of jingle-relayctl(8), for its owner and his group. \"none\": there is "
+         "none. A daemon that cannot open it says so and runs without."},
+
+    {KEY(drain, alternative), .kind = &config_kind_host, .absent = "clients are told nothing",
+     .reload = true,
+     .help = "While the relay is drained clients are told this STUN and TURN server (XEP-0215) "
+             "instead: a host with the same ports and the same secret (turn.secret_files)."},
+
     {KEY(log, level), .kind = &config_kind_word, .words = levels, .fallback = "\"info\"",
      .reload = true, .help = "The least important records that are still written."},
     {KEY(log, target), .kind = &config_kind_word, .words = targets, .fallback = "\"auto\"",

@@ -3,6 +3,7 @@
 // daemon_start() is taken down in the opposite order in daemon_stop().
 #include "daemon.h"
 
+#include "admin.h"
 #include "admission.h"
 #include "config_use.h"
 #include "fast.h"
@@ -30,7 +31,7 @@
 #define FLUSH_TIME (2 * USEC_PER_SEC) // for the last stanzas when the daemon ends
 
 struct daemon {
-    const struct config *config;
+    struct config *config;
     struct event_base *base;
     struct evdns_base *dns;
     struct event *signals[3];
@@ -46,6 +47,7 @@ struct daemon {
     struct component *component;
     struct inquiry *inquiry;
     struct stats *stats;
+    struct admin *admin;
     struct clock_offset clock;
     bool drain, stopping;
 };
@@ -372,6 +374,22 @@ static int start_stats(struct daemon *d)
     return r;
 }
 
+static int start_admin(struct daemon *d)
+{
+    const struct admin_parts parts = {
+        .base = d->base,
+        .config = d->config,
+        .admission = d->admission,
+        .workers = d->workers,
+        .signal = d->signal,
+        .inquiry = d->inquiry,
+        .counters = &d->counters,
+        .started = usec_now(),
+    };
+
+    return admin_new(&parts, &d->admin);
+}
+
 static int start_component(struct daemon *d)
 {
     const struct component_config config = {
@@ -403,6 +421,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_stats(d);
     if (r == 0)
+        r = start_admin(d);
+    if (r == 0)
         r = start_component(d);
     if (r == 0)
         d->watchdog = service_watchdog(d->base);
@@ -421,6 +441,7 @@ static void daemon_stop(struct daemon *d)
     stats_free(d->stats);
     inquiry_free(d->inquiry);
     d->inquiry = NULL;
+    admin_free(d->admin);
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
     fastpath_free(d->fastpath);
@@ -439,7 +460,7 @@ static void daemon_stop(struct daemon *d)
         event_base_free(d->base);
 }
 
-int daemon_run(const struct config *config, bool drain)
+int daemon_run(struct config *config, bool drain)
 {
     struct daemon d = {.config = config, .drain = drain};
     int r = daemon_start(&d);

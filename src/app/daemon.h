@@ -9,4 +9,4 @@
 // Runs until it is told to stop. 'drain': SIGTERM waits for the running calls to end (a second one
 // does not). Returns the exit status: 0, or 1 when something could not be started (said in the
 // log).
-int daemon_run(const struct config *config, bool drain);
+int daemon_run(struct config *config, bool drain);

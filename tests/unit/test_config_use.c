@@ -73,8 +73,10 @@ static const struct {
 
 // Keys that main() and the connection use as they stand.
 static const char *const elsewhere[] = {
-    "xmpp.server", "xmpp.port",  "xmpp.secret_file", "xmpp.secret",         "stats.listen",
-    "log.level",   "log.target", "xmpp.domain",      "xmpp.served_domains", "turn.tcp_allocations"};
+    "xmpp.server",          "xmpp.port",      "xmpp.secret_file",
+    "xmpp.secret",          "stats.listen",   "log.level",
+    "log.target",           "xmpp.domain",    "xmpp.served_domains",
+    "turn.tcp_allocations", "control.socket", "drain.alternative"};
 
 static int find_address(enum family family, struct addr *ret_addr)
 {
