@@ -72,6 +72,25 @@ def docs(_):
             if not os.path.exists(place):
                 yield f"{name}: {place} does not exist"
     yield from _names("docs/CONFORMANCE.md", "docs/SECURITY.md")
+    yield from _metrics("docs/METRICS.md", "conf/grafana/jingle-relayd.json",
+                        "conf/prometheus/jingle-relayd.rules.yml")
+
+
+def _metrics(known, *users):
+    """What dashboard and alerts ask for is in the table of metrics, and the labels too."""
+    table = read(known)
+    names = set(re.findall(r"^\| (\w+) \|", table, re.M)) | {"worker_busy_seconds_total"}
+    names |= {f"{histogram}_bucket" for histogram in re.findall(r"`(\w+_seconds)` \(", table)}
+    values = set(re.findall(r'(\w+="\w*")', table))
+    for name in users:
+        text = read(name).replace('\\"', '"')
+        used = set(re.findall(r"jingle_relay_(\w+)", text))
+        yield from (f"{name}: there is no metric {missed}" for missed in sorted(used - names))
+        selected = re.findall(r'[{,](\w+)(?:!=|=~|=)"([\w|]+)"', text)
+        for label, value in selected:
+            for one in value.split("|"):
+                if f'{label}="{one}"' not in values:
+                    yield f'{name}: there is no label {label}="{one}"'
 
 
 def _names(*documents):
