@@ -25,7 +25,9 @@ git archive HEAD | tar -x -C "$tree"
 tar -C "$work" --exclude=debian -czf "$work/jingle-relayd_$version.orig.tar.gz" \
   "jingle-relayd-$version"
 (cd "$tree" && dpkg-buildpackage -us -uc -b) >"$work/log" 2>&1 || fail "the build failed"
-lintian --fail-on error,warning --tag-display-limit 0 "$work"/*.changes >"$work/log" 2>&1 ||
+# The one tag left out asks for a bug in Debian's own tracker.
+lintian --fail-on error,warning --tag-display-limit 0 --allow-root \
+  --suppress-tags initial-upload-closes-no-bugs "$work"/*.changes >"$work/log" 2>&1 ||
   fail "lintian found something"
 cp "$work"/*.deb "$result"
 ls "$result"/*.deb
