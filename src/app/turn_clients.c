@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #define DTLS_FIRST 20 // RFC 7983: the first byte of a DTLS record
 #define DTLS_LAST  63
@@ -54,11 +55,29 @@ struct stream_conn *stream_of_link(const struct turn_worker *w, const void *link
     return conn && conn->transport != TURN_DTLS ? conn->conn : NULL;
 }
 
+// The request is no longer needed when it is answered; what the answer is longer begins before it.
+static bool answers_with_burst(struct turn_worker *w, const struct turn_client *client,
+                               const uint8_t *data, size_t len)
+{
+    struct answering *a = &w->answering;
+    size_t before = len > a->room ? len - a->room : 0;
+
+    if (!a->client || a->answer || before > UDP_HEADROOM || client->link != a->client->link ||
+        !addr_equal(&client->remote, &a->client->remote))
+        return false;
+    a->answer = a->data - before;
+    a->len = len;
+    memcpy(a->answer, data, len);
+    return true;
+}
+
 int client_send(void *ctx, const struct turn_client *client, const uint8_t *data, size_t len)
 {
     struct turn_worker *w = ctx;
     unsigned home;
 
+    if (client->transport == TURN_UDP && answers_with_burst(w, client, data, len))
+        return 0;
     if (client->transport == TURN_UDP)
         return udp_send(listener_of_link(w, client->link), &client->remote, data, len, 0);
     home = turn_link_worker(client->link);
@@ -153,6 +172,15 @@ static bool take_for_paths(struct turn_worker *w, const struct udp_datagram *dat
     return verdict != VERDICT_ELSEWHERE;
 }
 
+static struct udp_socket *answer(const struct turn_worker *w, const struct turn_client *client,
+                                 struct udp_datagram *datagram, struct addr *ret_to)
+{
+    *datagram = (struct udp_datagram){
+        .data = w->answering.answer, .len = w->answering.len, .from = datagram->from};
+    *ret_to = client->remote;
+    return listener_of_link(w, client->link);
+}
+
 struct udp_socket *client_datagram(void *ctx, void *owner, struct udp_datagram *datagram,
                                    struct addr *ret_to, usec_t now)
 {
@@ -177,7 +205,12 @@ struct udp_socket *client_datagram(void *ctx, void *owner, struct udp_datagram *
         dtls_recv(w->dtls, client.link, &datagram->from, local, datagram->data, datagram->len, now);
         return NULL;
     }
+    w->answering = (struct answering){
+        .client = &client, .data = datagram->data, .room = datagram->len + UDP_TAILROOM};
     out = client_message(w, &client, &packet, ret_to);
+    w->answering.client = NULL;
+    if (w->answering.answer && !out)
+        return answer(w, &client, datagram, ret_to);
     datagram->data = packet.data;
     datagram->len = packet.len;
     datagram->dont_fragment = packet.dont_fragment;

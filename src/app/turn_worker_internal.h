@@ -17,6 +17,16 @@ struct listener {
     bool shared; // ICE paths of this worker use it too
 };
 
+// The datagram that is being decided about: its answer leaves out of its buffer, with what else the
+// burst sends.
+struct answering {
+    const struct turn_client *client; // NULL: none is
+    uint8_t *data;                    // the request
+    size_t room;                      // from there on; UDP_HEADROOM more before it
+    uint8_t *answer;                  // NULL: none yet, or it did not fit
+    size_t len;
+};
+
 struct turn_worker {
     struct turn_worker_config config;
     const struct turn_server *server;
@@ -29,6 +39,7 @@ struct turn_worker {
     struct dtls *dtls;
     struct turn_links links;
     struct relayed_ports ports;
+    struct answering answering;
     usec_t clock_set;
     usec_t now; // of the call that is running
     // The message of another worker that is being taken; NULL: what runs is this one's own, or has

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
-// One HMAC context of each kind for each thread, which every message keys anew.
+// One HMAC context of each kind for each thread, which keeps the key that it had last: the key of a
+// nonce is always the same, and an answer is signed under the key that its request was checked
+// with.
 #include "codec/hmac.h"
 
 #include <errno.h>
@@ -12,14 +14,24 @@
 
 static pthread_once_t mac_once = PTHREAD_ONCE_INIT;
 static pthread_key_t mac_owner; // runs free_macs() when a thread ends
-static _Thread_local EVP_MAC_CTX *thread_mac[HMAC_KINDS];
+
+enum { KEPT_KEY_MAX = 64 }; // longer ones are keyed anew
+
+struct keyed_mac {
+    EVP_MAC_CTX *ctx;
+    uint8_t key[KEPT_KEY_MAX];
+    size_t len;
+    bool keyed; // with 'key'
+};
+
+static _Thread_local struct keyed_mac thread_mac[HMAC_KINDS];
 
 static void free_macs(void *macs)
 {
     (void)macs;
     for (int i = 0; i < HMAC_KINDS; i++) {
-        EVP_MAC_CTX_free(thread_mac[i]);
-        thread_mac[i] = NULL;
+        EVP_MAC_CTX_free(thread_mac[i].ctx);
+        OPENSSL_cleanse(&thread_mac[i], sizeof thread_mac[i]);
     }
 }
 
@@ -47,10 +59,12 @@ static EVP_MAC_CTX *make_mac(enum hmac_kind kind)
     return ctx;
 }
 
-static EVP_MAC_CTX *get_mac(enum hmac_kind kind)
+// NULL: no memory.
+static struct keyed_mac *get_mac(enum hmac_kind kind)
 {
-    if (thread_mac[kind])
-        return thread_mac[kind];
+    struct keyed_mac *mac = &thread_mac[kind];
+    if (mac->ctx)
+        return mac;
     pthread_once(&mac_once, make_owner);
     EVP_MAC_CTX *ctx = make_mac(kind);
     // Any value but NULL makes the destructor run.
@@ -58,20 +72,35 @@ static EVP_MAC_CTX *get_mac(enum hmac_kind kind)
         EVP_MAC_CTX_free(ctx);
         return NULL;
     }
-    thread_mac[kind] = ctx;
-    return ctx;
+    mac->ctx = ctx;
+    return mac;
+}
+
+static bool begin(struct keyed_mac *mac, const void *key, size_t len)
+{
+    if (mac->keyed && len == mac->len && CRYPTO_memcmp(mac->key, key, len) == 0)
+        return EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1;
+    // An empty key needs an address all the same: NULL would keep the one before.
+    mac->keyed = false;
+    if (EVP_MAC_init(mac->ctx, len ? key : "", len, NULL) != 1)
+        return false;
+    if (len > 0 && len <= sizeof mac->key) {
+        memcpy(mac->key, key, len);
+        mac->len = len;
+        mac->keyed = true;
+    }
+    return true;
 }
 
 int hmac_sum(enum hmac_kind kind, const void *key, size_t key_len, const struct hmac_part *part,
              unsigned parts, uint8_t *ret_mac)
 {
     size_t len = kind == HMAC_SHA1 ? HMAC_SHA1_LEN : HMAC_SHA256_LEN;
-    EVP_MAC_CTX *ctx = get_mac(kind);
-    // An empty key needs an address all the same: NULL would keep the one before.
-    int ok = ctx && EVP_MAC_init(ctx, key_len ? key : "", key_len, NULL) == 1;
+    struct keyed_mac *mac = get_mac(kind);
+    bool ok = mac && begin(mac, key, key_len);
     for (unsigned i = 0; ok && i < parts; i++)
-        ok = EVP_MAC_update(ctx, part[i].data, part[i].len) == 1;
-    return ok && EVP_MAC_final(ctx, ret_mac, &len, len) == 1 ? 0 : -ENOMEM;
+        ok = EVP_MAC_update(mac->ctx, part[i].data, part[i].len) == 1;
+    return ok && EVP_MAC_final(mac->ctx, ret_mac, &len, len) == 1 ? 0 : -ENOMEM;
 }
 
 bool hmac_equal(const uint8_t *a, const uint8_t *b, size_t len)
