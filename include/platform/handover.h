@@ -31,6 +31,8 @@ int handover_set_state(struct handover *handover, const char *text, size_t len);
 // (SO_REUSEPORT) come in the order in which they were added. 'handover' may be NULL, and has
 // nothing to take where it was not restored or received.
 int handover_take(struct handover *handover, enum handover_socket kind, const struct addr *local);
+bool handover_has(const struct handover *handover, enum handover_socket kind,
+                  const struct addr *local);                                  // something to take
 const char *handover_state(const struct handover *handover, size_t *ret_len); // NULL: none
 unsigned handover_sockets(const struct handover *handover);                   // not taken yet
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "platform/handover.h"
 
 #include <event2/event.h>
 #include <stddef.h>
@@ -20,6 +21,10 @@ struct http_handler {
 // Returns 0 or -errno (what bind said).
 int http_new(struct event_base *base, const struct addr *listen, const struct http_handler *handler,
              struct http **ret_http);
+// The same at a socket that listens already; it is taken, also when this fails.
+int http_new_on(struct event_base *base, int fd, const struct http_handler *handler,
+                struct http **ret_http);
+int http_leave(const struct http *http, struct handover *handover); // its listener; 0 or -errno
 void http_free(struct http *http); // unanswered requests are closed
 // 'body' is copied. A client that went away is no error.
 void http_answer(struct http_request *request, int status, const char *content_type,

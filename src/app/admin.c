@@ -28,6 +28,13 @@ static json_t *status(void *ctx)
         (int)signal_calls(p->signal), "load", view.load, "bits_per_second", 8 * view.bandwidth);
 }
 
+static void hand_over(void *ctx, int connection)
+{
+    const struct admin *admin = ctx;
+
+    admin->parts.hand_over(admin->parts.ctx, connection);
+}
+
 // ---- life
 
 static int open_socket(struct admin *admin)
@@ -53,6 +60,7 @@ int admin_new(const struct admin_parts *parts, struct admin **ret_admin)
         .inquiry = parts->inquiry,
         .ctx = admin,
         .status = status,
+        .hand_over = parts->hand_over ? hand_over : NULL,
     };
     int r;
 

@@ -25,6 +25,8 @@ struct admin_parts {
     struct inquiry *inquiry;
     struct counters *counters; // of the main thread
     usec_t started;
+    void (*hand_over)(void *ctx, int connection); // takes the descriptor
+    void *ctx;
 };
 
 // A control socket that cannot be opened is no error, but said. Returns 0 or -ENOMEM.

@@ -142,8 +142,8 @@ int handover_index(struct handover *handover)
     return 0;
 }
 
-static struct handover_entry *first_bound_to(struct handover *handover, enum handover_socket kind,
-                                             const struct addr *local)
+static struct handover_entry *first_bound_to(const struct handover *handover,
+                                             enum handover_socket kind, const struct addr *local)
 {
     struct handover_entry *first = NULL;
     uint64_t hash = hash_of(handover, kind, local);
@@ -154,6 +154,12 @@ static struct handover_entry *first_bound_to(struct handover *handover, enum han
             first = entry;
     }
     return first;
+}
+
+bool handover_has(const struct handover *handover, enum handover_socket kind,
+                  const struct addr *local)
+{
+    return handover && handover->left > 0 && first_bound_to(handover, kind, local);
 }
 
 int handover_take(struct handover *handover, enum handover_socket kind, const struct addr *local)

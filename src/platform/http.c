@@ -377,8 +377,17 @@ int http_new(struct event_base *base, const struct addr *listen, const struct ht
              struct http **ret_http)
 {
     int fd = open_bound(listen);
-    if (fd < 0)
-        return fd;
+    return fd < 0 ? fd : http_new_on(base, fd, handler, ret_http);
+}
+
+int http_leave(const struct http *http, struct handover *handover)
+{
+    return handover_add(handover, evconnlistener_get_fd(http->listener));
+}
+
+int http_new_on(struct event_base *base, int fd, const struct http_handler *handler,
+                struct http **ret_http)
+{
     struct http *http = calloc(1, sizeof *http);
     if (!http) {
         close(fd);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Is the end that the service manager asks for a stop, or one half of a restart? A signal does not
 // tell; systemd knows by the job that it runs on the unit (org.freedesktop.systemd1(5)).
+#include "service_job.h"
+
 #include "platform/service.h"
 
 #include <stdint.h>
@@ -61,28 +63,33 @@ static int ask(sd_bus *bus, const char *unit)
     return r;
 }
 
-static int ask_systemd(void)
+int service_ask_restarting(const char *unit)
 {
     sd_bus *bus = NULL;
-    char *unit = NULL;
-    int r = sd_pid_get_unit(0, &unit);
+    int r = sd_bus_open_system(&bus);
 
-    if (r >= 0)
-        r = sd_bus_open_system(&bus);
     if (r >= 0)
         r = sd_bus_set_method_call_timeout(bus, ANSWER_USEC);
     if (r >= 0)
         r = ask(bus, unit);
     sd_bus_flush_close_unref(bus);
+    return r;
+}
+
+static int ask_systemd(void)
+{
+    char *unit = NULL;
+    int r = sd_pid_get_unit(0, &unit);
+
+    if (r >= 0)
+        r = service_ask_restarting(unit);
     free(unit);
     return r;
 }
 
 bool service_restarting(void)
 {
-    int r = has_fd_store() ? ask_systemd() : 0;
-
-    return r != 0;
+    return has_fd_store() && ask_systemd() != 0;
 }
 
 #else

@@ -27,6 +27,7 @@ relay: {{
   fastpath = "{fastpath}";
   allow_peers = [ "203.0.113.0/24", "2001:db8::/32" ];
 }};
+control: {{ socket = "{directory}/control"; }};
 stats: {{ listen = "127.0.0.1:{stats}"; }};
 log: {{ level = "debug"; target = "stderr"; }};
 {groups}

@@ -64,6 +64,7 @@ class Lab(Place):
     """
 
     groups = ""  # more of its configuration
+    daemon_class = Daemon
 
     def __init__(self, daemon, *, server=Prosody, same_lan=False, bob_on_ipv6=False,
                  two_uplinks=False, attacker=False, policy="fallback",
@@ -75,9 +76,10 @@ class Lab(Place):
             self._wire(same_lan, bob_on_ipv6, two_uplinks, attacker)
             self.prepare()
             self.server = server(self.network, self.directory, [SERVER4, *addresses6])
-            self.daemon = Daemon(self.network, self.directory, daemon, address4=SERVER4,
-                                 address6=SERVER6 if bob_on_ipv6 else None, policy=policy,
-                                 ice_ports=ice_ports, fastpath=fastpath, groups=self.groups)
+            self.daemon = self.daemon_class(
+                self.network, self.directory, daemon, address4=SERVER4,
+                address6=SERVER6 if bob_on_ipv6 else None, policy=policy, ice_ports=ice_ports,
+                fastpath=fastpath, groups=self.groups)
             os.chmod(self.directory, 0o755)
             self.server.start()
             self.daemon.start(*arguments)

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: ISC
+// The snapshot as a whole: what is written is read, and what cannot be used says why, so that the
+// daemon starts without it.
+#include "codec/state.h"
+#include "restart.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *write_one(const struct turn_server *turn, size_t *len)
+{
+    struct restart_parts parts = {
+        .turn = turn,
+        .workers = json_array(),
+        .signal = state_new(),
+        .calls = 7,
+        .allocations = 3,
+        .restarts = 41,
+        .stopped = 123456789,
+    };
+    json_array_append_new(parts.workers, state_new());
+    json_array_append_new(parts.workers, state_new());
+    return restart_write(&parts, len);
+}
+
+static void what_is_written_is_read(void **state)
+{
+    char secret[] = "0123456789", other[] = "abcdefghij", given[] = "longer than that";
+    struct turn_server turn = {.generated_secret = secret}, next = {.generated_secret = other};
+    struct restart restart;
+    const char *why;
+    size_t len;
+    memset(turn.turn.nonce_key, 0xa5, sizeof turn.turn.nonce_key);
+    char *text = write_one(&turn, &len);
+    assert_non_null(text);
+    assert_int_equal(restart_read(text, len, &restart, &why), 0);
+    assert_int_equal(restart.calls, 7);
+    assert_int_equal(restart.allocations, 3);
+    assert_int_equal(restart.restarts, 41);
+    assert_int_equal(restart.stopped, 123456789);
+    assert_int_equal(restart_workers(&restart), 2);
+    assert_string_equal(restart.version, RELAYD_VERSION);
+    restart_turn(&restart, &next);
+    assert_memory_equal(next.turn.nonce_key, turn.turn.nonce_key, sizeof next.turn.nonce_key);
+    assert_string_equal(other, "0123456789");
+    next.generated_secret = NULL; // the operator has given one
+    restart_turn(&restart, &next);
+    assert_null(next.generated_secret);
+    next.generated_secret = given; // of another length than this version makes
+    restart_turn(&restart, &next);
+    assert_string_equal(given, "longer than that");
+    restart_free(&restart);
+    restart_free(&restart);
+    free(text);
+}
+
+static void without_turn(void **state)
+{
+    struct turn_server next = {.turn = {.nonce_key = {1, 2, 3}}};
+    struct restart restart;
+    const char *why;
+    size_t len;
+    char *text = write_one(NULL, &len);
+    assert_int_equal(restart_read(text, len, &restart, &why), 0);
+    restart_turn(&restart, &next); // TURN is on now
+    assert_int_equal(next.turn.nonce_key[1], 2);
+    restart_free(&restart);
+    free(text);
+}
+
+static void what_is_incomplete_is_not_written(void **state)
+{
+    size_t len;
+    struct restart_parts parts = {.workers = json_array(), .signal = NULL};
+    assert_null(restart_write(&parts, &len));
+    parts = (struct restart_parts){.workers = NULL, .signal = state_new()};
+    assert_null(restart_write(&parts, &len));
+    parts = (struct restart_parts){.workers = json_array(), .signal = json_object()};
+    assert_null(restart_write(&parts, &len));
+}
+
+// A snapshot with this member in the place of its own; NULL: without it.
+static void refused(const char *member, const char *value, const char *reason)
+{
+    struct restart restart;
+    const char *why = NULL;
+    size_t len;
+    char *text = write_one(NULL, &len);
+    json_t *root = json_loadb(text, len, 0, NULL);
+    free(text);
+    if (value)
+        json_object_set_new(root, member, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(root, member);
+    text = json_dumps(root, 0);
+    assert_int_equal(restart_read(text, strlen(text), &restart, &why), -EINVAL);
+    if (!strstr(why, reason))
+        fail_msg("%s = %s: %s", member, value ? value : "nothing", why);
+    json_decref(root);
+    free(text);
+}
+
+static void a_bad_snapshot_says_why(void **state)
+{
+    static const char *const no_json[] = {"", "{", "[]", "7", "\x01", "{\"v\":1,\"v\":1}", "null"};
+    char many[257 * 3 + 2] = "[";
+    struct restart restart;
+    const char *why;
+    for (size_t i = 0; i < sizeof no_json / sizeof *no_json; i++)
+        assert_int_equal(restart_read(no_json[i], strlen(no_json[i]), &restart, &why), -EINVAL);
+    refused("v", NULL, "version");
+    refused("v", "0", "version");
+    refused("v", "99", "version");
+    refused("v", "\"1\"", "version");
+    refused("boot", "\"another\"", "machine");
+    refused("boot", "1", "machine");
+    refused("daemon", NULL, "no sense");
+    refused("stopped", "\"x\"", "no sense");
+    refused("calls", "-1", "no sense");
+    refused("restarts", "4294967295", "no sense");
+    refused("workers", NULL, "workers");
+    refused("workers", "{}", "no sense");
+    refused("workers", "[]", "workers");
+    for (int i = 0; i < 257; i++)
+        strcat(many, i ? ",1" : "1");
+    refused("workers", strcat(many, "]"), "workers");
+    refused("signal", NULL, "no sense");
+    refused("signal", "[]", "no sense");
+}
+
+// Cut anywhere, it is refused.
+static void a_truncated_snapshot(void **state)
+{
+    struct restart restart;
+    const char *why;
+    size_t len;
+    char *text = write_one(NULL, &len);
+    for (size_t cut = 0; cut < len; cut++)
+        assert_int_equal(restart_read(text, cut, &restart, &why), -EINVAL);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(without_turn),
+        cmocka_unit_test(what_is_incomplete_is_not_written),
+        cmocka_unit_test(a_bad_snapshot_says_why),
+        cmocka_unit_test(a_truncated_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
