@@ -31,6 +31,9 @@ void state_put_text(json_t *object, const char *key, const char *value); // UTF-
 void state_put_bytes(json_t *object, const char *key, const void *data, size_t len);
 void state_put_addr(json_t *object, const char *key, const struct addr *addr); // NONE: left out
 void state_put(json_t *object, const char *key, json_t *value); // takes the reference; NULL: broken
+// At the end of the array of this name, which is made with its first item; so an empty one is left
+// out. Takes the reference; NULL or an incomplete object: broken.
+void state_append(json_t *object, const char *key, json_t *item);
 bool state_complete(const json_t *object); // neither it nor anything put into it was lost
 
 // Reads one object, of this version or the one before it.

@@ -188,6 +188,11 @@ void relay_free(struct relay *relay); // unbinds every port; no events
 // Who forwards established flows without the core; before the first order. Copied.
 void relay_set_offload(struct relay *relay, const struct offload_io *offload);
 
+// Other limits and destinations from now on; 'allow's items are borrowed. Paths that are open keep
+// their learning windows; ports that rest are kept for as long as was meant when they were released.
+void relay_set_limits(struct relay *relay, const struct relay_limits *limits,
+                      const struct prefix_list *allow);
+
 // Takes an order. Errors reach the caller as events.
 void relay_order(struct relay *relay, const struct order *order, usec_t now);
 
@@ -242,6 +247,10 @@ struct lent_port {
 int relay_lend(struct relay *relay, enum family family, enum port_parity parity,
                struct lent_port *ret_port, usec_t now);
 void relay_take_back(struct relay *relay, const struct lent_port *port, usec_t now);
+// After a restart: this very number again. Returns 0, -EADDRINUSE, -ENOENT (not one of this
+// relay's) or -EAFNOSUPPORT.
+int relay_lend_again(struct relay *relay, enum family family, uint16_t number,
+                     struct lent_port *ret_port, usec_t now);
 
 // A restart that drops no call. relay_save() says all that a successor needs to go on with every
 // path (codec/state.h): credentials, proved and selected sources, ids that may not prove anything
@@ -251,8 +260,10 @@ void relay_take_back(struct relay *relay, const struct lent_port *port, usec_t n
 // relay_restore() comes before the first order, into a relay of the same share of the ports: each
 // port is bound anew by io.bind, which may hand out the socket that was left open. A path whose
 // ports cannot be had, or that makes no sense, is left out, counted in ret_lost, and no event tells
-// of it; those that live on are told by EVENT_OPENED. Returns 0, -ENOMEM, or -EPROTONOSUPPORT
-// (another version; then nothing was restored).
+// of it; those that live on are told by EVENT_OPENED, whatever is returned: 0, -ENOMEM (there was
+// none for some of the lost), or -EPROTONOSUPPORT (another version; then nothing was restored). The
+// time between the two counts for nobody's silence. Ports that were lent rest like those that were
+// given back, but for relay_lend_again().
 json_t *relay_save(struct relay *relay, usec_t now);
 int relay_restore(struct relay *relay, const json_t *state, usec_t now, unsigned *ret_lost);
 

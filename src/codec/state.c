@@ -28,6 +28,25 @@ bool state_complete(const json_t *object)
     return json_object_get(object, VERSION) != NULL;
 }
 
+void state_append(json_t *object, const char *key, json_t *item)
+{
+    json_t *array = json_object_get(object, key);
+    bool broken =
+        !item || !state_complete(object) || (json_is_object(item) && !state_complete(item));
+
+    if (!array && !broken) {
+        array = json_array();
+        if (json_object_set_new(object, key, array) < 0)
+            array = NULL;
+    }
+    if (!array || broken) {
+        json_decref(item);
+        json_object_clear(object);
+    } else if (json_array_append_new(array, item) < 0) {
+        json_object_clear(object);
+    }
+}
+
 void state_put_u64(json_t *object, const char *key, uint64_t value)
 {
     state_put(object, key, json_integer((json_int_t)value));

@@ -51,6 +51,8 @@ static const char *check_sources(const struct path *path, const struct leg *leg)
         EXPECT(s->nomination <= path->nominations);
         EXPECT(s->verified || !s->answered);
         EXPECT(s->check_tries <= CHECK_TRIES);
+        EXPECT(verify_deadline(s) == USEC_NEVER || path->mode == PATH_ICE ||
+               path->mode == PATH_GOOGLE);
         EXPECT(s->addr.family == (s->family == 0 ? FAMILY_V4 : FAMILY_V6));
         for (unsigned k = 0; k < i; k++)
             EXPECT(leg->source[k].family != s->family ||
@@ -89,6 +91,8 @@ static const char *check_leg(const struct path *path, enum side side)
     // Held requests wait for a first source and for nothing else.
     EXPECT(!leg->held || (other->selected < 0 && leg->held->len <= HELD_MAX));
     EXPECT(!leg->credentials[1] || leg->credentials[0]);
+    EXPECT(path->mode != PATH_ICE || leg->sources == 0 ||
+           (leg->credentials[0] && other->credentials[0]));
     EXPECT(leg->ids.count <= leg->ids.size && leg->ids.next <= leg->ids.size);
     EXPECT(leg->ids.size <= IDS_MAX);
     EXPECT(leg->qualities <= PATH_SSRC_MAX);
@@ -98,15 +102,21 @@ static const char *check_leg(const struct path *path, enum side side)
     return check_sources(path, leg);
 }
 
-static const char *check_trials(const struct channel *c, enum side side)
+static const char *check_trials(const struct path *path, enum side side)
 {
+    const struct channel *c = path->channel;
+
     EXPECT(c->trials[side] <= TRIAL_SOURCES);
     EXPECT(c->pair[side] < c->trials[side]);
     EXPECT(c->pair[side] < 0 || !c->trial[side][c->pair[side]].stranger);
-    for (unsigned i = 0; i < c->trials[side]; i++)
+    for (unsigned i = 0; i < c->trials[side]; i++) {
+        const struct trial *t = &c->trial[side][i];
+        EXPECT(t->family < FAMILIES && path->leg[side].port[t->family].open);
+        EXPECT(t->addr.family == (t->family == 0 ? FAMILY_V4 : FAMILY_V6));
         for (unsigned k = 0; k < i; k++)
             EXPECT(c->trial[side][i].family != c->trial[side][k].family ||
                    !addr_equal(&c->trial[side][i].addr, &c->trial[side][k].addr));
+    }
     return NULL;
 }
 
@@ -133,10 +143,10 @@ static const char *check_channel(const struct path *path)
 {
     const struct channel *c = path->channel;
     const struct leg *a = &path->leg[0], *b = &path->leg[1];
-    const char *wrong = check_trials(c, SIDE_INITIATOR);
+    const char *wrong = check_trials(path, SIDE_INITIATOR);
 
     if (!wrong)
-        wrong = check_trials(c, SIDE_RESPONDER);
+        wrong = check_trials(path, SIDE_RESPONDER);
     if (wrong)
         return wrong;
     EXPECT(a->sources <= 1 && b->sources <= 1);
@@ -155,7 +165,7 @@ static const char *check_channel(const struct path *path)
     return NULL;
 }
 
-static const char *check_path(const struct path *path)
+const char *path_check(const struct path *path)
 {
     bool member = false;
 
@@ -221,7 +231,7 @@ const char *relay_check(const struct relay *relay)
             for (unsigned f = 0; f < FAMILIES; f++)
                 used[f] += (unsigned)(path->leg[s].port[f].open && !path->leg[s].port[f].shared) +
                            path->leg[s].port[f].next_kept;
-        wrong = check_path(path);
+        wrong = path_check(path);
         if (wrong)
             return wrong;
         calls += path->call->first == path; // each call once

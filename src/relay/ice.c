@@ -28,6 +28,23 @@ static bool same_credentials(const struct credentials *c, const char *ufrag, siz
            memcmp(c->text, ufrag, ufrag_len) == 0 && memcmp(c->text + ufrag_len, pwd, pwd_len) == 0;
 }
 
+struct credentials *credentials_new(struct path *path, enum side side, const void *ufrag,
+                                    size_t ufrag_len, const void *pwd, size_t pwd_len)
+{
+    struct credentials *c = malloc(sizeof(*c) + ufrag_len + pwd_len);
+
+    if (!c)
+        return NULL;
+    c->ufrag_len = (uint16_t)ufrag_len;
+    c->pwd_len = (uint16_t)pwd_len;
+    memcpy(c->text, ufrag, ufrag_len);
+    memcpy(c->text + ufrag_len, pwd, pwd_len);
+    if (shared_list(path, side, c) == 0)
+        return c;
+    free(c);
+    return NULL;
+}
+
 int ice_credentials(struct path *path, const struct order *order)
 {
     struct leg *leg = &path->leg[order->side];
@@ -42,17 +59,9 @@ int ice_credentials(struct path *path, const struct order *order)
         return 0;
     if (same_credentials(leg->credentials[0], ufrag, ufrag_len, pwd, pwd_len))
         return 0;
-    c = malloc(sizeof(*c) + ufrag_len + pwd_len);
+    c = credentials_new(path, order->side, ufrag, ufrag_len, pwd, pwd_len);
     if (!c)
         return -ENOMEM;
-    c->ufrag_len = (uint16_t)ufrag_len;
-    c->pwd_len = (uint16_t)pwd_len;
-    memcpy(c->text, ufrag, ufrag_len);
-    memcpy(c->text + ufrag_len, pwd, pwd_len);
-    if (shared_list(path, order->side, c) < 0) {
-        free(c);
-        return -ENOMEM;
-    }
     credentials_free(leg->credentials[1]);
     leg->credentials[1] = leg->credentials[0];
     leg->credentials[0] = c;

@@ -56,9 +56,10 @@ enum port_state { PORT_FREE, PORT_USED, PORT_QUARANTINED };
 struct pool_port {
     usec_t until;    // quarantined: free again
     uint16_t number; // the UDP port
-    uint16_t place;  // free: index in pool.free
+    uint16_t place;  // free: index in pool.free; quarantined: the one released before this
     uint16_t next;   // quarantined: the one released after this
     uint8_t state;   // enum port_state
+    bool lent;       // to somebody who is no path
 };
 
 // The ports of one bound address that belong to this worker. Every operation is O(1).
@@ -77,6 +78,8 @@ int pool_take(struct pool *pool, uint64_t random, uint16_t *ret_index);
 int pool_take_parity(struct pool *pool, enum port_parity parity, uint64_t random,
                      uint16_t *ret_index);
 uint16_t pool_index(const struct pool *pool, uint16_t number); // of a number that is in the pool
+// This very number, free or resting. Returns 0, -EADDRINUSE, or -ENOENT: it is not in the pool.
+int pool_take_number(struct pool *pool, uint16_t number, uint16_t *ret_index);
 void pool_quarantine(struct pool *pool, uint16_t index, usec_t until); // of a used port
 // Frees what has served its time. Returns when the next one will have, or USEC_NEVER.
 usec_t pool_expire(struct pool *pool, usec_t now);
@@ -352,6 +355,7 @@ static inline void count(struct relay *relay, enum counter id)
 
 void relay_ports_changed(struct relay *relay, usec_t now); // gauges and the quarantine timer
 uint64_t relay_random(struct relay *relay);
+void relay_tell_opened(const struct path *path); // EVENT_OPENED
 // One of the relay's own transport addresses, bound or advertised.
 bool relay_owns(const struct relay *relay, const struct addr *addr);
 bool relay_is_host(const struct relay *relay, const struct addr *addr); // whatever the port
@@ -369,12 +373,22 @@ int shared_claim(struct relay *relay, struct port *port, const struct addr *addr
 void shared_unclaim(struct relay *relay, struct claim *claim); // NULL is fine
 // This source has just shown that it is one, or that it can answer.
 void shared_contend(struct path *path, enum side side, struct source *source, usec_t now);
-const char *shared_check(const struct relay *relay); // NULL or what is wrong
+void shared_hold(struct relay *relay, struct claim *claim); // it holds its address from now on
+const char *shared_check(const struct relay *relay);        // NULL or what is wrong
 
 // --- path.c: life and deadlines ----------------------------------------------------------------
 
+// The ports that a path had before a restart.
+struct path_ports {
+    uint16_t number[SIDE_COUNT][FAMILIES];
+    bool next_kept[SIDE_COUNT][FAMILIES];
+};
+
 // Returns 0 or the error of EVENT_FAILED, with nothing left behind.
 int path_open(struct relay *relay, const struct order *order, usec_t now, struct path **ret_path);
+// The same with these ports, whatever the limits.
+int path_reopen(struct relay *relay, const struct order *order, const struct path_ports *ports,
+                usec_t now, struct path **ret_path);
 void path_close(struct path *path, usec_t now);
 struct path *path_find(const struct relay *relay, uint64_t id);
 struct call_paths *call_find(const struct relay *relay, uint64_t id);
@@ -419,6 +433,9 @@ enum verdict leg_media(const struct recv *r);
 enum verdict ice_recv(const struct recv *r);
 uint32_t source_hash(const struct relay *relay, const struct addr *addr);
 int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM
+// Listed where the path shares ports; NULL without memory.
+struct credentials *credentials_new(struct path *path, enum side side, const void *ufrag,
+                                    size_t ufrag_len, const void *pwd, size_t pwd_len);
 void ice_hold_release(struct path *path, enum side side, usec_t now); // 'side' has a source now
 void ice_hold_expire(struct path *path, enum side side, usec_t now);
 // The credentials of a generation that still live, else the current ones; NULL before any.
@@ -454,6 +471,10 @@ int google_compose(const struct path *path, enum side side, const struct source 
                    uint8_t *buf, size_t size);
 
 void view_send(struct relay *relay, const struct order *order, usec_t now);
+
+// --- check.c -----------------------------------------------------------------------------------
+
+const char *path_check(const struct path *path); // its part of relay_check()
 
 // --- offload.c: what the kernel forwards -------------------------------------------------------
 

@@ -33,9 +33,29 @@ int relay_lend(struct relay *relay, enum family family, enum port_parity parity,
         r = pool_take_parity(&relay->pool[f], parity, relay_random(relay), &index);
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
+        relay->pool[f].port[index + i].lent = true;
         ret_port[i] = lent_port(relay, f, relay->pool[f].port[index + i].number);
+    }
     relay->lent[f] += n;
+    relay_ports_changed(relay, now);
+    return 0;
+}
+
+int relay_lend_again(struct relay *relay, enum family family, uint16_t number,
+                     struct lent_port *ret_port, usec_t now)
+{
+    int f = family_index(relay, family);
+    uint16_t index = 0;
+    int r = f;
+
+    if (r >= 0)
+        r = pool_take_number(&relay->pool[f], number, &index);
+    if (r < 0)
+        return r;
+    relay->pool[f].port[index].lent = true;
+    *ret_port = lent_port(relay, f, number);
+    relay->lent[f]++;
     relay_ports_changed(relay, now);
     return 0;
 }
@@ -43,9 +63,10 @@ int relay_lend(struct relay *relay, enum family family, enum port_parity parity,
 void relay_take_back(struct relay *relay, const struct lent_port *port, usec_t now)
 {
     int f = family_index(relay, port->bind.family);
+    uint16_t index = pool_index(&relay->pool[f], port->bind.port);
 
-    pool_quarantine(&relay->pool[f], pool_index(&relay->pool[f], port->bind.port),
-                    now + relay->config.limits.quarantine);
+    relay->pool[f].port[index].lent = false;
+    pool_quarantine(&relay->pool[f], index, now + relay->config.limits.quarantine);
     relay->lent[f]--;
     relay_ports_changed(relay, now);
 }

@@ -145,6 +145,24 @@ static void port_release(struct relay *relay, struct port *port, usec_t now)
     port->open = port->next_kept = false;
 }
 
+// The one that the path had.
+static int port_take_again(struct path *path, enum side side, unsigned family,
+                           const struct path_ports *ports)
+{
+    struct pool *pool = &path->relay->pool[family];
+    struct port *port = &path->leg[side].port[family];
+    uint16_t number = ports->number[side][family], next;
+    int err = pool_take_number(pool, number, &port->index);
+
+    if (err < 0 || !ports->next_kept[side][family])
+        return err;
+    err = number % 2 == 0 ? pool_take_number(pool, (uint16_t)(number + 1), &next) : -EINVAL;
+    port->next_kept = err == 0;
+    if (err < 0)
+        pool_quarantine(pool, port->index, 0);
+    return err;
+}
+
 static bool port_share(struct path *path, enum side side, unsigned family)
 {
     const struct shared_port *shared = &path->relay->shared[family];
@@ -158,7 +176,9 @@ static bool port_share(struct path *path, enum side side, unsigned family)
     return true;
 }
 
-static int port_open(struct path *path, enum side side, unsigned family, usec_t now)
+// 'ports' NULL: any.
+static int port_open(struct path *path, enum side side, unsigned family,
+                     const struct path_ports *ports, usec_t now)
 {
     struct relay *relay = path->relay;
     struct pool *pool = &relay->pool[family];
@@ -166,9 +186,10 @@ static int port_open(struct path *path, enum side side, unsigned family, usec_t 
     struct addr local = relay->config.bind[family];
 
     if (port_share(path, side, family))
-        return 0;
+        return !ports || port->number == ports->number[side][family] ? 0 : -ENOENT;
     for (unsigned try = 0; try < BIND_TRIES; try++) {
-        int err = port_take(path, side, family);
+        int err =
+            ports ? port_take_again(path, side, family, ports) : port_take(path, side, family);
         if (err < 0)
             return err;
         port->number = pool->port[port->index].number;
@@ -180,13 +201,14 @@ static int port_open(struct path *path, enum side side, unsigned family, usec_t 
         }
         // Somebody else has it: leave it alone for a while, too.
         port_release(relay, port, now);
-        if (err != -EADDRINUSE || (path->mode == PATH_CHANNEL && path->rtp_path != 0))
+        if (err != -EADDRINUSE || ports || (path->mode == PATH_CHANNEL && path->rtp_path != 0))
             return err;
     }
     return -EADDRINUSE;
 }
 
-static int leg_open(struct path *path, enum side side, const struct order *order, usec_t now)
+static int leg_open(struct path *path, enum side side, const struct order *order,
+                    const struct path_ports *ports, usec_t now)
 {
     struct leg *leg = &path->leg[side];
     const bool wanted[FAMILIES] = {order->u.open.family_v4[side], order->u.open.family_v6[side]};
@@ -195,7 +217,7 @@ static int leg_open(struct path *path, enum side side, const struct order *order
     for (unsigned f = 0; f < FAMILIES; f++) {
         if (!wanted[f] || path->relay->config.bind[f].family == FAMILY_NONE)
             continue;
-        int err = port_open(path, side, f, now);
+        int err = port_open(path, side, f, ports, now);
         if (err < 0)
             return err;
         opened++;
@@ -331,13 +353,20 @@ static int reserve_timers(struct relay *relay)
 int path_open(struct relay *relay, const struct order *order, usec_t now, struct path **ret_path)
 {
     const struct relay_limits *limits = &relay->config.limits;
+
+    if (limits->paths > 0 && relay->path_count >= limits->paths)
+        return -EMFILE;
+    return path_reopen(relay, order, NULL, now, ret_path);
+}
+
+int path_reopen(struct relay *relay, const struct order *order, const struct path_ports *ports,
+                usec_t now, struct path **ret_path)
+{
     struct path *path;
     int err;
 
     if (path_find(relay, order->path))
         return -EEXIST;
-    if (limits->paths > 0 && relay->path_count >= limits->paths)
-        return -EMFILE;
     path = path_new(relay, order, now);
     if (!path)
         return -ENOMEM;
@@ -349,7 +378,7 @@ int path_open(struct relay *relay, const struct order *order, usec_t now, struct
     if (err == 0 && path->mode == PATH_GOOGLE)
         err = google_prepare(path);
     for (unsigned s = 0; s < SIDE_COUNT && err == 0; s++)
-        err = leg_open(path, s, order, now);
+        err = leg_open(path, s, order, ports, now);
     if (err == 0)
         err = map_insert(&relay->paths, &path->node,
                          map_hash(&relay->paths, &path->id, sizeof(path->id)));

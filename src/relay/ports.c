@@ -111,12 +111,51 @@ uint16_t pool_index(const struct pool *pool, uint16_t number)
     return (uint16_t)low;
 }
 
+// Out of the middle of the resting ones.
+static void wake(struct pool *pool, uint16_t index)
+{
+    const struct pool_port *port = &pool->port[index];
+
+    if (index == pool->first)
+        pool->first = port->next;
+    else
+        pool->port[port->place].next = port->next;
+    if (index == pool->last)
+        pool->last = port->place;
+    else
+        pool->port[port->next].place = port->place;
+    pool->port[index].state = PORT_USED;
+    pool->quarantined_count--;
+    pool->used_count++;
+}
+
+int pool_take_number(struct pool *pool, uint16_t number, uint16_t *ret_index)
+{
+    uint16_t index = pool_index(pool, number);
+
+    if (pool->count == 0 || pool->port[index].number != number)
+        return -ENOENT;
+    switch ((enum port_state)pool->port[index].state) {
+    case PORT_USED:
+        return -EADDRINUSE;
+    case PORT_FREE:
+        take_place(pool, pool->port[index].place);
+        break;
+    case PORT_QUARANTINED:
+        wake(pool, index);
+        break;
+    }
+    *ret_index = index;
+    return 0;
+}
+
 void pool_quarantine(struct pool *pool, uint16_t index, usec_t until)
 {
     struct pool_port *port = &pool->port[index];
 
     port->state = PORT_QUARANTINED;
     port->until = until;
+    port->place = pool->last;
     if (pool->quarantined_count++ == 0)
         pool->first = index;
     else

@@ -153,18 +153,11 @@ static void send_failed(struct relay *relay, uint64_t call, uint64_t path, int e
     relay->io.event(relay->ctx, &event);
 }
 
-static void open_path(struct relay *relay, const struct order *order, usec_t now)
+void relay_tell_opened(const struct path *path)
 {
-    struct relay_event event = {.kind = EVENT_OPENED, .call = order->call, .path = order->path};
-    struct path *path;
-    int err = path_open(relay, order, now, &path);
+    const struct relay *relay = path->relay;
+    struct relay_event event = {.kind = EVENT_OPENED, .call = path->call->id, .path = path->id};
 
-    relay_ports_changed(relay, now);
-    if (err < 0) {
-        send_failed(relay, order->call, order->path, err);
-        return;
-    }
-    count(relay, COUNTER_PATHS_OPENED);
     for (unsigned s = 0; s < SIDE_COUNT; s++) {
         for (unsigned f = 0; f < FAMILIES; f++) {
             const struct port *port = &path->leg[s].port[f];
@@ -175,6 +168,20 @@ static void open_path(struct relay *relay, const struct order *order, usec_t now
         }
     }
     relay->io.event(relay->ctx, &event);
+}
+
+static void open_path(struct relay *relay, const struct order *order, usec_t now)
+{
+    struct path *path;
+    int err = path_open(relay, order, now, &path);
+
+    relay_ports_changed(relay, now);
+    if (err < 0) {
+        send_failed(relay, order->call, order->path, err);
+        return;
+    }
+    count(relay, COUNTER_PATHS_OPENED);
+    relay_tell_opened(path);
 }
 
 static void close_path(struct path *path, usec_t now)

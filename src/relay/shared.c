@@ -202,6 +202,12 @@ static void hand_over(struct relay *relay, struct claim *holder, struct claim *r
     rival->next = holder;
 }
 
+void shared_hold(struct relay *relay, struct claim *claim)
+{
+    if (!claim->holds)
+        hand_over(relay, holder_of(relay, &claim->addr), claim);
+}
+
 void shared_unclaim(struct relay *relay, struct claim *claim)
 {
     struct claim *holder, *heir = NULL;

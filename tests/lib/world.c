@@ -111,20 +111,19 @@ struct relay_config world_config(void)
     };
 }
 
+static const struct relay_io world_io = {
+    .bind = do_bind, .unbind = do_unbind, .send = do_send, .event = do_event, .random = do_random};
+
 struct world *world_try(const struct relay_config *config)
 {
-    static const struct relay_io io = {.bind = do_bind,
-                                       .unbind = do_unbind,
-                                       .send = do_send,
-                                       .event = do_event,
-                                       .random = do_random};
     static struct world world;
     struct world *w = &world;
 
     memset(w, 0, sizeof(*w));
     w->random = 0x9E3779B97F4A7C15;
     w->now = 1000 * USEC_PER_SEC;
-    int err = relay_new(config, &io, w, &w->counters, &w->relay);
+    w->config = *config;
+    int err = relay_new(config, &world_io, w, &w->counters, &w->relay);
     if (err < 0)
         assert_int_equal(err, -ENOMEM);
     return err < 0 ? NULL : w;
@@ -154,6 +153,85 @@ void world_offload(struct world *w)
     w->offloads = true;
     const struct offload_io io = kernel_io(&w->kernel);
     relay_set_offload(w->relay, &io);
+}
+
+// --- restarts ------------------------------------------------------------------------------------
+
+static bool restarts;
+
+void world_restart_always(bool always)
+{
+    restarts = always;
+}
+
+static json_t *through_text(json_t *state)
+{
+    assert_non_null(state);
+    char *text = json_dumps(state, JSON_COMPACT);
+    assert_non_null(text);
+    json_decref(state);
+    state = json_loads(text, 0, NULL);
+    assert_non_null(state);
+    free(text);
+    return state;
+}
+
+// The order of calls means nothing.
+static void by_name(json_t *state)
+{
+    json_t *calls = json_object(), *call;
+    size_t i;
+    char name[24];
+
+    json_array_foreach(json_object_get(state, "calls"), i, call)
+    {
+        snprintf(name, sizeof(name), "%" JSON_INTEGER_FORMAT,
+                 json_integer_value(json_object_get(call, "call")));
+        json_object_set(calls, name, call);
+    }
+    json_object_set_new(state, "calls", calls);
+}
+
+// The new relay draws its own numbers; those of the test go on.
+static void successor(struct world *w)
+{
+    uint64_t random = w->random;
+
+    relay_free(w->relay);
+    assert_int_equal(relay_new(&w->config, &world_io, w, &w->counters, &w->relay), 0);
+    w->random = random;
+    for (unsigned i = 0; i < w->sockets; i++)
+        if (w->socket[i].shared)
+            relay_share(w->relay, w->socket[i].local.family, w->socket[i].local.port,
+                        &w->socket[i]);
+    if (w->offloads) {
+        const struct offload_io io = kernel_io(&w->kernel);
+        relay_set_offload(w->relay, &io);
+    }
+}
+
+void world_restart(struct world *w)
+{
+    unsigned lost = 1, events = w->events, busy = w->busy;
+    int bind_error = w->bind_error;
+
+    w->bind_error = 0;
+    w->busy = 0;
+    json_t *state = through_text(relay_save(w->relay, w->now));
+    successor(w);
+    assert_int_equal(relay_restore(w->relay, state, w->now, &lost), 0);
+    assert_int_equal(lost, 0);
+    assert_int_equal(w->events - events, world_counter(w, COUNTER_PATHS_OPEN));
+    w->events = events;
+    w->busy = busy;
+    w->bind_error = bind_error;
+    world_check(w);
+    json_t *again = through_text(relay_save(w->relay, w->now));
+    by_name(state);
+    by_name(again);
+    assert_true(json_equal(state, again));
+    json_decref(state);
+    json_decref(again);
 }
 
 void world_free(struct world *w)
@@ -196,6 +274,8 @@ void world_wait(struct world *w, usec_t time)
 
 struct relay_event world_order(struct world *w, const struct order *order)
 {
+    if (restarts && !w->offloads)
+        world_restart(w);
     unsigned before = w->events;
 
     relay_order(w->relay, order, w->now);
@@ -292,6 +372,8 @@ struct outcome world_recv(struct world *w, struct addr to, struct addr from, con
     struct outcome outcome = {0};
     const struct world_socket *socket = NULL;
 
+    if (restarts && !w->offloads)
+        world_restart(w);
     if (to_kernel(w, &to, &from, data, len, &outcome))
         return outcome;
     // Not malloc(), which tests of running out of memory count.

@@ -42,6 +42,7 @@ struct world {
     unsigned fail_bind, fail_send; // the k-th call fails, counted from 1; 0: none
     struct kernel kernel;
     bool offloads; // to the kernel
+    struct relay_config config;
 };
 
 // What became of a datagram.
@@ -59,6 +60,12 @@ void world_free(struct world *w);
 // One port in each family for all ICE paths, 3478.
 void world_share(struct world *w);
 void world_offload(struct world *w); // before the first order
+
+// The relay is saved as text and freed, and its successor begins with that. Asserts that nothing is
+// lost, and that it would leave the same again.
+void world_restart(struct world *w);
+// From now on before each datagram and each order, of all worlds without a kernel.
+void world_restart_always(bool always);
 
 struct addr at(const char *ip, uint16_t port);
 void world_wait(struct world *w, usec_t time); // ticking on the way

@@ -1019,5 +1019,8 @@ int main(void)
         cmocka_unit_test(test_the_limit_of_bandwidth),
         cmocka_unit_test(test_orders_of_other_modes_are_ignored),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    world_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }

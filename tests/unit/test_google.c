@@ -564,6 +564,8 @@ int main(void)
         cmocka_unit_test(the_untrusted_are_not_forwarded),
         cmocka_unit_test(sources_and_names_have_bounds),
     };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    world_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }

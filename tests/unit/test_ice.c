@@ -35,7 +35,8 @@ struct fixture {
     size_t last_len;
 };
 
-// Every test runs twice: with ports of the path's own, and with the one that all paths share.
+// Every test runs with ports of the path's own and with the one that all paths share; and both
+// again, with a restart of the relay before each datagram.
 static bool shared;
 
 static struct world *new_world(const struct relay_config *config)
@@ -1299,5 +1300,9 @@ int main(void)
     int failed = cmocka_run_group_tests_name("own ports", tests, NULL, NULL);
 
     shared = true;
-    return failed + cmocka_run_group_tests_name("shared port", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("shared port", tests, NULL, NULL);
+    world_restart_always(true);
+    failed += cmocka_run_group_tests_name("shared port, restarted", tests, NULL, NULL);
+    shared = false;
+    return failed + cmocka_run_group_tests_name("own ports, restarted", tests, NULL, NULL);
 }

@@ -390,5 +390,8 @@ int main(void)
         cmocka_unit_test(test_component_two_follows_component_one),
         cmocka_unit_test(test_orders_of_the_other_mode_are_ignored),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    world_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }

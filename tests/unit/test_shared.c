@@ -518,8 +518,14 @@ int main(void)
         cmocka_unit_test(test_an_address_taken_in_advance),
         cmocka_unit_test(test_one_socket_in_two_calls),
         cmocka_unit_test(test_a_silent_holder),
+    };
+    const struct CMUnitTest many[] = {
         cmocka_unit_test(test_many_paths_of_one_name),
         cmocka_unit_test(test_many_paths_of_one_address),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    failed += cmocka_run_group_tests_name("many", many, NULL, NULL);
+    world_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }
