@@ -73,6 +73,15 @@ int relayed_open(struct relayed_ports *ports, enum family family, enum port_pari
     return r;
 }
 
+int relayed_reopen(struct relayed_ports *ports, const struct addr *relayed, void *owner,
+                   struct relayed **ret_relayed, usec_t now)
+{
+    struct lent_port port;
+    int r = relay_lend_again(ports->relay, relayed->family, relayed->port, &port, now);
+
+    return r < 0 ? r : open_one(ports, &port, owner, ret_relayed, now);
+}
+
 // What another address stands in for is this relay itself, which no kernel's program reaches.
 int relayed_route(void *ctx, const struct turn_client *client, void *handle,
                   const struct addr *peer, struct turn_route *ret_route)

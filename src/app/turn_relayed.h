@@ -25,6 +25,10 @@ struct relayed_ports { // all borrowed
 // -ENOMEM or what bind said.
 int relayed_open(struct relayed_ports *ports, enum family family, enum port_parity parity,
                  void *owner, struct relayed *ret_relayed[2], usec_t now);
+// The very port that clients know by this address, after a restart. Returns 0, -EADDRINUSE,
+// -ENOENT, -EAFNOSUPPORT, -ENOMEM or what bind said.
+int relayed_reopen(struct relayed_ports *ports, const struct addr *relayed, void *owner,
+                   struct relayed **ret_relayed, usec_t now);
 // For turn_set_offload(); 'ctx' is the struct relayed_ports, 'handle' a struct relayed.
 int relayed_route(void *ctx, const struct turn_client *client, void *handle,
                   const struct addr *peer, struct turn_route *ret_route);

@@ -156,7 +156,8 @@ void turn_worker_list(const struct turn_worker *w,
 // looks.
 static int listen_udp(struct turn_worker *w, const struct addr *addr, struct listener *listener)
 {
-    int r = w->config.number == 0 ? probe_udp(addr) : 0;
+    bool left = handover_has(w->config.handover, HANDOVER_UDP, addr);
+    int r = w->config.number == 0 && !left ? probe_udp(addr) : 0;
 
     return r < 0
                ? r
@@ -165,8 +166,11 @@ static int listen_udp(struct turn_worker *w, const struct addr *addr, struct lis
 
 static int listen_tcp(struct turn_worker *w, const struct addr *addr)
 {
-    int r = w->config.number == 0 ? probe_tcp(addr) : 0;
+    int fd = handover_take(w->config.handover, HANDOVER_TCP_LISTENER, addr);
+    int r = fd < 0 && w->config.number == 0 ? probe_tcp(addr) : 0;
 
+    if (fd >= 0)
+        return streams_listen_on(w->streams, fd);
     return r < 0 ? r : streams_listen(w->streams, addr);
 }
 
@@ -191,6 +195,13 @@ static int listen_on(struct turn_worker *w, unsigned number)
         log_notice("STUN and TURN on %s, UDP and TCP%s", addr_format(addr, text),
                    w->server->tls ? ", TLS and DTLS" : "");
     return r;
+}
+
+// ---- a restart
+
+int turn_worker_leave(const struct turn_worker *w, struct handover *handover)
+{
+    return streams_leave(w->streams, handover);
 }
 
 // ---- TCP allocations
@@ -305,6 +316,7 @@ int turn_worker_new(const struct turn_worker_config *config, struct turn_worker 
         turn_worker_free(w);
         return r;
     }
+    w->config.handover = NULL; // all listeners are open
     (void)turn_worker_tick(w, w->now);
     *ret_worker = w;
     return 0;

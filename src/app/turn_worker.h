@@ -20,6 +20,7 @@ struct turn_worker_config {
     struct relay *relay; // lends the ports
     struct counters *counters;
     const struct offload_io *offload; // NULL: none
+    struct handover *handover;        // listeners may have been left there; NULL: none
     void *ctx;                        // of the functions below
     // Takes what the letter owns; it is lost when that worker cannot be reached.
     void (*post)(void *ctx, unsigned worker, struct turn_letter *letter);
@@ -34,6 +35,9 @@ void turn_worker_free(struct turn_worker *worker); // before its udp and relay; 
 // From now on what comes to its UDP listener on this address is offered to the relay's paths first.
 // NULL: there is no such listener.
 struct udp_socket *turn_worker_share(struct turn_worker *worker, const struct addr *addr);
+
+// Leaves the TCP listeners for a successor. Returns 0 or -errno.
+int turn_worker_leave(const struct turn_worker *worker, struct handover *handover);
 
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
 // Returns when to call again, or USEC_NEVER.

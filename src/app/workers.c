@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Threads around the core; see workers.h.
-#include "workers.h"
+#include "workers_internal.h"
 
 #include "base/log.h"
 #include "platform/load.h"
-#include "platform/mailbox.h"
 #include "platform/probe.h"
 #include "platform/steer.h"
 #include "platform/udp.h"
@@ -19,35 +18,6 @@
 #include <sys/random.h>
 
 #define LETTERS_MAX 2048 // of one worker's, that wait
-
-struct worker {
-    struct workers *workers;
-    pthread_t thread;
-    bool running;
-    _Atomic pid_t id; // of the thread, for the kernel; 0: it has not begun
-    bool closing;     // messages are not acted upon any more
-    struct event_base *base;
-    struct event *tick;
-    usec_t armed; // deadline of 'tick'
-    struct mailbox *orders;
-    struct udp *udp;
-    struct udp_reader path_reader; // of sockets that the relay core has bound
-    struct udp_reader shared_reader;
-    struct udp_socket *shared[2]; // of ICE paths alone; by family
-    struct relay *relay;
-    struct turn_worker *turn; // NULL: off
-    struct counters counters;
-    uint8_t apart[128]; // what the next worker's thread reads is in no cache line written here
-};
-
-struct workers {
-    struct workers_handler handler;
-    struct peers *peers;
-    struct mailbox *events; // into the main loop
-    struct addr shared[2];  // where the first worker's ICE paths are; family NONE: nowhere
-    unsigned count;
-    struct worker worker[];
-};
 
 enum message_kind { MESSAGE_ORDER, MESSAGE_LETTER, MESSAGE_LIST_TURN, MESSAGE_STOP };
 
@@ -83,7 +53,7 @@ static void arm(struct worker *worker, usec_t deadline, usec_t now)
         event_add(worker->tick, &tv);
 }
 
-static void tick(struct worker *worker, usec_t now)
+void worker_tick(struct worker *worker, usec_t now)
 {
     usec_t relay = relay_tick(worker->relay, now);
     usec_t turn = worker->turn ? turn_worker_tick(worker->turn, now) : USEC_NEVER;
@@ -98,7 +68,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     worker->armed = 0; // it has fired
-    tick(worker, usec_now());
+    worker_tick(worker, usec_now());
 }
 
 static void take_letter(struct worker *worker, struct turn_letter letter, usec_t now)
@@ -140,7 +110,7 @@ static void take_message(void *ctx, const void *item)
         return;
     }
     if (!worker->closing)
-        tick(worker, now);
+        worker_tick(worker, now);
     counter_add(&worker->counters, COUNTER_WORKER_BUSY_USEC, usec_now() - now);
 }
 
@@ -180,7 +150,7 @@ static struct udp_socket *on_shared(void *ctx, void *owner, struct udp_datagram 
 
 static void on_burst_done(void *ctx, usec_t now)
 {
-    tick(ctx, now);
+    worker_tick(ctx, now);
 }
 
 static int io_bind(void *ctx, const struct addr *local, struct port *port, void **ret_socket)
@@ -216,6 +186,10 @@ static void io_event(void *ctx, const struct relay_event *event)
     struct worker *worker = ctx;
     struct report report = {.event = *event};
 
+    if (worker->revival && event->kind == EVENT_OPENED) {
+        worker_note_kept(worker, event);
+        return;
+    }
     if (event->kind == EVENT_SNAPSHOT) {
         report.view = malloc(sizeof *report.view);
         if (!report.view)
@@ -253,7 +227,7 @@ static void post_letter(void *ctx, unsigned number, struct turn_letter *letter)
 
 static void on_turn_changed(void *ctx, usec_t now)
 {
-    tick(ctx, now);
+    worker_tick(ctx, now);
 }
 
 static void *worker_main(void *arg)
@@ -293,6 +267,7 @@ static int start_turn(struct worker *worker, const struct turn_server *server,
         .relay = worker->relay,
         .counters = &worker->counters,
         .offload = offload,
+        .handover = worker->revival ? worker->revival->handover : NULL,
         .ctx = worker,
         .post = post_letter,
         .changed = on_turn_changed,
@@ -323,6 +298,9 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
     r = mailbox_new(worker->base, sizeof(struct message), take_message, worker, &worker->orders);
     if (r == 0)
         r = udp_new(worker->base, on_burst_done, worker, &worker->counters, &worker->udp);
+    worker->revival = config->revival;
+    if (r == 0 && worker->revival)
+        udp_inherit(worker->udp, worker->revival->handover);
     if (r == 0)
         r = relay_new(&own, &io, worker, &worker->counters, &worker->relay);
     if (r == 0 && config->offload)
@@ -344,7 +322,9 @@ static int open_shared(struct worker *worker, const struct addr *addr, unsigned 
     *ret_of_turn = socket != NULL;
     if (!socket) {
         // Nobody else listens there, but it takes as much traffic as if.
-        r = probe_udp(addr);
+        r = worker->revival && handover_has(worker->revival->handover, HANDOVER_UDP, addr)
+                ? 0
+                : probe_udp(addr);
         if (r == 0)
             r = udp_listen(worker->udp, addr, &worker->shared_reader, NULL, &socket);
         worker->shared[family] = socket;
@@ -388,7 +368,7 @@ static int share_port(struct workers *workers, const struct workers_config *conf
     return r;
 }
 
-static int worker_start(struct worker *worker)
+int worker_start(struct worker *worker)
 {
     sigset_t all, before;
     int r;
@@ -402,7 +382,7 @@ static int worker_start(struct worker *worker)
     return r;
 }
 
-static void worker_stop(struct worker *worker)
+void worker_stop(struct worker *worker)
 {
     const struct message stop = {.kind = MESSAGE_STOP};
 
@@ -448,6 +428,8 @@ int workers_new(struct event_base *base, const struct workers_config *config,
     }
     if (r == 0)
         r = share_port(workers, config);
+    if (r == 0)
+        workers_revive(workers, config->revival);
     for (unsigned i = 0; i < config->count && r == 0; i++)
         r = worker_start(&workers->worker[i]);
     if (r < 0) {

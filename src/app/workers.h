@@ -5,7 +5,9 @@
 
 #include "base/counter.h"
 #include "peers.h"
+#include "platform/handover.h"
 #include "relay/relay.h"
+#include "signal/signal.h"
 #include "turn_server.h"
 
 #include <event2/event.h>
@@ -22,6 +24,15 @@ struct workers_handler { // called in the thread of 'base'
     void (*turn)(void *ctx, const struct turn_listing *listing);
 };
 
+// What the workers of a daemon before this one have left, and what has become of it.
+struct workers_revival {
+    struct handover *handover;
+    const json_t *states;   // workers_save(), of as many workers; NULL: sockets alone
+    struct kept_path *path; // owned by the caller; those that live on
+    size_t paths, path_room;
+    unsigned paths_lost, allocations_lost;
+};
+
 struct workers_config { // borrowed
     unsigned count;
     const struct relay_config *relay; // of each core but for its share of the ports
@@ -29,12 +40,21 @@ struct workers_config { // borrowed
     const struct turn_server *turn;   // NULL: no STUN, no TURN
     const struct offload_io *offload; // established flows go there; NULL: nowhere
     uint16_t shared_port;             // of all ICE paths; 0: each has ports of its own
+    struct workers_revival *revival;  // NULL: a cold start
 };
 
 // Returns 0 or -errno.
 int workers_new(struct event_base *base, const struct workers_config *config,
                 const struct workers_handler *handler, struct workers **ret_workers);
 void workers_free(struct workers *workers); // stops the threads; events that wait are dropped
+
+// A restart that drops no call. workers_freeze() ends the threads' loops, so that what comes waits
+// in the sockets, and gives the handler all events; what it orders then is done at once.
+// workers_save() leaves the sockets and a state for each worker: an array, or NULL without memory.
+// workers_thaw() goes on after all. It returns 0 or -errno.
+void workers_freeze(struct workers *workers);
+json_t *workers_save(struct workers *workers, struct handover *handover, usec_t now);
+int workers_thaw(struct workers *workers);
 
 // To the worker that the call lives on; a snapshot of call 0 goes to all of them. Returns 0 or
 // -ENOMEM.
