@@ -30,6 +30,7 @@ struct log_sink {
 
 // Before any thread is started. Without a sink records are dropped.
 void log_set_sink(const struct log_sink *sink);
+void log_set_level(enum log_level max); // of the sink; at any time
 void log_write(enum log_level level, const struct log_field *field, size_t fields,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 

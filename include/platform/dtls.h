@@ -58,6 +58,9 @@ struct dtls_config {
 // Returns 0 or -ENOMEM. 'config' is copied.
 int dtls_new(const struct dtls_config *config, const struct dtls_handler *handler,
              struct counters *counters, struct dtls **ret_dtls);
+// Other limits of numbers from now on; sessions there are stay. Nothing else of 'config' is looked
+// at. Returns 0 or -ENOMEM (then nothing changed).
+int dtls_set_limits(struct dtls *dtls, const struct dtls_config *config);
 void dtls_free(struct dtls *dtls); // ends all sessions
 
 // A datagram from 'remote' to the listener 'local', which 'link' names to send().

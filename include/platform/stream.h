@@ -70,6 +70,9 @@ int streams_new(struct event_base *base, const struct streams_config *config,
                 const struct stream_handler *handler, struct counters *counters,
                 struct streams **ret_streams);
 // Ends listeners and connections.
+// Other limits of numbers, and other proxies (borrowed), from now on; connections there are stay.
+// Nothing else of 'config' is looked at. Returns 0 or -ENOMEM (then nothing changed).
+int streams_set_limits(struct streams *streams, const struct streams_config *config);
 void streams_free(struct streams *streams);
 // Listens on 'local' too. Returns 0 or -errno.
 int streams_listen(struct streams *streams, const struct addr *local);

@@ -26,6 +26,11 @@ void tls_free(struct tls *tls);
 // as tls_new() does. Any thread.
 int tls_reload(struct tls *tls, char error[TLS_ERROR_MAX]);
 
+// Other files from now on; when they are no good everything stays as it is. As tls_reload(), but
+// from the thread of tls_watch().
+int tls_set_files(struct tls *tls, const char *certificate_file, const char *key_file,
+                  char error[TLS_ERROR_MAX]);
+
 // Looks every 'seconds' whether a file is another (device, inode, size, mtime), reloads then, and
 // logs either way. Returns 0 or -ENOMEM. From the thread of 'base', which outlives 'tls'.
 int tls_watch(struct tls *tls, struct event_base *base, unsigned seconds);

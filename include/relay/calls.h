@@ -87,6 +87,9 @@ struct calls {
 
 void calls_init(struct calls *calls, const struct calls_limits *limits, struct counters *counters,
                 const uint8_t key[16]);
+// Other limits from now on: for calls to come, and for what running ones wait for next. A user's
+// allowance of new calls begins anew when its rate is another one.
+void calls_set_limits(struct calls *calls, const struct calls_limits *limits, usec_t now);
 void calls_free(struct calls *calls); // every call must have ended
 
 // Takes one new call of this user out of the per-minute allowance; for a proposal before the call.

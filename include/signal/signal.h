@@ -71,8 +71,19 @@ void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now);
 void signal_event(struct signal *signal, const struct relay_event *event, usec_t now);
 usec_t signal_tick(struct signal *signal, usec_t now); // returns the next deadline
 
-// No new calls from now on.
+// Another configuration from now on: for what is said and opened from then on; calls that run stay.
+// The domain and the families must not change. Clients that follow the credentials (XEP-0215
+// section 3.2) are told when services or secret are others. Returns 0 or -ENOMEM (then nothing
+// changed).
+int signal_reconfigure(struct signal *signal, const struct signal_config *config, usec_t now);
+
+// No new calls from now on; or again.
 void signal_drain(struct signal *signal);
+void signal_undrain(struct signal *signal);
+// Ends a call, or all calls of a user (bare JID; full: of that client), telling both sides the
+// reason. False: there is no such call. Returns how many there were.
+bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, usec_t now);
+unsigned signal_kick_user(struct signal *signal, const char *user, const char *reason, usec_t now);
 // Ends every call: session-terminate with this reason (XEP-0166 section 7.4) to both sides.
 void signal_end_all(struct signal *signal, const char *reason, usec_t now);
 unsigned signal_calls(const struct signal *signal); // running

@@ -146,6 +146,9 @@ void turn_set_offload(struct turn *turn, const struct turn_offload *offload);
 // changed).
 int turn_set_config(struct turn *turn, const struct turn_config *config);
 
+// Ends every allocation of this identity. Returns how many there were; turn_tick() is due.
+unsigned turn_end_user(struct turn *turn, const char *identity, usec_t now);
+
 // The wall clock that TURN REST needs (microseconds since 1970), as an offset to 'now'.
 void turn_set_clock(struct turn *turn, int64_t wall_minus_now_usec);
 

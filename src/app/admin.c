@@ -8,24 +8,246 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+
+#define TOKEN_FIRST (UINT64_C(1) << 61) // of tokens that nobody else uses
+
+struct kick { // waits for the workers
+    LIST_ENTRY(kick) link;
+    struct verb_reply reply;
+    uint64_t token;
+    unsigned waiting;
+    unsigned calls, allocations;
+};
 
 struct admin {
     struct admin_parts parts;
     struct verbs *verbs;
     struct control *control; // NULL: none
+    struct event *drained;   // looks whether the last call is over
+    bool ends;               // when it is
+    LIST_HEAD(, kick) kicks; // owned
+    uint64_t last_token;
 };
+
+unsigned admin_allocations(const struct admin *admin)
+{
+    const struct workers *workers = admin->parts.workers;
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < workers_count(workers); i++)
+        count += counter_get(workers_counters(workers, i), COUNTER_TURN_ALLOCATIONS);
+    return (unsigned)count;
+}
+
+// ---- status
 
 static json_t *status(void *ctx)
 {
     const struct admin *admin = ctx;
     const struct admin_parts *p = &admin->parts;
-    const struct admission_view view = admission_view(p->admission, usec_now());
 
-    return json_pack(
-        "{s:s, s:s, s:b, s:I, s:i, s:f, s:f}", "version", RELAYD_VERSION, "domain",
-        p->config->xmpp.domain, "connected", counter_get(p->counters, COUNTER_COMPONENT_UP) != 0,
-        "uptime_s", (json_int_t)((usec_now() - p->started) / USEC_PER_SEC), "calls",
-        (int)signal_calls(p->signal), "load", view.load, "bits_per_second", 8 * view.bandwidth);
+    if (p->status)
+        return p->status(p->ctx);
+    const struct admission_view view = admission_view(p->admission, usec_now());
+    return json_pack("{s:s, s:s, s:b, s:b, s:I, s:i, s:i, s:f, s:f}", "version", RELAYD_VERSION,
+                     "domain", p->config->xmpp.domain, "connected",
+                     counter_get(p->counters, COUNTER_COMPONENT_UP) != 0, "draining",
+                     (int)atomic_load(p->draining), "uptime_s",
+                     (json_int_t)((usec_now() - p->started) / USEC_PER_SEC), "calls",
+                     (int)signal_calls(p->signal), "allocations", (int)admin_allocations(admin),
+                     "load", view.load, "bits_per_second", 8 * view.bandwidth);
+}
+
+// ---- kick
+
+static void kick_answer(struct verb_reply reply, unsigned calls, unsigned allocations)
+{
+    verb_answer(reply,
+                json_pack("{s:i, s:i}", "calls", (int)calls, "allocations", (int)allocations));
+}
+
+static void kick_allocations(struct admin *admin, const char *user, unsigned calls,
+                             struct verb_reply reply)
+{
+    struct kick *kick = calloc(1, sizeof *kick);
+
+    if (!kick) {
+        verb_answer(reply, NULL);
+        return;
+    }
+    *kick = (struct kick){.reply = reply,
+                          .token = TOKEN_FIRST + ++admin->last_token,
+                          .waiting = workers_count(admin->parts.workers),
+                          .calls = calls};
+    LIST_INSERT_HEAD(&admin->kicks, kick, link);
+    if (workers_end_user(admin->parts.workers, user, kick->token) == 0)
+        return;
+    LIST_REMOVE(kick, link);
+    free(kick);
+    kick_answer(reply, calls, 0);
+}
+
+void admin_done(struct admin *admin, uint64_t token, int result)
+{
+    struct kick *kick;
+
+    if (!admin)
+        return;
+    LIST_FOREACH (kick, &admin->kicks, link) {
+        if (kick->token == token)
+            break;
+    }
+    if (!kick)
+        return;
+    kick->allocations += (unsigned)result;
+    if (--kick->waiting > 0)
+        return;
+    struct kick done = *kick;
+    LIST_REMOVE(kick, link);
+    free(kick);
+    kick_answer(done.reply, done.calls, done.allocations);
+}
+
+static void kick(void *ctx, unsigned long long call, const char *user, struct verb_reply reply)
+{
+    struct admin *admin = ctx;
+    const struct admin_parts *p = &admin->parts;
+    unsigned calls = user ? signal_kick_user(p->signal, user, "gone", usec_now())
+                          : signal_kick_call(p->signal, call, "gone", usec_now());
+
+    log_notice("an administrator has ended %u calls of %s", calls, user ? user : "this id");
+    p->changed(p->ctx);
+    if (!user && calls == 0)
+        verb_fail(reply, "no such call is running");
+    else if (!user || strchr(user, '/')) // allocations are a user's, not a client's
+        kick_answer(reply, calls, 0);
+    else
+        kick_allocations(admin, user, calls, reply);
+}
+
+// ---- drain
+
+struct ages {
+    usec_t *age; // owned
+    size_t count, size;
+    usec_t now;
+};
+
+static void add_age(void *ctx, const struct call_report *report)
+{
+    struct ages *ages = ctx;
+
+    if (ages->count < ages->size)
+        ages->age[ages->count++] = ages->now > report->opened ? ages->now - report->opened : 0;
+}
+
+static json_t *estimate(const struct admin *admin)
+{
+    size_t calls = signal_calls(admin->parts.signal);
+    struct ages ages = {
+        .age = calloc(calls + 1, sizeof *ages.age), .size = calls, .now = usec_now()};
+    struct drain_estimate found;
+    json_t *json;
+
+    if (ages.age)
+        signal_each_call(admin->parts.signal, add_age, &ages);
+    if (ages.age && drain_estimate(admin->parts.history, ages.age, ages.count, &found))
+        json = json_pack("{s:I, s:I}", "likely_s", (json_int_t)(found.likely / USEC_PER_SEC),
+                         "nearly_sure_s", (json_int_t)(found.nearly_surely / USEC_PER_SEC));
+    else
+        json = json_null();
+    free(ages.age);
+    return json;
+}
+
+static void drain_answer(const struct admin *admin, struct verb_reply reply)
+{
+    verb_answer(reply, json_pack("{s:b, s:b, s:i, s:i, s:o}", "draining",
+                                 (int)atomic_load(admin->parts.draining), "ends", admin->ends,
+                                 "calls", (int)signal_calls(admin->parts.signal), "allocations",
+                                 (int)admin_allocations(admin), "estimate", estimate(admin)));
+}
+
+// With 'ends' the daemon ends when the last one has.
+static int set_drain(struct admin *admin, bool on, bool ends)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    const struct admin_parts *p = &admin->parts;
+    int r = reload_point_elsewhere(p->reload, on);
+
+    if (r < 0)
+        return r;
+    if (on)
+        signal_drain(p->signal);
+    else
+        signal_undrain(p->signal);
+    atomic_store(p->draining, on);
+    admin->ends = on && ends;
+    counter_set(p->counters, COUNTER_DRAINING, on);
+    if (admin->ends)
+        event_add(admin->drained, &second);
+    else
+        event_del(admin->drained);
+    return 0;
+}
+
+static void drain(void *ctx, const char *mode, struct verb_reply reply)
+{
+    struct admin *admin = ctx;
+    const struct admin_parts *p = &admin->parts;
+    bool on = strcmp(mode, "off") != 0, ends = strcmp(mode, "on") == 0;
+
+    if (set_drain(admin, on, ends) < 0) {
+        verb_answer(reply, NULL);
+        return;
+    }
+    if (on)
+        log_notice(
+            "draining: new calls are refused; %u calls and %u TURN allocations are running%s",
+            signal_calls(p->signal), admin_allocations(admin),
+            ends ? ", the daemon ends after the last" : "");
+    else
+        log_notice("draining is over: new calls are taken again");
+    drain_answer(admin, reply);
+    p->changed(p->ctx);
+}
+
+void admin_drain(struct admin *admin)
+{
+    if (set_drain(admin, true, true) < 0)
+        log_err("out of memory: clients are still told this relay");
+}
+
+static void on_drained(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    struct admin *admin = arg;
+
+    (void)fd;
+    (void)what;
+    if (signal_unfinished(admin->parts.signal) > 0 || admin_allocations(admin) > 0) {
+        event_add(admin->drained, &second);
+        return;
+    }
+    log_notice("drained: the last call is over");
+    admin->parts.drained(admin->parts.ctx);
+}
+
+// ---- the configuration
+
+static void reload(void *ctx, struct verb_reply reply)
+{
+    const struct admin *admin = ctx;
+
+    reload_run(admin->parts.reload, reply);
+}
+
+static void rotate(void *ctx, struct verb_reply reply)
+{
+    const struct admin *admin = ctx;
+
+    reload_rotate(admin->parts.reload, reply);
 }
 
 static void hand_over(void *ctx, int connection)
@@ -61,13 +283,19 @@ int admin_new(const struct admin_parts *parts, struct admin **ret_admin)
         .ctx = admin,
         .status = status,
         .hand_over = parts->hand_over ? hand_over : NULL,
+        .kick = kick,
+        .drain = drain,
+        .reload = reload,
+        .rotate = rotate,
     };
     int r;
 
     if (!admin)
         return -ENOMEM;
     admin->parts = *parts;
-    r = verbs_new(&world, &admin->verbs);
+    LIST_INIT(&admin->kicks);
+    admin->drained = evtimer_new(parts->base, on_drained, admin);
+    r = admin->drained ? verbs_new(&world, &admin->verbs) : -ENOMEM;
     if (r == 0)
         r = open_socket(admin);
     if (r < 0) {
@@ -80,9 +308,18 @@ int admin_new(const struct admin_parts *parts, struct admin **ret_admin)
 
 void admin_free(struct admin *admin)
 {
+    struct kick *kick;
+
     if (!admin)
         return;
+    reload_forget(admin->parts.reload);
+    while ((kick = LIST_FIRST(&admin->kicks))) {
+        LIST_REMOVE(kick, link);
+        free(kick);
+    }
     verbs_free(admin->verbs);
     control_free(admin->control);
+    if (admin->drained)
+        event_free(admin->drained);
     free(admin);
 }

@@ -6,29 +6,43 @@
 #include "admission.h"
 #include "config.h"
 #include "control.h"
-#include "fast.h"
+#include "drain.h"
 #include "inquiry.h"
+#include "reload.h"
 #include "signal/signal.h"
 #include "workers.h"
 
 #include <event2/event.h>
+#include <stdatomic.h>
 
 struct admin;
 
 // The daemon; all borrowed.
 struct admin_parts {
     struct event_base *base;
-    struct config *config;
+    const struct config *config;
     struct admission *admission;
     struct workers *workers;
     struct signal *signal;
     struct inquiry *inquiry;
+    struct reload *reload;
+    struct drain_history *history;
+    atomic_bool *draining;     // while it is true new TURN allocations are refused
     struct counters *counters; // of the main thread
     usec_t started;
-    void (*hand_over)(void *ctx, int connection); // takes the descriptor
     void *ctx;
+    json_t *(*status)(void *ctx);                 // NULL: a short one of this file's
+    void (*changed)(void *ctx);                   // calls were ended: their time is due
+    void (*drained)(void *ctx);                   // the last call is over: end
+    void (*hand_over)(void *ctx, int connection); // takes the descriptor; NULL: no
 };
 
 // A control socket that cannot be opened is no error, but said. Returns 0 or -ENOMEM.
 int admin_new(const struct admin_parts *parts, struct admin **ret_admin);
-void admin_free(struct admin *admin); // after the inquiry; NULL is fine
+void admin_free(struct admin *admin); // before the inquiry; NULL is fine. Another may be made
+
+// New calls and allocations are refused from now on, and drained() is called when the last is over.
+void admin_drain(struct admin *admin);
+unsigned admin_allocations(const struct admin *admin); // of TURN, now
+// A worker has answered (workers_handler.done).
+void admin_done(struct admin *admin, uint64_t token, int result);

@@ -414,6 +414,13 @@ void admission_watch(struct admission *a, struct workers *workers, struct counte
     pthread_mutex_unlock(&a->lock);
 }
 
+void admission_set_limits(struct admission *a, const struct capacity_limits *limits)
+{
+    pthread_mutex_lock(&a->lock);
+    capacity_set_limits(&a->capacity, limits);
+    pthread_mutex_unlock(&a->lock);
+}
+
 void admission_free(struct admission *a)
 {
     if (!a)

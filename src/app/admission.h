@@ -25,6 +25,8 @@ void admission_watch(struct admission *admission, struct workers *workers,
 // admission_watch(); called from any thread.
 typedef void (*admission_forwarded)(void *ctx, uint64_t *ret_packets, uint64_t *ret_bytes);
 void admission_count(struct admission *admission, admission_forwarded forwarded, void *ctx);
+// Other limits from now on; what was measured stays. In the main thread.
+void admission_set_limits(struct admission *admission, const struct capacity_limits *limits);
 void admission_free(struct admission *admission); // after the workers; NULL is fine
 
 // CAPACITY_RESOURCES: there is room for one; else what there is too little of. Any thread may ask.

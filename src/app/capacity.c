@@ -44,6 +44,19 @@ void capacity_init(struct capacity *capacity, const struct capacity_limits *limi
     capacity->share[CAPACITY_CALL] = 1;
 }
 
+void capacity_set_limits(struct capacity *capacity, const struct capacity_limits *limits)
+{
+    uint64_t descriptors = capacity->limits.descriptors;
+    double before = capacity->limits.load;
+
+    capacity->limits = *limits;
+    capacity->limits.descriptors = descriptors;
+    // What losses have taken off the old limit they take off the new one.
+    capacity->ceiling = before > 0 ? capacity->ceiling * (limits->load / before) : limits->load;
+    for (int r = 0; r < CAPACITY_RESOURCES; r++)
+        capacity->full[r] = false;
+}
+
 // ---- measuring
 
 static void smooth(double *value, double now, double weight)

@@ -80,6 +80,8 @@ struct capacity_room {
     enum capacity_resource bound; // CAPACITY_RESOURCES: nothing
 };
 
+// Other limits, but for the number of workers and descriptors; what was measured stays.
+void capacity_set_limits(struct capacity *capacity, const struct capacity_limits *limits);
 void capacity_init(struct capacity *capacity, const struct capacity_limits *limits);
 void capacity_measured(struct capacity *capacity, const struct capacity_sample *sample,
                        const struct capacity_use *use);

@@ -276,11 +276,13 @@ static void expect_word(const struct config_row *row, struct buf *out)
         buf_printf(out, "%s \"%s\"", word == row->words ? "" : ",", word->name);
 }
 
-const struct config_kind config_kind_bool = {"yes or no", parse_bool, print_bool, expect_bool,
-                                             NULL};
-const struct config_kind config_kind_uint = {"number", parse_uint, print_uint, expect_uint, NULL};
-const struct config_kind config_kind_duration = {"duration", parse_duration, print_duration,
-                                                 expect_duration, NULL};
-const struct config_kind config_kind_bitrate = {"bit rate", parse_bitrate, print_bitrate,
-                                                expect_bitrate, NULL};
-const struct config_kind config_kind_word = {"word", parse_word, print_word, expect_word, NULL};
+const struct config_kind config_kind_bool = {"yes or no", parse_bool, print_bool,
+                                             expect_bool, NULL,       sizeof(bool)};
+const struct config_kind config_kind_uint = {"number",    parse_uint, print_uint,
+                                             expect_uint, NULL,       sizeof(unsigned)};
+const struct config_kind config_kind_duration = {"duration",      parse_duration, print_duration,
+                                                 expect_duration, NULL,           sizeof(usec_t)};
+const struct config_kind config_kind_bitrate = {"bit rate",     parse_bitrate, print_bitrate,
+                                                expect_bitrate, NULL,          sizeof(uint64_t)};
+const struct config_kind config_kind_word = {"word",      parse_word, print_word,
+                                             expect_word, NULL,       sizeof(int)};

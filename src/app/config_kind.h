@@ -23,6 +23,7 @@ struct config_kind {
     void (*print)(const struct config_row *row, const void *field, struct buf *out);
     void (*expect)(const struct config_row *row, struct buf *out); // completes "expected ..."
     void (*clear)(void *field);                                    // NULL: nothing is owned
+    size_t size;                                                   // of the field
 };
 
 extern const struct config_kind config_kind_bool;        // bool

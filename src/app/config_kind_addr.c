@@ -255,16 +255,17 @@ static void clear_prefix_list(void *field)
     prefix_list_clear(field);
 }
 
-const struct config_kind config_kind_addr4 = {"IPv4 address", parse_addr, print_addr, expect_addr,
-                                              NULL};
-const struct config_kind config_kind_addr6 = {"IPv6 address", parse_addr, print_addr, expect_addr,
-                                              NULL};
-const struct config_kind config_kind_listen = {"address and port", parse_listen, print_listen,
-                                               expect_listen, NULL};
-const struct config_kind config_kind_ports = {"range of ports", parse_ports, print_ports,
-                                              expect_ports, NULL};
-const struct config_kind config_kind_port_list = {"list of ports", parse_port_list, print_port_list,
-                                                  expect_port_list, clear_port_list};
+const struct config_kind config_kind_addr4 = {
+    "IPv4 address", parse_addr, print_addr, expect_addr, NULL, sizeof(struct config_addr)};
+const struct config_kind config_kind_addr6 = {
+    "IPv6 address", parse_addr, print_addr, expect_addr, NULL, sizeof(struct config_addr)};
+const struct config_kind config_kind_listen = {
+    "address and port", parse_listen, print_listen, expect_listen, NULL, sizeof(struct addr)};
+const struct config_kind config_kind_ports = {
+    "range of ports", parse_ports, print_ports, expect_ports, NULL, sizeof(struct config_ports)};
+const struct config_kind config_kind_port_list = {"list of ports", parse_port_list,
+                                                  print_port_list, expect_port_list,
+                                                  clear_port_list, sizeof(struct config_port_list)};
 const struct config_kind config_kind_prefix_list = {"list of prefixes", parse_prefix_list,
-                                                    print_prefix_list, expect_prefix_list,
-                                                    clear_prefix_list};
+                                                    print_prefix_list,  expect_prefix_list,
+                                                    clear_prefix_list,  sizeof(struct prefix_list)};

@@ -242,19 +242,21 @@ static void expect_path_list(const struct config_row *row, struct buf *out)
                row->max);
 }
 
-const struct config_kind config_kind_domain = {"domain", parse_domain, print_text, expect_domain,
-                                               clear_text};
-const struct config_kind config_kind_domain_list = {"list of domains", parse_list, print_list,
-                                                    expect_domain_list, clear_list};
-const struct config_kind config_kind_host = {"host", parse_host, print_text, expect_host,
-                                             clear_text};
-const struct config_kind config_kind_path = {"path", parse_path, print_text, expect_path,
-                                             clear_text};
-const struct config_kind config_kind_path_list = {"list of paths", parse_list, print_list,
-                                                  expect_path_list, clear_list};
-const struct config_kind config_kind_socket = {"socket", parse_socket, print_text, expect_socket,
-                                               clear_text};
-const struct config_kind config_kind_realm = {"realm", parse_realm, print_text, expect_realm,
-                                              clear_text};
-const struct config_kind config_kind_secret = {"secret", parse_secret, print_secret, expect_secret,
-                                               clear_secret};
+const struct config_kind config_kind_domain = {"domain",      parse_domain, print_text,
+                                               expect_domain, clear_text,   sizeof(char *)};
+const struct config_kind config_kind_domain_list = {"list of domains", parse_list,
+                                                    print_list,        expect_domain_list,
+                                                    clear_list,        sizeof(struct config_list)};
+const struct config_kind config_kind_host = {"host",      parse_host, print_text,
+                                             expect_host, clear_text, sizeof(char *)};
+const struct config_kind config_kind_path = {"path",      parse_path, print_text,
+                                             expect_path, clear_text, sizeof(char *)};
+const struct config_kind config_kind_path_list = {"list of paths", parse_list,
+                                                  print_list,      expect_path_list,
+                                                  clear_list,      sizeof(struct config_list)};
+const struct config_kind config_kind_socket = {"socket",      parse_socket, print_text,
+                                               expect_socket, clear_text,   sizeof(char *)};
+const struct config_kind config_kind_realm = {"realm",      parse_realm, print_text,
+                                              expect_realm, clear_text,  sizeof(char *)};
+const struct config_kind config_kind_secret = {"secret",      parse_secret, print_secret,
+                                               expect_secret, clear_secret, sizeof(char *)};

@@ -118,10 +118,11 @@ const struct config_row config_rows[] = {
     {KEY(relay, workers), .kind = &config_kind_uint, .max = 256, .fallback = "0",
      .help = "Threads that forward packets. 0: one per core."},
     {KEY(relay, allow_peers), .kind = &config_kind_prefix_list, .max = 256, .fallback = "[ ]",
+     .reload = true,
      .help = "Private and other special-purpose ranges that may be the destination of media all "
              "the same, for clients in the relay's own network."},
     {KEY(relay, quarantine), .kind = &config_kind_duration, .min = MSEC(1), .max = HOUR(1),
-     .fallback = "\"10 s\"",
+     .fallback = "\"10 s\"", .reload = true,
      .help = "A port that a call has given back is not used again for so long, so that late "
              "packets do not reach a stranger's call."},
 
@@ -160,12 +161,12 @@ const struct config_row config_rows[] = {
      .fallback = "\"15 s\"", .reload = true,
      .help = "A request that a client does not answer is answered in its stead after so long."},
     {KEY(limits, media_timeout), .kind = &config_kind_duration, .max = HOUR(24),
-     .fallback = "\"1 min\"",
+     .fallback = "\"1 min\"", .reload = true,
      .help = "A path that carried packets and then none for so long is closed."},
     {KEY(limits, call_duration), .kind = &config_kind_duration, .max = HOUR(720),
      .fallback = "\"none\"", .reload = true, .help = "The longest call."},
     {KEY(limits, learning_window), .kind = &config_kind_duration, .min = MSEC(100), .max = SEC(60),
-     .fallback = "\"10 s\"",
+     .fallback = "\"10 s\"", .reload = true,
      .help = "For transports without credentials: how long after the signalling the first sender "
              "of consistent RTP (raw UDP), or of checks under the right names (Google's), is taken "
              "for the client."},
@@ -177,11 +178,11 @@ const struct config_row config_rows[] = {
              "stream, component, transport and address family that it tries: 6 to 12 for a call "
              "whose media are bundled, 24 for audio and video that are not. 0: no limit."},
     {KEY(limits, connections), .kind = &config_kind_uint, .min = 1, .max = 1000000,
-     .fallback = "2000",
+     .fallback = "2000", .reload = true,
      .help = "Most connections of TURN clients over TCP and TLS at a time, and as many over DTLS, "
              "in equal parts for each worker."},
     {KEY(limits, connections_per_address), .kind = &config_kind_uint, .min = 1, .max = 1000000,
-     .fallback = "50",
+     .fallback = "50", .reload = true,
      .help = "Most of them from one IPv4 address or one IPv6 /64, behind which there may be many "
              "users. Each worker counts by itself."},
     {KEY(limits, stun_answers), .kind = &config_kind_uint, .max = 1000000, .fallback = "100",
@@ -198,16 +199,18 @@ const struct config_row config_rows[] = {
      .help = "The host name (or address) of this server that clients are told. The certificate "
              "must be for this name."},
     {KEY(turn, ports), .kind = &config_kind_port_list, .min = 1, .max = 8, .fallback = "[ 3478 ]",
+     .reload = true,
      .help = "Ports on which TURN is served over UDP and TCP, and over TLS and DTLS as well when "
              "there is a certificate. Clients are told the first."},
     {KEY(turn, tls_ports), .kind = &config_kind_port_list, .min = 1, .max = 8,
-     .fallback = "[ 5349 ]",
+     .fallback = "[ 5349 ]", .reload = true,
      .help = "The same, open only when there is a certificate. The first is what clients are told "
              "for TLS."},
     {KEY(turn, certificate), .kind = &config_kind_path, .absent = "neither TLS nor DTLS",
+     .reload = true,
      .help = "A PEM file: the server's certificate, then those that lead to its root. It is read "
              "again whenever it is replaced."},
-    {KEY(turn, key), .kind = &config_kind_path, .absent = "neither TLS nor DTLS",
+    {KEY(turn, key), .kind = &config_kind_path, .absent = "neither TLS nor DTLS", .reload = true,
      .help = "A PEM file: the certificate's private key, without a passphrase."},
     {KEY(turn, secret_files), .kind = &config_kind_path_list, .max = 8, .fallback = "[ ]",
      .reload = true,
@@ -230,6 +233,7 @@ const struct config_row config_rows[] = {
              "call that begins in the last minute of a credential gets as much time as one that "
              "begins in the first. It makes no new allocation."},
     {KEY(turn, proxies), .kind = &config_kind_prefix_list, .max = 256, .fallback = "[ ]",
+     .reload = true,
      .help = "Load balancers in front of the TCP ports. From these addresses a PROXY header "
              "(version 1 or 2) is required, from all others it is refused."},
     {KEY(turn, mobility), .kind = &config_kind_bool, .fallback = "true", .reload = true,

@@ -70,6 +70,15 @@ static struct signal_services services_of(const struct config *c, const char *se
     };
 }
 
+void config_point_elsewhere(const struct config *c, struct config_services *s,
+                            struct signal_services *told)
+{
+    told->item = s->item;
+    told->count = c->turn.enabled && c->drain.alternative
+                      ? put_services(c, c->drain.alternative, s->item)
+                      : 0;
+}
+
 struct signal_config config_for_signal(const struct config *c, const char *secret,
                                        struct config_services *services)
 {

@@ -22,6 +22,9 @@ uint16_t config_shared_port(const struct config *config);
 // known by now.
 struct signal_config config_for_signal(const struct config *config, const char *secret,
                                        struct config_services *services);
+// drain.alternative in the place of this server; without one, nothing.
+void config_point_elsewhere(const struct config *config, struct config_services *services,
+                            struct signal_services *told);
 struct capacity_limits config_for_capacity(const struct config *config, unsigned workers);
 // How many descriptors may be open at a time.
 unsigned config_descriptors(const struct config *config, unsigned workers);

@@ -8,6 +8,7 @@
 #include "config_use.h"
 #include "fast.h"
 #include "inquiry.h"
+#include "local_addr.h"
 #include "platform/component.h"
 #include "platform/udp.h"
 #include "signal/signal.h"
@@ -47,9 +48,13 @@ struct daemon {
     struct component *component;
     struct inquiry *inquiry;
     struct stats *stats;
+    struct reload *reload;
     struct admin *admin;
+    struct drain_history history;
+    atomic_bool draining;
+    const char *path; // of the configuration
     struct clock_offset clock;
-    bool drain, stopping;
+    bool drain, told, stopping; // told: to end
 };
 
 // ---- time
@@ -148,7 +153,10 @@ static enum call_refusal on_room(void *ctx, usec_t now)
 // In a worker's thread.
 static bool on_turn_room(void *ctx)
 {
-    return admission_ask(ctx, CAPACITY_ALLOCATION, usec_now()) == CAPACITY_RESOURCES;
+    struct daemon *d = ctx;
+
+    return !atomic_load(&d->draining) &&
+           admission_ask(d->admission, CAPACITY_ALLOCATION, usec_now()) == CAPACITY_RESOURCES;
 }
 
 static void on_random(void *ctx, void *buf, size_t len)
@@ -173,6 +181,14 @@ static void on_turn_listing(void *ctx, const struct turn_listing *listing)
     const struct daemon *d = ctx;
 
     inquiry_turn(d->inquiry, listing);
+}
+
+static void on_done(void *ctx, uint64_t token, int result)
+{
+    struct daemon *d = ctx;
+
+    if (!reload_done(d->reload, token, result))
+        admin_done(d->admin, token, result);
 }
 
 // The XMPP server's host, whenever its name is looked up.
@@ -207,6 +223,7 @@ static void on_call_ended(void *ctx, const struct call_report *report, usec_t no
     log_write(LOG_LEVEL_INFO, fields, sizeof fields / sizeof fields[0],
               "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
               report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?", verdict);
+    drain_note(&d->history, report->ended > report->opened ? report->ended - report->opened : 0);
     inquiry_ended(d->inquiry, report, now);
 }
 
@@ -218,15 +235,18 @@ static void stop(struct daemon *d, bool drain)
 
     service_stopping();
     signal_drain(d->signal);
-    if (drain && !d->stopping && signal_calls(d->signal) > 0) {
-        log_notice("draining: %u calls are running; a second signal ends them",
-                   signal_calls(d->signal));
+    if (drain && !d->told && signal_calls(d->signal) + admin_allocations(d->admin) > 0) {
+        log_notice("draining: %u calls and %u TURN allocations are running; a second signal ends "
+                   "them",
+                   signal_calls(d->signal), admin_allocations(d->admin));
+        admin_drain(d->admin);
     } else {
         log_notice("stopping: %u calls are told", signal_calls(d->signal));
         signal_end_all(d->signal, "gone", usec_now());
         event_base_loopexit(d->base, &report_time);
+        d->stopping = true;
     }
-    d->stopping = true;
+    d->told = true;
     tick(d);
 }
 
@@ -236,7 +256,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
     (void)what;
     if (number == SIGHUP)
-        log_notice("SIGHUP: the configuration is read at start only; restart to apply changes");
+        reload_run(d->reload, (struct verb_reply){0});
     else
         stop(d, d->drain && number == SIGTERM);
 }
@@ -311,7 +331,7 @@ static int start_peers(struct daemon *d)
 static int start_workers(struct daemon *d)
 {
     const struct relay_config relay = config_for_relay(d->config);
-    const struct workers_handler handler = {d, on_relay_event, on_turn_listing};
+    const struct workers_handler handler = {d, on_relay_event, on_turn_listing, on_done};
     struct workers_config config = {
         .count = worker_count(d->config),
         .relay = &relay,
@@ -326,7 +346,7 @@ static int start_workers(struct daemon *d)
     if (r < 0)
         return r;
     if (d->turn)
-        quota_ask(d->turn->quota, on_turn_room, d->admission);
+        quota_ask(d->turn->quota, on_turn_room, d);
     config.turn = d->turn;
     d->fastpath = fast_start(d->base, d->config);
     const struct offload_io offload =
@@ -374,6 +394,36 @@ static int start_stats(struct daemon *d)
     return r;
 }
 
+static int start_reload(struct daemon *d)
+{
+    const struct reload_parts parts = {
+        .path = d->path,
+        .config = d->config,
+        .peers = d->peers,
+        .admission = d->admission,
+        .turn = &d->turn,
+        .workers = d->workers,
+        .signal = d->signal,
+        .counters = &d->counters,
+        .find_address = local_addr_find,
+    };
+
+    return reload_new(&parts, &d->reload);
+}
+
+static void on_changed(void *ctx)
+{
+    tick(ctx);
+}
+
+static void on_drained(void *ctx)
+{
+    const struct daemon *d = ctx;
+
+    service_stopping();
+    event_base_loopexit(d->base, NULL);
+}
+
 static int start_admin(struct daemon *d)
 {
     const struct admin_parts parts = {
@@ -383,8 +433,14 @@ static int start_admin(struct daemon *d)
         .workers = d->workers,
         .signal = d->signal,
         .inquiry = d->inquiry,
+        .reload = d->reload,
+        .history = &d->history,
+        .draining = &d->draining,
         .counters = &d->counters,
         .started = usec_now(),
+        .ctx = d,
+        .changed = on_changed,
+        .drained = on_drained,
     };
 
     return admin_new(&parts, &d->admin);
@@ -421,6 +477,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_stats(d);
     if (r == 0)
+        r = start_reload(d);
+    if (r == 0)
         r = start_admin(d);
     if (r == 0)
         r = start_component(d);
@@ -439,11 +497,13 @@ static void daemon_stop(struct daemon *d)
         component_free(d->component, FLUSH_TIME);
     d->component = NULL;
     stats_free(d->stats);
+    admin_free(d->admin);
+    d->admin = NULL;
     inquiry_free(d->inquiry);
     d->inquiry = NULL;
-    admin_free(d->admin);
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
+    reload_free(d->reload);
     fastpath_free(d->fastpath);
     admission_free(d->admission);
     turn_server_free(d->turn);
@@ -460,9 +520,9 @@ static void daemon_stop(struct daemon *d)
         event_base_free(d->base);
 }
 
-int daemon_run(struct config *config, bool drain)
+int daemon_run(struct config *config, const char *path, bool drain)
 {
-    struct daemon d = {.config = config, .drain = drain};
+    struct daemon d = {.config = config, .path = path, .drain = drain};
     int r = daemon_start(&d);
 
     if (r == 0) {

@@ -277,6 +277,17 @@ void inquiry_turn(struct inquiry *inquiry, const struct turn_listing *listing)
     question_free(inquiry, q);
 }
 
+void inquiry_cancel(struct inquiry *inquiry, inquiry_answer answer)
+{
+    struct question *q, *next;
+
+    for (q = TAILQ_FIRST(&inquiry->questions); q; q = next) {
+        next = TAILQ_NEXT(q, link);
+        if (q->answer == answer)
+            question_free(inquiry, q);
+    }
+}
+
 // ---- life
 
 int inquiry_new(const struct inquiry_sources *sources, struct inquiry **ret_inquiry)

@@ -32,6 +32,9 @@ void inquiry_calls(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
 void inquiry_call(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, void *ctx);
 void inquiry_allocations(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
 
+// Questions with this answer are forgotten.
+void inquiry_cancel(struct inquiry *inquiry, inquiry_answer answer);
+
 // The events that answer its questions (snapshots with a token of its own); false: not for it.
 // 'inquiry' may be NULL, here and below.
 bool inquiry_event(struct inquiry *inquiry, const struct relay_event *event);

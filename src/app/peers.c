@@ -13,8 +13,15 @@
 #define DENIED_MAX 4096 // machines with containers have hundreds of addresses
 #define WORD_BITS  64
 
+struct allow_list { // owned
+    struct prefix_list list;
+    struct prefix item[];
+};
+
 struct peers {
     struct peers_config config;
+    _Atomic(struct allow_list *) allow;             // NULL: config.allow is it
+    struct allow_list *before;                      // that somebody may still read
     _Atomic uint64_t open[2][2][65536 / WORD_BITS]; // by protocol and family
     atomic_uint denied_count;
     struct addr denied[DENIED_MAX];
@@ -33,7 +40,33 @@ int peers_new(const struct peers_config *config, struct peers **ret_peers)
 
 void peers_free(struct peers *peers)
 {
+    if (!peers)
+        return;
+    free(atomic_load(&peers->allow));
+    free(peers->before);
     free(peers);
+}
+
+int peers_set_allow(struct peers *peers, const struct prefix_list *allow)
+{
+    size_t bytes = allow->count * sizeof(struct prefix);
+    struct allow_list *copy = malloc(sizeof *copy + bytes);
+
+    if (!copy)
+        return -ENOMEM;
+    if (bytes > 0)
+        memcpy(copy->item, allow->item, bytes);
+    copy->list = (struct prefix_list){copy->item, allow->count};
+    free(peers->before);
+    peers->before = atomic_exchange(&peers->allow, copy);
+    return 0;
+}
+
+static bool is_allowed_range(const struct peers *peers, const struct addr *addr)
+{
+    const struct allow_list *own = atomic_load_explicit(&peers->allow, memory_order_acquire);
+
+    return prefix_list_match(own ? &own->list : &peers->config.allow, addr);
 }
 
 static bool is_denied(const struct peers *peers, const struct addr *host)
@@ -149,7 +182,7 @@ static bool allowed(const struct peers *peers, const struct addr *peer)
                port_is_open(peers, PEERS_TCP, peer);
     if (is_denied(peers, peer))
         return false;
-    return prefix_list_match(&peers->config.allow, peer) || !addr_is_special(peer);
+    return is_allowed_range(peers, peer) || !addr_is_special(peer);
 }
 
 bool peers_allowed(const struct peers *peers, const struct addr *peer)

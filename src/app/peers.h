@@ -25,6 +25,11 @@ struct peers_config {
 int peers_new(const struct peers_config *config, struct peers **ret_peers);
 void peers_free(struct peers *peers);
 
+// Other ranges from now on; copied. What was given before may be read by other threads until the
+// next time this is called, which must be after they have seen a message that was sent meanwhile.
+// Returns 0 or -ENOMEM.
+int peers_set_allow(struct peers *peers, const struct prefix_list *allow);
+
 // From now on this host is refused, whatever the operator has allowed; its port does not matter.
 // From one thread. Returns 0, or -ENOSPC when there are too many.
 int peers_deny(struct peers *peers, const struct addr *host);

@@ -106,6 +106,14 @@ static enum turn_refusal charge(struct quota *quota, const char *identity)
     return TURN_GRANTED;
 }
 
+void quota_set(struct quota *quota, unsigned per_identity, unsigned total)
+{
+    pthread_mutex_lock(&quota->lock);
+    quota->per_identity = per_identity;
+    quota->total = total;
+    pthread_mutex_unlock(&quota->lock);
+}
+
 enum turn_refusal quota_charge(struct quota *quota, const char *identity)
 {
     if (quota->room && !quota->room(quota->ctx))

@@ -3,6 +3,7 @@
 #include "turn_server.h"
 
 #include "base/log.h"
+#include "platform/probe.h"
 #include "platform/tls.h"
 
 #include <errno.h>
@@ -53,20 +54,35 @@ static int generate_secret(struct turn_server *server)
     return 0;
 }
 
+// One that was made comes first, then the operator's, then those that were replaced.
 static int take_secrets(struct turn_server *server, const struct config *config)
 {
-    size_t count = config->turn.secrets.count;
-    int r = count == 0 ? generate_secret(server) : 0;
+    const struct config_list *given = &config->turn.secrets;
+    unsigned count = 0;
 
-    server->secret = calloc(count ? count : 1, sizeof *server->secret);
-    if (!server->secret || r < 0)
+    if (given->count == 0 && !server->generated_secret && generate_secret(server) < 0)
         return -ENOMEM;
-    server->secret[0].text = server->generated_secret;
-    for (size_t i = 0; i < count; i++)
-        server->secret[i].text = config->turn.secrets.item[i];
+    server->secret = calloc(1 + given->count + TURN_OLD_SECRETS_MAX, sizeof *server->secret);
+    if (!server->secret)
+        return -ENOMEM;
+    if (server->generated_secret)
+        server->secret[count++].text = server->generated_secret;
+    for (size_t i = 0; i < given->count; i++)
+        server->secret[count++].text = given->item[i];
+    for (size_t i = 0; i < TURN_OLD_SECRETS_MAX; i++) {
+        if (server->old[i].text)
+            server->secret[count++].text = server->old[i].text;
+    }
     server->turn.secret = server->secret;
-    server->turn.secrets = (unsigned)(count ? count : 1);
+    server->turn.secrets = count;
     return 0;
+}
+
+static void wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
 }
 
 static int take_users(struct turn_server *server, const struct config *config)
@@ -162,7 +178,7 @@ static struct streams_config streams_part(const struct turn_server *server, cons
     return (struct streams_config){
         .tls = server->tls,
         .plain = true,
-        .proxies = &c->turn.proxies,
+        .proxies = &server->proxies,
         .connections_max = connections,
         .per_source_max = c->limits.connections_per_address,
         .half_open_max = share_of(connections, 4),
@@ -200,6 +216,7 @@ int turn_server_new(struct event_base *base, const struct config *config, struct
     if (!server)
         return -ENOMEM;
     server->peers = peers;
+    server->proxies = config->turn.proxies;
     server->turn = turn_part(config, workers);
     r = take_secrets(server, config);
     if (r == 0)
@@ -223,6 +240,138 @@ int turn_server_new(struct event_base *base, const struct config *config, struct
     return 0;
 }
 
+// ---- another configuration
+
+static int copy_text(const char *text, char **ret_copy)
+{
+    *ret_copy = text ? strdup(text) : NULL;
+    return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+// With 'rotate' the secret that was made before, if any, becomes the latest of the old ones.
+static int inherit_secrets(struct turn_server *server, const struct turn_server *old,
+                           const struct config *config, bool rotate, usec_t now)
+{
+    usec_t until = now + config->turn.credential_lifetime + config->turn.expiry_grace;
+    unsigned count = 0;
+    int r = 0;
+
+    if (rotate && old->generated_secret) {
+        r = copy_text(old->generated_secret, &server->old[count].text);
+        server->old[count++].until = until;
+    }
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX && count < TURN_OLD_SECRETS_MAX && r == 0; i++) {
+        if (!old->old[i].text || old->old[i].until <= now)
+            continue;
+        r = copy_text(old->old[i].text, &server->old[count].text);
+        server->old[count++].until = old->old[i].until;
+    }
+    if (r < 0)
+        return r;
+    return rotate ? generate_secret(server)
+                  : copy_text(old->generated_secret, &server->generated_secret);
+}
+
+static bool listens(const struct turn_server *server, const struct addr *addr)
+{
+    for (unsigned i = 0; i < server->listeners; i++) {
+        if (addr_equal(&server->listener[i], addr))
+            return true;
+    }
+    return false;
+}
+
+static int add_new_listeners(struct turn_server *server, const struct config *config,
+                             const struct config_port_list *ports, char error[256])
+{
+    for (size_t i = 0; i < ports->count; i++) {
+        for (unsigned f = 0; f < 2; f++) {
+            struct addr addr = config->relay.address[f].addr;
+            char text[ADDR_TEXT_MAX];
+            int r;
+
+            addr.port = ports->item[i];
+            if (addr.family == FAMILY_NONE || listens(server, &addr))
+                continue;
+            r = server->listeners == TURN_LISTENERS_MAX ? -ENOSPC : probe_udp(&addr);
+            if (r == 0)
+                r = probe_tcp(&addr);
+            if (r < 0) {
+                snprintf(error, 256, "turn.ports, turn.tls_ports: %s cannot be listened on: %s",
+                         addr_format(&addr, text), strerror(-r));
+                return r;
+            }
+            server->listener[server->listeners++] = addr;
+        }
+    }
+    return 0;
+}
+
+int turn_server_renew(const struct turn_server *old, const struct config *config, bool rotate,
+                      usec_t now, struct turn_server **ret_server, char error[256])
+{
+    struct turn_server *server = calloc(1, sizeof *server);
+    unsigned workers = old->turn.workers;
+    int r;
+
+    snprintf(error, 256, "out of memory");
+    if (!server)
+        return -ENOMEM;
+    server->peers = old->peers;
+    server->quota = old->quota;
+    server->tls = old->tls;
+    server->proxies = config->turn.proxies;
+    server->turn = turn_part(config, workers);
+    memcpy(server->turn.nonce_key, old->turn.nonce_key, sizeof server->turn.nonce_key);
+    memcpy(server->listener, old->listener, sizeof server->listener);
+    server->listeners = old->listeners;
+    r = inherit_secrets(server, old, config, rotate, now);
+    if (r == 0)
+        r = take_secrets(server, config);
+    if (r == 0)
+        r = take_users(server, config);
+    if (r == 0)
+        r = add_new_listeners(server, config, &config->turn.ports, error);
+    if (r == 0 && server->tls)
+        r = add_new_listeners(server, config, &config->turn.tls_ports, error);
+    if (r < 0) {
+        turn_server_free_replaced(server);
+        return r;
+    }
+    server->streams = streams_part(server, config, workers);
+    server->dtls = dtls_part(server, config, workers);
+    *ret_server = server;
+    return 0;
+}
+
+static bool is_wanted(const struct config_port_list *ports, uint16_t port)
+{
+    for (size_t i = 0; i < ports->count; i++) {
+        if (ports->item[i] == port)
+            return true;
+    }
+    return false;
+}
+
+unsigned turn_server_surplus(const struct turn_server *server, const struct config *config)
+{
+    unsigned surplus = 0;
+
+    for (unsigned i = 0; i < server->listeners; i++)
+        surplus += !is_wanted(&config->turn.ports, server->listener[i].port) &&
+                   !(server->tls && is_wanted(&config->turn.tls_ports, server->listener[i].port));
+    return surplus;
+}
+
+void turn_server_free_replaced(struct turn_server *old)
+{
+    if (!old)
+        return;
+    old->quota = NULL;
+    old->tls = NULL;
+    turn_server_free(old);
+}
+
 void turn_server_free(struct turn_server *server)
 {
     if (!server)
@@ -231,9 +380,9 @@ void turn_server_free(struct turn_server *server)
     tls_free(server->tls);
     free(server->secret);
     free(server->user);
-    if (server->generated_secret)
-        explicit_bzero(server->generated_secret, strlen(server->generated_secret));
-    free(server->generated_secret);
+    wipe(server->generated_secret);
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX; i++)
+        wipe(server->old[i].text);
     explicit_bzero(&server->turn.nonce_key, sizeof server->turn.nonce_key);
     free(server);
 }

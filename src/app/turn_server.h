@@ -12,9 +12,15 @@
 
 #include <event2/event.h>
 
-enum { TURN_LISTENERS_MAX = 32 };
+enum { TURN_LISTENERS_MAX = 32, TURN_OLD_SECRETS_MAX = 4 };
 
-// Owned by the main thread; everything but 'quota' and 'peers' stays as it is while workers run.
+struct turn_old_secret { // made by the daemon, and replaced since
+    char *text;          // owned; NULL: none
+    usec_t until;        // credentials that were made with it are good until then
+};
+
+// Owned by the main thread; everything but 'quota' and 'peers' stays as it is while workers use it.
+// For another configuration there is another one.
 struct turn_server {
     struct turn_config turn; // but for the worker's number
     struct streams_config streams;
@@ -23,16 +29,30 @@ struct turn_server {
     unsigned listeners;
     struct tls *tls; // NULL: neither TLS nor DTLS
     struct quota *quota;
-    struct peers *peers; // borrowed
+    struct peers *peers;        // borrowed
+    struct prefix_list proxies; // borrowed
     struct turn_secret *secret;
     struct turn_user *user;
-    char *generated_secret; // NULL if the operator has given one
+    char *generated_secret; // NULL if the operator has given one and none was made since
+    struct turn_old_secret old[TURN_OLD_SECRETS_MAX]; // the latest first
 };
 
 // For so many workers. 'config' is borrowed. What is wrong is logged. Returns 0 or -errno.
 int turn_server_new(struct event_base *base, const struct config *config, struct peers *peers,
                     unsigned workers, struct turn_server **ret_server);
 void turn_server_free(struct turn_server *server); // after the workers
+
+// One for the configuration as it is by now, in the place of 'old'. Certificate, quotas and nonce
+// key are the same, and so are the listeners, after which new ones may come (of which the first
+// worker must not ask whether they are free: that is done here). With 'rotate' it has a new secret;
+// old ones are dropped when their time is over. What is wrong is logged, and stands in 'error'.
+// Returns 0 or -errno.
+int turn_server_renew(const struct turn_server *old, const struct config *config, bool rotate,
+                      usec_t now, struct turn_server **ret_server, char error[256]);
+// When no worker uses 'old' any more, or ever did: frees what is not its successor's.
+void turn_server_free_replaced(struct turn_server *old);
+// How many listeners there are that 'config' does not ask for.
+unsigned turn_server_surplus(const struct turn_server *server, const struct config *config);
 
 // The secret of the credentials that the component gives out.
 const char *turn_server_secret(const struct turn_server *server);

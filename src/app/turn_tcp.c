@@ -330,6 +330,11 @@ int turn_tcp_new(const struct turn_tcp_config *config, struct turn_tcp **ret_tcp
     return 0;
 }
 
+void turn_tcp_set_rate(struct turn_tcp *tcp, uint64_t bytes_per_second)
+{
+    tcp->config.bytes_per_second = bytes_per_second;
+}
+
 void turn_tcp_start(struct turn_tcp *tcp, struct turn *turn)
 {
     tcp->turn = turn;

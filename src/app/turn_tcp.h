@@ -32,5 +32,6 @@ int turn_tcp_new(const struct turn_tcp_config *config, struct turn_tcp **ret_tcp
 void turn_tcp_free(struct turn_tcp *tcp); // after the core and the streams; NULL is fine
 struct turn_tcp_io turn_tcp_io(struct turn_tcp *tcp);
 void turn_tcp_start(struct turn_tcp *tcp, struct turn *turn); // the core that is made with that
+void turn_tcp_set_rate(struct turn_tcp *tcp, uint64_t bytes_per_second); // of pipes to come
 // A letter of the kinds that are about connections of peers.
 void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now);

@@ -154,27 +154,28 @@ void turn_worker_list(const struct turn_worker *w,
 
 // The workers share their listeners, and must not share them with another program: the first one
 // looks.
-static int listen_udp(struct turn_worker *w, const struct addr *addr, struct listener *listener)
+static int listen_udp(struct turn_worker *w, const struct addr *addr, struct listener *listener,
+                      bool probe)
 {
     bool left = handover_has(w->config.handover, HANDOVER_UDP, addr);
-    int r = w->config.number == 0 && !left ? probe_udp(addr) : 0;
+    int r = probe && !left ? probe_udp(addr) : 0;
 
     return r < 0
                ? r
                : udp_listen(w->config.udp, addr, &w->listener_reader, listener, &listener->socket);
 }
 
-static int listen_tcp(struct turn_worker *w, const struct addr *addr)
+static int listen_tcp(struct turn_worker *w, const struct addr *addr, bool probe)
 {
     int fd = handover_take(w->config.handover, HANDOVER_TCP_LISTENER, addr);
-    int r = fd < 0 && w->config.number == 0 ? probe_tcp(addr) : 0;
+    int r = fd < 0 && probe ? probe_tcp(addr) : 0;
 
     if (fd >= 0)
         return streams_listen_on(w->streams, fd);
     return r < 0 ? r : streams_listen(w->streams, addr);
 }
 
-static int listen_on(struct turn_worker *w, unsigned number)
+static int listen_on(struct turn_worker *w, unsigned number, bool probe)
 {
     const struct addr *addr = &w->server->listener[number];
     struct listener *listener = &w->listener[number];
@@ -183,10 +184,10 @@ static int listen_on(struct turn_worker *w, unsigned number)
     int r;
 
     *listener = (struct listener){.worker = w, .number = number};
-    r = listen_udp(w, addr, listener);
+    r = listen_udp(w, addr, listener, probe);
     if (r == 0) {
         transport = "TCP";
-        r = listen_tcp(w, addr);
+        r = listen_tcp(w, addr, probe);
     }
     if (r < 0)
         log_err("turn: %s cannot be listened on (%s): %s", addr_format(addr, text), transport,
@@ -244,7 +245,7 @@ static int start_tcp(struct turn_worker *w, struct turn_tcp_io *ret_io)
         .relay = w->config.relay,
         .peers = w->server->peers,
         .counters = w->config.counters,
-        .bytes_per_second = w->turn_config.bytes_per_second,
+        .bytes_per_second = w->turn_config[0].bytes_per_second,
         .ctx = w,
         .worker_of = worker_of_link,
         .take_stream = take_stream,
@@ -274,10 +275,10 @@ static int start(struct turn_worker *w)
     const struct stream_handler streams = client_streams(w);
     const struct dtls_handler dtls = client_dtls(w);
     const struct turn_server *server = w->server;
-    int r = w->turn_config.tcp_allocations ? start_tcp(w, &io.tcp) : 0;
+    int r = start_tcp(w, &io.tcp); // the core knows whether they are allowed
 
     if (r == 0)
-        r = turn_new(&w->turn_config, &io, w->config.counters, &w->turn);
+        r = turn_new(&w->turn_config[0], &io, w->config.counters, &w->turn);
     if (r == 0 && w->config.offload)
         turn_set_offload(w->turn,
                          &(struct turn_offload){*w->config.offload, &w->ports, relayed_route});
@@ -289,8 +290,51 @@ static int start(struct turn_worker *w)
     if (r == 0 && server->tls)
         r = dtls_new(&server->dtls, &dtls, w->config.counters, &w->dtls);
     for (unsigned i = 0; i < server->listeners && r == 0; i++)
-        r = listen_on(w, i);
+        r = listen_on(w, i, w->config.number == 0);
     return r;
+}
+
+// ---- another configuration
+
+static int renew_parts(struct turn_worker *w, const struct turn_server *server)
+{
+    struct turn_config *next = &w->turn_config[!w->config_used];
+    int r;
+
+    *next = server->turn;
+    next->worker = w->config.number;
+    r = turn_set_config(w->turn, next);
+    if (r < 0)
+        return r;
+    w->config_used = !w->config_used;
+    turn_tcp_set_rate(w->tcp, next->bytes_per_second);
+    r = streams_set_limits(w->streams, &server->streams);
+    return w->dtls && r == 0 ? dtls_set_limits(w->dtls, &server->dtls) : r;
+}
+
+int turn_worker_renew(struct turn_worker *w, const struct turn_server *server, usec_t now)
+{
+    unsigned listeners = w->server->listeners;
+    int r = renew_parts(w, server);
+
+    w->now = now;
+    if (r < 0) {
+        log_err("turn: worker %u keeps its old configuration: %s", w->config.number, strerror(-r));
+        return r;
+    }
+    w->server = server;
+    for (unsigned i = listeners; i < server->listeners; i++) {
+        int s = listen_on(w, i, false);
+
+        r = r < 0 ? r : s;
+    }
+    return r;
+}
+
+unsigned turn_worker_end_user(struct turn_worker *w, const char *identity, usec_t now)
+{
+    w->now = now;
+    return turn_end_user(w->turn, identity, now);
 }
 
 int turn_worker_new(const struct turn_worker_config *config, struct turn_worker **ret_worker)
@@ -302,8 +346,8 @@ int turn_worker_new(const struct turn_worker_config *config, struct turn_worker 
         return -ENOMEM;
     w->config = *config;
     w->server = config->server;
-    w->turn_config = config->server->turn;
-    w->turn_config.worker = config->number;
+    w->turn_config[0] = config->server->turn;
+    w->turn_config[0].worker = config->number;
     w->listener_reader = (struct udp_reader){.ctx = w, .datagram = client_datagram};
     w->relayed_reader =
         (struct udp_reader){.ctx = w, .datagram = on_relayed, .icmp = on_relayed_icmp};

@@ -36,6 +36,13 @@ void turn_worker_free(struct turn_worker *worker); // before its udp and relay; 
 // NULL: there is no such listener.
 struct udp_socket *turn_worker_share(struct turn_worker *worker, const struct addr *addr);
 
+// Another server from now on: its configuration, its limits, and its new listeners. Allocations,
+// connections and sockets stay. What fails is logged; the rest is done. Returns 0 or the first
+// -errno.
+int turn_worker_renew(struct turn_worker *worker, const struct turn_server *server, usec_t now);
+// Ends the allocations of this identity. Returns how many there were.
+unsigned turn_worker_end_user(struct turn_worker *worker, const char *identity, usec_t now);
+
 // Leaves the TCP listeners for a successor. Returns 0 or -errno.
 int turn_worker_leave(const struct turn_worker *worker, struct handover *handover);
 

@@ -30,7 +30,8 @@ struct answering {
 struct turn_worker {
     struct turn_worker_config config;
     const struct turn_server *server;
-    struct turn_config turn_config; // the server's, with this worker's number
+    struct turn_config turn_config[2]; // the server's, with this worker's number; of them in use:
+    unsigned config_used;
     struct udp_reader listener_reader, relayed_reader;
     struct listener listener[TURN_LISTENERS_MAX];
     struct turn *turn;

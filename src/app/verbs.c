@@ -326,6 +326,8 @@ void verbs_free(struct verbs *verbs)
 
     if (!verbs)
         return;
+    if (verbs->world.inquiry)
+        inquiry_cancel(verbs->world.inquiry, on_inquired);
     while ((waiting = LIST_FIRST(&verbs->waiting))) {
         LIST_REMOVE(waiting, link);
         free(waiting);

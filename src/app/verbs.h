@@ -62,7 +62,7 @@ struct verbs_world {
 
 // Returns 0 or -ENOMEM.
 int verbs_new(const struct verbs_world *world, struct verbs **ret_verbs);
-void verbs_free(struct verbs *verbs); // nobody is answered any more; after the inquiry
+void verbs_free(struct verbs *verbs); // nobody is answered any more; before the inquiry
 const struct verbs_world *verbs_world(const struct verbs *verbs);
 
 // Checks the arguments (an object of texts, or NULL) by the row, and runs it.

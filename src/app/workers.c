@@ -19,7 +19,14 @@
 
 #define LETTERS_MAX 2048 // of one worker's, that wait
 
-enum message_kind { MESSAGE_ORDER, MESSAGE_LETTER, MESSAGE_LIST_TURN, MESSAGE_STOP };
+enum message_kind {
+    MESSAGE_ORDER,
+    MESSAGE_LETTER,
+    MESSAGE_LIST_TURN,
+    MESSAGE_RENEW,
+    MESSAGE_END_USER,
+    MESSAGE_STOP
+};
 
 struct message { // to a worker
     enum message_kind kind;
@@ -27,6 +34,14 @@ struct message { // to a worker
         struct order order;
         struct turn_letter letter;
         uint64_t token;
+        struct {
+            uint64_t token;
+            struct workers_renewal renewal;
+        } renew;
+        struct {
+            uint64_t token;
+            char identity[WORKERS_IDENTITY_MAX];
+        } end_user;
     } u;
 };
 
@@ -34,6 +49,8 @@ struct report { // from a worker
     struct relay_event event;
     struct path_view *view;       // owned: the copy that event.u.view points to
     struct turn_listing *listing; // owned; then there is no event
+    uint64_t done;                // token of what is done, with this result; 0: something else
+    int result;
 };
 
 // ---- in the worker's thread
@@ -87,6 +104,31 @@ static void list_turn(struct worker *worker, uint64_t token, usec_t now)
         turn_listing_free(report.listing);
 }
 
+static void tell_done(struct worker *worker, uint64_t token, int result)
+{
+    const struct report report = {.done = token, .result = result};
+
+    (void)mailbox_post(worker->workers->events, &report);
+}
+
+static void renew(struct worker *worker, const struct workers_renewal *renewal, uint64_t token,
+                  usec_t now)
+{
+    int r = 0;
+
+    relay_set_limits(worker->relay, &renewal->limits, &renewal->allow);
+    if (worker->turn && renewal->turn)
+        r = turn_worker_renew(worker->turn, renewal->turn, now);
+    tell_done(worker, token, r);
+}
+
+static void end_user(struct worker *worker, const char *identity, uint64_t token, usec_t now)
+{
+    unsigned ended = worker->turn ? turn_worker_end_user(worker->turn, identity, now) : 0;
+
+    tell_done(worker, token, (int)ended);
+}
+
 static void take_message(void *ctx, const void *item)
 {
     const struct message *message = item;
@@ -104,6 +146,12 @@ static void take_message(void *ctx, const void *item)
         break;
     case MESSAGE_LIST_TURN:
         list_turn(worker, message->u.token, now);
+        break;
+    case MESSAGE_RENEW:
+        renew(worker, &message->u.renew.renewal, message->u.renew.token, now);
+        break;
+    case MESSAGE_END_USER:
+        end_user(worker, message->u.end_user.identity, message->u.end_user.token, now);
         break;
     case MESSAGE_STOP:
         event_base_loopbreak(worker->base);
@@ -246,7 +294,10 @@ static void take_report(void *ctx, const void *item)
     struct workers *workers = ctx;
     const struct report *report = item;
 
-    if (report->listing) {
+    if (report->done) {
+        if (workers->handler.done)
+            workers->handler.done(workers->handler.ctx, report->done, report->result);
+    } else if (report->listing) {
         if (workers->handler.turn)
             workers->handler.turn(workers->handler.ctx, report->listing);
     } else if (workers->handler.event) {
@@ -470,26 +521,47 @@ static struct worker *worker_of(struct workers *workers, uint64_t call)
     return &workers->worker[(call * 0x9e3779b97f4a7c15u >> 32) % workers->count];
 }
 
+static int tell_all(struct workers *workers, const struct message *message)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < workers->count && r == 0; i++)
+        r = mailbox_post(workers->worker[i].orders, message);
+    return r;
+}
+
 int workers_order(struct workers *workers, const struct order *order)
 {
     const struct message message = {.kind = MESSAGE_ORDER, .u.order = *order};
-    int r = 0;
 
     if (order->kind != ORDER_SNAPSHOT || order->call != 0)
         return mailbox_post(worker_of(workers, order->call)->orders, &message);
-    for (unsigned i = 0; i < workers->count && r == 0; i++)
-        r = mailbox_post(workers->worker[i].orders, &message);
-    return r;
+    return tell_all(workers, &message);
 }
 
 int workers_list_turn(struct workers *workers, uint64_t token)
 {
     const struct message message = {.kind = MESSAGE_LIST_TURN, .u.token = token};
-    int r = 0;
 
-    for (unsigned i = 0; i < workers->count && r == 0; i++)
-        r = mailbox_post(workers->worker[i].orders, &message);
-    return r;
+    return tell_all(workers, &message);
+}
+
+int workers_renew(struct workers *workers, const struct workers_renewal *renewal, uint64_t token)
+{
+    const struct message message = {.kind = MESSAGE_RENEW, .u.renew = {token, *renewal}};
+
+    return tell_all(workers, &message);
+}
+
+int workers_end_user(struct workers *workers, const char *identity, uint64_t token)
+{
+    struct message message = {.kind = MESSAGE_END_USER, .u.end_user.token = token};
+    size_t len = strlen(identity);
+
+    if (len >= WORKERS_IDENTITY_MAX)
+        return -ENAMETOOLONG;
+    memcpy(message.u.end_user.identity, identity, len + 1);
+    return tell_all(workers, &message);
 }
 
 unsigned workers_count(const struct workers *workers)

@@ -22,6 +22,8 @@ struct workers_handler { // called in the thread of 'base'
     void (*event)(void *ctx, const struct relay_event *event);
     // Answers workers_list_turn(), once per worker. Borrowed. NULL: nobody asks.
     void (*turn)(void *ctx, const struct turn_listing *listing);
+    // Answers workers_renew() and workers_end_user(), once per worker. NULL: nobody asks.
+    void (*done)(void *ctx, uint64_t token, int result);
 };
 
 // What the workers of a daemon before this one have left, and what has become of it.
@@ -61,6 +63,19 @@ int workers_thaw(struct workers *workers);
 int workers_order(struct workers *workers, const struct order *order);
 // Asks every worker for its allocations. Returns 0 or -ENOMEM.
 int workers_list_turn(struct workers *workers, uint64_t token);
+// Other limits, ranges and TURN server from now on. What these borrow, and the TURN server before,
+// may be freed when all workers have answered: 0, or -errno of what could not be done. Returns 0 or
+// -ENOMEM (then some may do it all the same).
+struct workers_renewal {
+    struct relay_limits limits;
+    struct prefix_list allow;       // items are borrowed
+    const struct turn_server *turn; // NULL: there is none
+};
+int workers_renew(struct workers *workers, const struct workers_renewal *renewal, uint64_t token);
+// Ends the TURN allocations of this identity, of less than WORKERS_IDENTITY_MAX bytes. Workers
+// answer how many they had. Returns 0, -ENAMETOOLONG or -ENOMEM.
+#define WORKERS_IDENTITY_MAX 512
+int workers_end_user(struct workers *workers, const char *identity, uint64_t token);
 unsigned workers_count(const struct workers *workers);
 pid_t workers_thread(const struct workers *workers, unsigned worker); // 0: it has not begun
 const struct counters *workers_counters(const struct workers *workers, unsigned worker);

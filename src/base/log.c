@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,10 +12,17 @@
 
 // The process has one log, as it has one stderr; set before any thread is started.
 static struct log_sink log_sink;
+static atomic_int log_max; // of the sink; may change while threads write
 
 void log_set_sink(const struct log_sink *sink)
 {
     log_sink = sink ? *sink : (struct log_sink){0};
+    log_set_level(log_sink.max);
+}
+
+void log_set_level(enum log_level max)
+{
+    atomic_store_explicit(&log_max, (int)max, memory_order_relaxed);
 }
 
 // Replaces C0 controls, DEL, and the C1 controls, which UTF-8 spells C2 80 to C2 9F.
@@ -41,7 +49,7 @@ static void mark_cut(char line[LOG_LINE_MAX])
 void log_write(enum log_level level, const struct log_field *field, size_t fields,
                const char *format, ...)
 {
-    if (!log_sink.write || level > log_sink.max)
+    if (!log_sink.write || (int)level > atomic_load_explicit(&log_max, memory_order_relaxed))
         return;
     char line[LOG_LINE_MAX];
     va_list args;

@@ -36,7 +36,7 @@ static void print_drain(struct ctl *ctl, const json_t *result)
     }
     fprintf(ctl->out, "No new calls are taken. Running: %.0f calls, %.0f TURN allocations.\n",
             ctl_number(result, "calls"), ctl_number(result, "allocations"));
-    if (json_is_object(estimate))
+    if (json_is_object(estimate) && ctl_number(result, "calls") > 0)
         fprintf(ctl->out,
                 "By what calls lasted before, they will be over in %s, nearly surely in %s.\n",
                 ctl_duration(ctl_number(estimate, "likely_s"), half),

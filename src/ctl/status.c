@@ -13,9 +13,12 @@ static enum ctl_exit print(struct ctl *ctl, const json_t *status)
     ctl_paint(ctl, connected ? CTL_GOOD : CTL_BAD,
               connected ? "connected to the XMPP server" : "NOT CONNECTED to the XMPP server");
     fputs("\n", ctl->out);
-    if (draining)
-        ctl_paint(ctl, CTL_BAD, "DRAINING: no new calls are taken\n");
+    if (draining) {
+        ctl_paint(ctl, CTL_BAD, "DRAINING: no new calls are taken");
+        fputs("\n", ctl->out);
+    }
     ctl_field(ctl, "calls", "%.0f", ctl_number(status, "calls"));
+    ctl_field(ctl, "allocations", "%.0f", ctl_number(status, "allocations"));
     ctl_field(ctl, "load", "%.0f %%", 100 * ctl_number(status, "load"));
     ctl_field(ctl, "traffic", "%s", ctl_rate(ctl_number(status, "bits_per_second"), text));
     return connected ? CTL_OK : CTL_PROBLEM;

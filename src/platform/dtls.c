@@ -432,6 +432,17 @@ int dtls_new(const struct dtls_config *config, const struct dtls_handler *handle
     return 0;
 }
 
+int dtls_set_limits(struct dtls *dtls, const struct dtls_config *config)
+{
+    if (timers_reserve(&dtls->timers, config->sessions_max) < 0)
+        return -ENOMEM;
+    dtls->config.sessions_max = config->sessions_max;
+    dtls->config.per_source_max = config->per_source_max;
+    dtls->config.half_open_max = config->half_open_max;
+    dtls->sources.max = config->per_source_max;
+    return 0;
+}
+
 void dtls_free(struct dtls *dtls)
 {
     if (!dtls)

@@ -329,6 +329,18 @@ int streams_new(struct event_base *base, const struct streams_config *config,
     return 0;
 }
 
+int streams_set_limits(struct streams *streams, const struct streams_config *config)
+{
+    if (timers_reserve(&streams->timers, config->connections_max) < 0)
+        return -ENOMEM;
+    streams->config.connections_max = config->connections_max;
+    streams->config.per_source_max = config->per_source_max;
+    streams->config.half_open_max = config->half_open_max;
+    streams->config.proxies = config->proxies;
+    streams->sources.max = config->per_source_max;
+    return 0;
+}
+
 void streams_free(struct streams *streams)
 {
     if (!streams)

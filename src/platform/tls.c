@@ -271,6 +271,27 @@ int tls_reload(struct tls *tls, char error[TLS_ERROR_MAX])
     return r;
 }
 
+int tls_set_files(struct tls *tls, const char *certificate_file, const char *key_file,
+                  char error[TLS_ERROR_MAX])
+{
+    const struct load load = {certificate_file, key_file, error};
+    char *old[2] = {tls->certificate_file, tls->key_file};
+    char *new[2] = {strdup(certificate_file), strdup(key_file)};
+    int r = new[0] && new[1] ? 0 : fail(&load, -ENOMEM, "out of memory");
+    if (r == 0) {
+        tls->certificate_file = new[0];
+        tls->key_file = new[1];
+        r = tls_reload(tls, error);
+    }
+    if (r < 0 && tls->certificate_file == new[0]) {
+        tls->certificate_file = old[0];
+        tls->key_file = old[1];
+    }
+    for (int i = 0; i < 2; i++)
+        free(r < 0 ? new[i] : old[i]);
+    return r;
+}
+
 int tls_new(const char *certificate_file, const char *key_file, struct tls **ret_tls,
             char error[TLS_ERROR_MAX])
 {

@@ -203,6 +203,17 @@ void calls_init(struct calls *calls, const struct calls_limits *limits, struct c
     map_init(&calls->users, key);
 }
 
+void calls_set_limits(struct calls *calls, const struct calls_limits *limits, usec_t now)
+{
+    uint64_t rate = limits->new_calls_per_minute;
+    bool other = rate != calls->limits.new_calls_per_minute;
+
+    calls->limits = *limits;
+    for (struct map_node *n = map_each(&calls->users, NULL); other && n;
+         n = map_each(&calls->users, n))
+        bucket_init(&container_of(n, struct call_user, node)->turns, rate, rate * 60, now);
+}
+
 void calls_free(struct calls *calls)
 {
     struct map_node *node;

@@ -279,6 +279,8 @@ void push_asked(struct signal *signal, const struct xml *iq, const struct xml *s
 void push_presence(struct signal *signal, const struct xml *presence); // to the component
 // NULL answer: none came in time.
 void push_answered(struct signal *signal, const char *jid, const struct xml *answer);
+// The services are others: whoever listens is told now, a few at a time.
+void push_all(struct signal *signal, usec_t now);
 void push_free_all(struct signal *signal);
 
 // ---- relation.c: who has to do with whom

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PUSH_APART (10 * USEC_PER_MSEC) // between two clients, when all are told
+
 enum { LISTENERS_MAX = 4096, LISTENERS_PER_USER = 8 };
 
 struct listener {         // owned by struct signal
@@ -112,6 +114,21 @@ static void fire(struct timer *timer, void *ctx, usec_t now)
     if (!iq || !iq_ask(signal, iq, PENDING_PUSH, NULL, now) ||
         timer_arm(&signal->timers, &l->timer, due(signal, now)) < 0)
         forget(signal, l);
+}
+
+void push_all(struct signal *signal, usec_t now)
+{
+    usec_t at = now;
+
+    for (struct map_node *n = map_each(&signal->listeners, NULL);
+         n && signal->config.services.count > 0; n = map_each(&signal->listeners, n)) {
+        struct listener *l = container_of(n, struct listener, node);
+
+        if (!l->ns)
+            continue;
+        at += PUSH_APART;
+        (void)timer_arm(&signal->timers, &l->timer, at); // without memory it stays as it was
+    }
 }
 
 void push_answered(struct signal *signal, const char *jid, const struct xml *answer)

@@ -152,6 +152,19 @@ void services_free(struct signal_services *services)
     *services = (struct signal_services){0};
 }
 
+bool services_equal(const struct signal_services *a, const struct signal_services *b)
+{
+    bool equal = a->count == b->count && strcmp(a->secret, b->secret) == 0;
+
+    for (size_t i = 0; equal && i < a->count; i++) {
+        const struct signal_service *x = &a->item[i], *y = &b->item[i];
+
+        equal = strcmp(x->type, y->type) == 0 && strcmp(x->transport, y->transport) == 0 &&
+                strcmp(x->host, y->host) == 0 && x->port == y->port;
+    }
+    return equal;
+}
+
 int services_copy(struct signal_services *to, const struct signal_services *from)
 {
     struct signal_service *item = calloc(from->count + 1, sizeof *item);

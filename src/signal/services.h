@@ -34,6 +34,7 @@ bool service_needs_credential(const struct signal_service *service);
 // Makes the credential of the query, if it has none. 0, -E2BIG (the user's name) or -ENOMEM.
 int service_credential(struct signal *signal, struct service_query *query);
 int services_copy(struct signal_services *to, const struct signal_services *from); // 0 or -ENOMEM
+bool services_equal(const struct signal_services *a, const struct signal_services *b);
 void services_free(struct signal_services *services); // also what a failed copy left
 
 // ---- extdisco.c, jingleinfo.c, nodes.c: the element that answers; see service_rows

@@ -229,9 +229,30 @@ usec_t signal_tick(struct signal *signal, usec_t now)
     return calls < own ? calls : own;
 }
 
+int signal_reconfigure(struct signal *signal, const struct signal_config *config, usec_t now)
+{
+    struct signal_config copy, old = signal->config;
+
+    if (config_copy(&copy, config) < 0) {
+        config_free(&copy);
+        return -ENOMEM;
+    }
+    signal->config = copy;
+    calls_set_limits(&signal->calls, &config->calls, now);
+    if (!services_equal(&old.services, &copy.services))
+        push_all(signal, now);
+    config_free(&old);
+    return 0;
+}
+
 void signal_drain(struct signal *signal)
 {
     signal->calls.draining = true;
+}
+
+void signal_undrain(struct signal *signal)
+{
+    signal->calls.draining = false;
 }
 
 void signal_end_all(struct signal *signal, const char *reason, usec_t now)

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: ISC
+// An administrator ends calls.
+#include "internal.h"
+
+#include <string.h>
+
+bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, usec_t now)
+{
+    struct channel *channel = channel_by_id(signal, call);
+    struct session *session = session_by_id(signal, call);
+
+    if (session && session->call.state != CALL_ENDED)
+        session_terminate(session, reason, now);
+    else if (channel && channel->call.state != CALL_ENDED)
+        channel_end(channel, reason, now);
+    else
+        return false;
+    return true;
+}
+
+static bool is_of(const char *jid, const char *user)
+{
+    if (!jid)
+        return false;
+    return strchr(user, '/') ? jid_equal(jid, user) : jid_equal_bare(jid, user);
+}
+
+unsigned signal_kick_user(struct signal *signal, const char *user, const char *reason, usec_t now)
+{
+    struct map_node *node, *next;
+    unsigned ended = 0;
+
+    for (node = map_each(&signal->sessions, NULL); node; node = next) {
+        struct session *session = container_of(node, struct session, node);
+
+        next = map_each(&signal->sessions, node);
+        if (!is_of(session->party[SIDE_INITIATOR].jid, user) &&
+            !is_of(session->party[SIDE_RESPONDER].jid, user))
+            continue;
+        session_terminate(session, reason, now);
+        ended++;
+    }
+    for (node = map_each(&signal->channels, NULL); node; node = map_each(&signal->channels, node)) {
+        struct channel *channel = container_of(node, struct channel, node);
+
+        if (channel->call.state == CALL_ENDED || !is_of(channel->requester, user))
+            continue;
+        channel_end(channel, reason, now);
+        ended++;
+    }
+    return ended;
+}

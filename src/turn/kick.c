@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: ISC
+// An administrator ends the allocations of a user.
+#include "internal.h"
+
+#include <string.h>
+
+static struct allocation *find_of(struct turn *turn, const char *identity)
+{
+    for (struct map_node *n = map_each(&turn->clients, NULL); n; n = map_each(&turn->clients, n)) {
+        struct binding *binding = container_of(n, struct binding, node);
+
+        if (binding->kind != BIND_GUEST &&
+            strcmp(allocation_identity(binding_allocation(binding)), identity) == 0)
+            return binding_allocation(binding);
+    }
+    // Mobile clients that are away.
+    for (struct map_node *n = map_each(&turn->tickets, NULL); n; n = map_each(&turn->tickets, n)) {
+        struct allocation *a = container_of(n, struct ticket, node)->owner->allocation;
+
+        if (strcmp(allocation_identity(a), identity) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+unsigned turn_end_user(struct turn *turn, const char *identity, usec_t now)
+{
+    struct allocation *a;
+    unsigned ended = 0;
+
+    for (; (a = find_of(turn, identity)); ended++)
+        allocation_end(turn, a, END_SERVER, now);
+    return ended;
+}
