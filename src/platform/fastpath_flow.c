@@ -12,7 +12,6 @@
 enum {
     BURST_MIN = 65536,      // bytes, saved up by a limit; a train of datagrams fits
     BURST_PER_SECOND = 8,   // or this part of a second's, if it is more
-    COUNTING_TRIES = 1000,  // a train is counted in microseconds
     REST = 1 * 1000 * 1000, // usec between taking back and giving up the place
 };
 
@@ -278,7 +277,7 @@ static void begin_flow(struct fast_flow *flow, const struct fast_rule *rule,
         qualities = OFFLOAD_SSRC_MAX;
     if (qualities > 0)
         memcpy(flow->quality, quality, qualities * sizeof *quality);
-    flow->qualities = (__u8)qualities;
+    flow->qualities = qualities;
 }
 
 static int put_again(const struct flow_table *table, struct flow *f, const struct fast_rule *rule)
@@ -377,26 +376,13 @@ int flow_put(struct flow_table *table, const struct offload_flow *wanted,
     return rc;
 }
 
-// What is left to look at of trains that were forwarded before.
-static int read_final(const struct flow_table *table, const struct fast_key *key,
-                      struct fast_flow *ret_flow)
-{
-    int rc = 0;
-
-    for (int i = 0; i < COUNTING_TRIES && rc == 0; i++) {
-        rc = fast_kernel_read(table->kernel, key, ret_flow);
-        if (ret_flow->counting == 0)
-            break;
-    }
-    return rc;
-}
-
 int flow_take(struct flow_table *table, const struct offload_flow *wanted,
               struct offload_report *ret_report, usec_t now)
 {
     struct fast_key key = key_of(wanted);
     struct fast_flow flow = {0};
     struct flow *f;
+    int rc;
 
     flow_bury(table, now);
     f = find(table, &key, map_hash(&table->flows, &key, sizeof key)); // of those that are left
@@ -404,12 +390,10 @@ int flow_take(struct flow_table *table, const struct offload_flow *wanted,
         return -ENOENT;
     f->rule.flags |= FAST_OFF;
     // Should the kernel lack the memory to say it, the place goes at once, as the lesser evil.
-    if (fast_kernel_order(table->kernel, &key, &f->rule) < 0) {
-        (void)fast_kernel_read(table->kernel, &key, &flow);
+    rc = fast_kernel_order(table->kernel, &key, &f->rule);
+    (void)fast_kernel_read(table->kernel, &key, &flow);
+    if (rc < 0)
         (void)fast_kernel_delete(table->kernel, &key);
-    } else {
-        (void)read_final(table, &key, &flow);
-    }
     report_of(&flow, ret_report);
     group_leave(table, f->group);
     f->group = NULL;

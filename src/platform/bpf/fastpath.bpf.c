@@ -4,9 +4,9 @@
 // whatever it cannot forward exactly as user space would, goes on to the sockets.
 //
 // The order of things: find the flow; see that the packet is whole, of the right kind, and can
-// leave as it must; ask the limit; then, under the flow's lock, see that it is still forwarded,
-// count the packet and copy the way out; then write and send. Nothing is forwarded that was not
-// counted, and nothing is written before it is certain.
+// leave as it must; ask the limit; then, while nobody else may change the flow, see that it is
+// still forwarded, count the packet and copy the way out; then write and send. Nothing is forwarded
+// that was not counted, and nothing is written before it is certain.
 #include "fastpath_write.h"
 
 struct {
@@ -46,14 +46,19 @@ struct {
     __type(value, struct fast_train);
 } trains SEC(".maps");
 
-// Keys of arrays stand in 'p' because a place on the stack that had a pointer in it before, as the
-// compiler likes to choose it, may not be written by those without CAP_PERFMON.
+// A key of an array: twice in a whole word, in whatever order its bytes are. A part of a word may
+// not be written by those without CAP_PERFMON where on the stack there was a pointer before, and
+// the compiler likes to choose such places.
+always_inline const void *key_at(__u64 *place, __u32 index)
+{
+    *place = (__u64)index << 32 | index;
+    return place;
+}
+
 always_inline int pass(struct packet *p, enum fastpath_passed why)
 {
-    __u64 *count;
+    __u64 *count = bpf_map_lookup_elem(&passed, key_at(&p->place, why));
 
-    p->place = why;
-    count = bpf_map_lookup_elem(&passed, &p->place);
     if (count)
         (*count)++;
     return TCX_NEXT;
@@ -75,11 +80,50 @@ always_inline struct fast_flow *find(struct packet *p)
     return bpf_map_lookup_elem(&flows, &p->key);
 }
 
-// The stream that a packet of RTP belongs to; a new one, or else the one that was heard of least
-// recently, as the core does it.
-always_inline struct rtp_quality *stream_of(struct fast_flow *flow, __u32 ssrc)
+// Another processor is done with a flow in some hundred nanoseconds, with a train in a microsecond.
+// One that was stopped meanwhile is not waited for: the packet is the core's then.
+#define LOCK_TRIES 512
+
+always_inline bool try_lock(struct fast_flow *flow)
 {
-    struct rtp_quality *first = flow->quality;
+    __u64 turn = *(volatile __u64 *)&flow->turn;
+
+    return !(turn & 1) && __sync_val_compare_and_swap(&flow->turn, turn, turn + 1) == turn;
+}
+
+struct wait {
+    struct fast_flow *flow;
+    __u64 over; // a whole word, see key_at()
+};
+
+static long wait_once(__u32 i, struct wait *wait)
+{
+    (void)i;
+    wait->over = try_lock(wait->flow);
+    return wait->over;
+}
+
+// Whether the flow is the caller's to change until unlock(). Softirqs do not interrupt each other,
+// so no processor waits for itself.
+always_inline bool lock(struct fast_flow *flow)
+{
+    struct wait wait = {.flow = flow};
+
+    if (try_lock(flow))
+        return true;
+    bpf_loop(LOCK_TRIES, wait_once, &wait, 0);
+    return wait.over;
+}
+
+// An exchange, as a mere addition would be in no order with what was written before.
+always_inline void unlock(struct fast_flow *flow)
+{
+    __sync_lock_test_and_set(&flow->turn, flow->turn + 1);
+}
+
+// The place of a new stream; or of the one that was heard of least recently, as the core does it.
+always_inline __u32 place_of(struct fast_flow *flow, __u32 ssrc, bool *ret_found)
+{
     __u32 count = flow->qualities, place = 0;
     __u64 oldest = -1;
     bool found = false;
@@ -97,11 +141,24 @@ always_inline struct rtp_quality *stream_of(struct fast_flow *flow, __u32 ssrc)
         place = count;
         flow->qualities = count + 1;
     }
+    *ret_found = found;
+    return place;
+}
+
+// The stream that a packet of RTP belongs to: mostly the one of the packet before.
+always_inline struct rtp_quality *stream_of(struct fast_flow *flow, __u32 ssrc)
+{
+    struct rtp_quality *first = flow->quality;
+    __u32 place = flow->latest & (OFFLOAD_SSRC_MAX - 1);
+    bool found;
+
     // From whoever lacks CAP_PERFMON the verifier wants an index of which it knows nothing, as of
-    // what is read back, added to something that is not the lock.
+    // what is read back, added to something that is not the flow's beginning.
     barrier_var(first);
-    flow->latest = place;
-    place = *(volatile __u8 *)&flow->latest & (OFFLOAD_SSRC_MAX - 1);
+    if (flow->qualities > 0 && first[place].ssrc == ssrc)
+        return &first[place];
+    flow->latest = place_of(flow, ssrc, &found);
+    place = *(volatile __u32 *)&flow->latest & (OFFLOAD_SSRC_MAX - 1);
     if (!found)
         first[place].started = false;
     return &first[place];
@@ -220,8 +277,41 @@ struct load { // what is counted at once
     __u32 packets, bytes;
     __u64 now; // usec
     bool limited;
-    bool train; // of media, whose packets are yet to be told apart
+    const struct fast_train *train; // of media; NULL: one packet, or of no media
 };
+
+struct train_count {
+    struct fast_flow *flow;
+    const struct load *load;
+};
+
+static long count_segment(__u32 i, struct train_count *count)
+{
+    const struct fast_train *train = count->load->train;
+    const __u8 *head;
+
+    if (i >= FAST_SEGMENTS_MAX || !train)
+        return 1;
+    barrier_var(i); // the verifier shall see that it is
+    head = train->head[i & (FAST_SEGMENTS_MAX - 1)];
+    if (!offload_is_rtcp(head))
+        see_rtp(count->flow, head, count->load->now);
+    return 0;
+}
+
+always_inline void count(struct fast_flow *flow, const struct packet *p, const struct shape *shape,
+                         const struct load *load)
+{
+    struct train_count each = {.flow = flow, .load = load};
+
+    flow->figures.packets += load->packets;
+    flow->figures.bytes += load->bytes;
+    flow->figures.last = load->now;
+    if (load->train)
+        bpf_loop(load->packets, count_segment, &each, 0);
+    else if (shape->media && !offload_is_rtcp(p->head))
+        see_rtp(flow, p->head, load->now);
+}
 
 enum commitment { GONE, LIMITED, COUNTED };
 
@@ -232,7 +322,8 @@ always_inline enum commitment commit(struct fast_flow *flow, const struct packet
 {
     enum commitment done = GONE;
 
-    bpf_spin_lock(&flow->lock);
+    if (!lock(flow))
+        return GONE;
     if (flow->rule.flags & FAST_OFF || flow->rule.way.family != shape->family ||
         flow->rule.way.channel != shape->channel)
         goto out;
@@ -244,58 +335,21 @@ always_inline enum commitment commit(struct fast_flow *flow, const struct packet
     done = COUNTED;
     *ret_way = flow->rule.way;
     *ret_id = flow->rule.way.label + flow->figures.packets;
-    flow->figures.packets += load->packets;
-    flow->figures.bytes += load->bytes;
-    flow->figures.last = load->now;
-    if (load->train)
-        flow->counting++;
-    else if (shape->media && !offload_is_rtcp(p->head))
-        see_rtp(flow, p->head, load->now);
+    count(flow, p, shape, load);
 out:
-    bpf_spin_unlock(&flow->lock);
+    unlock(flow);
     return done;
 }
 
 always_inline void count_total(struct packet *p, __u32 packets, __u32 bytes, __u32 limited)
 {
-    struct fast_totals *sum;
+    struct fast_totals *sum = bpf_map_lookup_elem(&totals, key_at(&p->place, 0));
 
-    p->place = 0;
-    sum = bpf_map_lookup_elem(&totals, &p->place);
     if (!sum)
         return;
     sum->packets += packets;
     sum->bytes += bytes;
     sum->limited += limited;
-}
-
-struct train_count {
-    struct fast_flow *flow;
-    const struct fast_train *train;
-    __u64 now;
-};
-
-static long count_segment(__u32 i, struct train_count *count)
-{
-    if (i >= FAST_SEGMENTS_MAX)
-        return 1;
-    if (offload_is_rtcp(count->train->head[i]))
-        return 0;
-    bpf_spin_lock(&count->flow->lock);
-    see_rtp(count->flow, count->train->head[i], count->now);
-    bpf_spin_unlock(&count->flow->lock);
-    return 0;
-}
-
-always_inline void count_train(struct fast_flow *flow, const struct fast_train *train,
-                               const struct load *load)
-{
-    struct train_count count = {.flow = flow, .train = train, .now = load->now};
-
-    bpf_loop(load->packets, count_segment, &count, 0);
-    bpf_spin_lock(&flow->lock);
-    flow->counting--;
-    bpf_spin_unlock(&flow->lock);
 }
 
 // ---- the programs ----
@@ -309,7 +363,6 @@ always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct f
                           .media = flow->rule.flags & FAST_MEDIA};
     struct load load = {.packets = 1, .bytes = p->payload - (p->key.channel ? 4 : 0)};
     enum fastpath_passed why = refuse(skb, p, &shape);
-    struct fast_train *train = NULL;
     struct fast_way way;
     __u64 now = bpf_ktime_get_ns();
     __u16 id;
@@ -322,12 +375,11 @@ always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct f
         return pass(p, FASTPATH_EXPIRED);
     if (skb->gso_size) {
         load.packets = (p->payload + skb->gso_size - 1) / skb->gso_size;
-        load.train = shape.media;
-        if (load.train) {
-            p->place = 0;
-            train = bpf_map_lookup_elem(&trains, &p->place);
+        if (shape.media) {
+            struct fast_train *train = bpf_map_lookup_elem(&trains, key_at(&p->place, 0));
             if (!train || !train_passes(skb, p, load.packets, train))
                 return pass(p, FASTPATH_TRAIN);
+            load.train = train;
         }
     }
     load.now = now / 1000;
@@ -341,8 +393,6 @@ always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct f
     case COUNTED:
         break;
     }
-    if (train)
-        count_train(flow, train, &load);
     count_total(p, load.packets, load.bytes, 0);
     return send(skb, p, &way, id);
 }
@@ -365,7 +415,7 @@ int forward(struct __sk_buff *skb)
     return forward_flow(skb, &p, flow);
 }
 
-// Runs for the loader only (BPF_PROG_RUN). Returns 1 if there is such a flow.
+// Runs for the loader only (BPF_PROG_RUN). Returns one of FAST_ORDER_*.
 SEC("tc")
 int order(struct __sk_buff *skb)
 {
@@ -374,15 +424,22 @@ int order(struct __sk_buff *skb)
     struct fast_flow *flow;
 
     if ((void *)(o + 1) > (void *)(long)skb->data_end)
-        return 0;
+        return FAST_ORDER_NONE;
     key = o->key;
     flow = bpf_map_lookup_elem(&flows, &key);
     if (!flow)
-        return 0;
-    bpf_spin_lock(&flow->lock);
+        return FAST_ORDER_NONE;
+    if (!lock(flow))
+        return FAST_ORDER_BUSY;
     flow->rule = o->rule;
-    bpf_spin_unlock(&flow->lock);
-    return 1;
+    if (o->anew) {
+        flow->qualities = o->qualities;
+        flow->latest = 0;
+        flow->figures = (struct fast_figures){};
+        __builtin_memcpy(flow->quality, o->quality, sizeof flow->quality);
+    }
+    unlock(flow);
+    return FAST_ORDER_DONE;
 }
 
 const char program_license[] SEC("license") = "ISC";

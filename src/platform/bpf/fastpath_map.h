@@ -40,19 +40,21 @@ struct fast_rule {
     struct fast_way way;
 };
 
-// What the program counts. A flow is locked while either is changed.
+// What the program counts.
 struct fast_figures {
     __u64 packets, bytes, media, limited;
     __u64 last; // usec
 };
 
+// 'turn' is odd while somebody changes the flow, who alone may, and goes on by two with each
+// change: whoever reads it twice, alike and even, has read what lies between as it was. The
+// kernel's own lock does the same at four times the price.
 struct fast_flow {
-    struct bpf_spin_lock lock;
-    __u8 qualities;
-    __u8 latest;    // stream that was heard last
-    __u16 counting; // trains that are counted above, and still to be looked at one by one
+    __u64 turn;
     struct fast_rule rule;
     struct fast_figures figures;
+    __u32 qualities;
+    __u32 latest; // stream that was heard last
     struct rtp_quality quality[OFFLOAD_SSRC_MAX];
 };
 
@@ -76,8 +78,13 @@ struct fast_totals {
 struct fast_order {
     __u8 ethernet[16]; // the kernel wants a frame
     struct fast_key key;
+    __u32 anew; // the figures begin from nothing, the streams with these
     struct fast_rule rule;
+    __u32 qualities, unused;
+    struct rtp_quality quality[OFFLOAD_SSRC_MAX];
 };
+
+enum { FAST_ORDER_NONE, FAST_ORDER_DONE, FAST_ORDER_BUSY }; // no such flow; done; try again
 
 #define FAST_SEGMENTS_MAX 64 // of a train
 

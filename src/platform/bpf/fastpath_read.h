@@ -30,7 +30,7 @@ struct packet {
     __u16 check;
     __u8 tos;
     __u8 odd;    // fragment or options
-    __u32 place; // in an array, for looking it up
+    __u64 place; // in an array, for looking it up
     __u8 head[OFFLOAD_HEAD_LEN] __attribute__((aligned(8)));
 };
 
