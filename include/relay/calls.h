@@ -16,7 +16,9 @@
 #include "base/map.h"
 #include "base/timer.h"
 #include "base/usec.h"
+#include "codec/state.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 
 enum call_door {
@@ -114,6 +116,16 @@ void call_accepted(struct calls *calls, struct call *call, usec_t now);
 void call_media_seen(struct calls *calls, struct call *call, usec_t now);
 void call_silent(struct calls *calls, struct call *call, usec_t now); // no path carries anything
 void call_ended(struct calls *calls, struct call *call);              // harmless when ended already
+
+// A restart that drops no call (codec/state.h): the member "users" tells who has opened calls and
+// what is left of his allowance; the members of a call stand beside those of the session that
+// embeds it. Calls are restored however many they are: limits are for new ones. What a call waits
+// for it waits for as long again as nobody was there ('pause').
+// 0, -ENOMEM or -EBADMSG (of users: those that make sense were taken).
+void calls_save(const struct calls *calls, json_t *state);
+int calls_restore(struct calls *calls, struct state_reader *state);
+void call_save(const struct call *call, json_t *object); // a running one
+int call_restore(struct calls *calls, struct call *call, struct state_reader *reader, usec_t pause);
 
 const char *call_door_name(enum call_door door);
 const char *call_state_name(enum call_state state);

@@ -3,6 +3,7 @@
 #include "relay/calls.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,6 +259,12 @@ enum call_refusal calls_take_turn(struct calls *calls, const char *name, usec_t 
     return refusal;
 }
 
+// Two timers per call beside one per user: none of the later timer_arm() can fail.
+static int reserve(struct calls *calls)
+{
+    return timers_reserve(&calls->timers, 2 * ((size_t)calls->count + 1) + calls->users.count);
+}
+
 static enum call_refusal admit(struct calls *calls, struct call_user *user, bool paid, usec_t now)
 {
     const struct calls_limits *limits = &calls->limits;
@@ -267,8 +274,7 @@ static enum call_refusal admit(struct calls *calls, struct call_user *user, bool
         return refusal;
     if (limits->calls_per_user && user->count >= limits->calls_per_user)
         return CALL_REFUSED_PER_USER;
-    // Two timers per call beside one per user: none of the later timer_arm() can fail.
-    if (timers_reserve(&calls->timers, 2 * ((size_t)calls->count + 1) + calls->users.count) < 0)
+    if (reserve(calls) < 0)
         return CALL_REFUSED_MEMORY;
     return paid ? CALL_ADMITTED : take_turn(calls, user, now);
 }
@@ -364,4 +370,137 @@ void call_ended(struct calls *calls, struct call *call)
 usec_t calls_tick(struct calls *calls, usec_t now)
 {
     return timers_run(&calls->timers, calls, now);
+}
+
+// ---- a restart
+
+#define USER_MAX 4096 // bytes of a name
+
+void calls_save(const struct calls *calls, json_t *state)
+{
+    for (struct map_node *n = map_each(&calls->users, NULL); n; n = map_each(&calls->users, n)) {
+        const struct call_user *user = container_of(n, struct call_user, node);
+        json_t *object = state_new();
+
+        state_put_text(object, "name", user->name);
+        state_put_u64(object, "tokens", user->turns.tokens);
+        state_put_u64(object, "filled", user->turns.last);
+        state_put_u64(object, "last_turn", user->last_turn);
+        state_append(state, "users", object);
+    }
+}
+
+// Of what he had saved up he has at most as much as the limit gives him now.
+static int user_restore(struct calls *calls, const json_t *object)
+{
+    struct state_reader reader = state_read(object);
+    const char *name = state_text(&reader, "name", USER_MAX);
+    uint64_t tokens = state_u64(&reader, "tokens", UINT64_MAX);
+    usec_t filled = state_u64(&reader, "filled", USEC_NEVER);
+    usec_t last_turn = state_u64(&reader, "last_turn", USEC_NEVER - USER_IDLE);
+    struct call_user *user;
+
+    if (reader.wrong || !name || !*name)
+        return -EBADMSG;
+    user = user_get(calls, name, last_turn);
+    if (!user)
+        return -ENOMEM;
+    user->turns.last = filled;
+    if (tokens < user->turns.tokens)
+        user->turns.tokens = tokens;
+    return 0;
+}
+
+int calls_restore(struct calls *calls, struct state_reader *state)
+{
+    const json_t *users = state_array(state, "users"), *object;
+    size_t i;
+    int r = 0;
+
+    json_array_foreach(users, i, object)
+    {
+        int one = user_restore(calls, object);
+
+        if (one == -ENOMEM)
+            return one;
+        r = r ? r : one;
+    }
+    return r;
+}
+
+static usec_t deadline(const struct timer *timer)
+{
+    return timer_armed(timer) ? timer->at : 0;
+}
+
+void call_save(const struct call *call, json_t *object)
+{
+    state_put_u64(object, "id", call->id);
+    state_put_text(object, "door", call_door_name(call->door));
+    state_put_text(object, "state", call_state_name(call->state));
+    state_put_text(object, "user", call->user->name);
+    state_put_bool(object, "measured", call->measured);
+    state_put_u64(object, "opened", call->opened);
+    state_put_u64(object, "accepted", call->accepted);
+    state_put_u64(object, "first_media", call->first_media);
+    state_put_u64(object, "silent_since", call->silent_since);
+    state_put_u64(object, "due", deadline(&call->timer));
+    state_put_u64(object, "ends", deadline(&call->duration));
+}
+
+static enum call_door door_named(const char *name)
+{
+    int door = 0;
+
+    while (door < DOOR_COUNT && (!name || strcmp(doors[door].name, name) != 0))
+        door++;
+    return (enum call_door)door;
+}
+
+static enum call_state state_named(const char *name)
+{
+    int state = CALL_SETUP;
+
+    while (state < CALL_ENDED && (!name || strcmp(call_state_name((enum call_state)state), name)))
+        state++;
+    return (enum call_state)state;
+}
+
+// Timers go into room that was reserved.
+static void rearm(struct calls *calls, struct timer *timer, usec_t at, usec_t pause)
+{
+    if (at > 0)
+        (void)timer_arm(&calls->timers, timer, at < USEC_NEVER - pause ? at + pause : USEC_NEVER);
+}
+
+int call_restore(struct calls *calls, struct call *call, struct state_reader *reader, usec_t pause)
+{
+    const char *name = state_text(reader, "user", USER_MAX);
+    struct call read = {.id = state_u64(reader, "id", UINT64_MAX),
+                        .door = door_named(state_text(reader, "door", USER_MAX)),
+                        .state = state_named(state_text(reader, "state", USER_MAX)),
+                        .opened = state_u64(reader, "opened", USEC_NEVER),
+                        .accepted = state_u64(reader, "accepted", USEC_NEVER),
+                        .first_media = state_u64(reader, "first_media", USEC_NEVER),
+                        .silent_since = state_u64(reader, "silent_since", USEC_NEVER),
+                        .timer.fire = state_expired,
+                        .duration.fire = duration_expired};
+    usec_t due = state_u64(reader, "due", USEC_NEVER), ends = state_u64(reader, "ends", USEC_NEVER);
+    bool measured = state_bool(reader, "measured");
+
+    if (reader->wrong || !name || !*name || read.id == 0 || read.door == DOOR_COUNT ||
+        read.state == CALL_ENDED)
+        return -EBADMSG;
+    read.user = user_get(calls, name, read.opened);
+    if (!read.user || reserve(calls) < 0)
+        return -ENOMEM;
+    *call = read;
+    call->user->count++;
+    timer_cancel(&calls->timers, &call->user->idle);
+    calls->count++;
+    adjust_gauge(calls, call, call->state, +1);
+    set_measured(calls, call, measured);
+    rearm(calls, &call->timer, due, pause);
+    rearm(calls, &call->duration, ends, 0);
+    return 0;
 }

@@ -3,8 +3,9 @@
 // still there. Of diverted sessions the component asks in its own name, and only users of the
 // served domains: strangers' servers may not even reach it. Then a server waits while the offer
 // does, so that what a client has said is remembered.
-#include "internal.h"
+#include "state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +46,7 @@ static struct dialect_entry *entry_find(const struct signal *signal, const char 
     return NULL;
 }
 
-static void remember(struct signal *signal, const char *jid, unsigned dialect, usec_t now)
+static void remember_until(struct signal *signal, const char *jid, unsigned dialect, usec_t until)
 {
     size_t len = strlen(jid);
     struct dialect_entry *entry;
@@ -56,7 +57,7 @@ static void remember(struct signal *signal, const char *jid, unsigned dialect, u
     entry = calloc(1, sizeof *entry + len + 1);
     if (!entry)
         return;
-    entry->until = now + REMEMBERED;
+    entry->until = until;
     entry->dialect = dialect;
     entry->len = len;
     memcpy(entry->jid, jid, len);
@@ -65,6 +66,11 @@ static void remember(struct signal *signal, const char *jid, unsigned dialect, u
         return;
     }
     TAILQ_INSERT_TAIL(&signal->dialect_list, entry, link);
+}
+
+static void remember(struct signal *signal, const char *jid, unsigned dialect, usec_t now)
+{
+    remember_until(signal, jid, dialect, now + REMEMBERED);
 }
 
 void dialect_forget(struct signal *signal, const char *jid)
@@ -79,6 +85,33 @@ void dialects_free_all(struct signal *signal)
 {
     while (!TAILQ_EMPTY(&signal->dialect_list))
         entry_free(signal, TAILQ_FIRST(&signal->dialect_list));
+}
+
+void dialects_save(const struct signal *signal, json_t *state)
+{
+    const struct dialect_entry *entry;
+
+    TAILQ_FOREACH (entry, &signal->dialect_list, link) {
+        json_t *object = state_new();
+
+        state_put_text(object, "jid", entry->jid);
+        state_put_u64(object, "dialect", entry->dialect);
+        state_put_u64(object, "until", entry->until);
+        state_append(state, "dialects", object);
+    }
+}
+
+int dialect_restore(const struct restore *restore, const json_t *object)
+{
+    struct state_reader reader = state_read(object);
+    const char *jid = state_text(&reader, "jid", JID_MAX - 1);
+    unsigned dialect = (unsigned)state_u64(&reader, "dialect", UINT32_MAX);
+    usec_t until = state_u64(&reader, "until", USEC_NEVER);
+
+    if (reader.wrong || !jid)
+        return -EBADMSG;
+    remember_until(restore->signal, jid, dialect, until);
+    return 0;
 }
 
 // ---- asking
@@ -135,6 +168,16 @@ static bool ask_dialect(struct session *session, enum side side, usec_t now)
     return false;
 }
 
+int session_hold(struct session *session, usec_t until)
+{
+    int r;
+
+    session->hold.fire = hold_expired;
+    r = timer_arm(&session->signal->timers, &session->hold, until);
+    session->asking = r == 0;
+    return r;
+}
+
 // What may be written to whom: the responder is asked before it gets the offer, which waits a
 // little for the answer.
 void session_ask_dialects(struct session *session, usec_t now)
@@ -143,9 +186,8 @@ void session_ask_dialects(struct session *session, usec_t now)
     bool asked = ask_dialect(session, SIDE_RESPONDER, now);
 
     (void)ask_dialect(session, SIDE_INITIATOR, now);
-    session->hold.fire = hold_expired;
-    session->asking =
-        asked && timer_arm(&session->signal->timers, &session->hold, now + patience) == 0;
+    if (asked)
+        (void)session_hold(session, now + patience);
 }
 
 void session_learn_dialect(struct session *session, enum side side, const struct xml *answer,

@@ -62,7 +62,7 @@ void channel_free(struct channel *channel)
 }
 
 // Its ports are given back and its last figures have come: nothing is left but to tell.
-static void finish(struct channel *channel, usec_t now)
+void channel_finish(struct channel *channel, usec_t now)
 {
     const struct signal_io *io = &channel->signal->io;
     struct content_report content;
@@ -103,7 +103,7 @@ bool channels_close_rest(struct signal *signal, usec_t now)
         if (!close_paths(channel))
             all = false;
         else if (!channel->figures)
-            finish(channel, now);
+            channel_finish(channel, now);
     }
     signal->stranded = !all;
     return all;
@@ -161,6 +161,14 @@ static struct channel *channel_new(struct signal *signal, const struct xml *requ
     return channel;
 }
 
+int channel_list(struct channel *channel)
+{
+    struct map *channels = &channel->signal->channels;
+    uint64_t id = channel->call.id;
+
+    return map_insert(channels, &channel->node, map_hash(channels, &id, sizeof id));
+}
+
 static enum call_refusal admit(struct channel *channel, usec_t now)
 {
     struct signal *signal = channel->signal;
@@ -176,8 +184,7 @@ static enum call_refusal admit(struct channel *channel, usec_t now)
     refusal = calls_open(&signal->calls, &channel->call, &opening, now);
     if (refusal != CALL_ADMITTED)
         return refusal;
-    if (map_insert(&signal->channels, &channel->node,
-                   map_hash(&signal->channels, &opening.id, sizeof opening.id)) < 0) {
+    if (channel_list(channel) < 0) {
         call_ended(&signal->calls, &channel->call);
         channel->call.state = CALL_NONE;
         calls_count_refusal(&signal->calls, CALL_REFUSED_MEMORY);
@@ -249,6 +256,11 @@ static void failed(struct channel *channel, int component, int error, usec_t now
         channel_end(channel, "failed", now);
 }
 
+void channel_path_lost(struct channel *channel, int component, usec_t now)
+{
+    failed(channel, component, -EIO, now);
+}
+
 static void carried(struct channel *channel, int component, usec_t now)
 {
     struct calls *calls = &channel->signal->calls;
@@ -294,7 +306,7 @@ static void figures_event(struct channel *channel, const struct relay_event *eve
     }
     channel->figures = false;
     if (close_paths(channel))
-        finish(channel, now);
+        channel_finish(channel, now);
     else
         channel->signal->stranded = true;
 }

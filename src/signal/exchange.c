@@ -14,9 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SID_MAX     512
-#define WAITING_MAX 64                     // stanzas of one session
-#define PATIENCE    (1500 * USEC_PER_MSEC) // of servers that wait for what they have diverted
+#define PATIENCE (1500 * USEC_PER_MSEC) // of servers that wait for what they have diverted
 
 // ---- refusing
 
@@ -293,20 +291,35 @@ static void pass_late(struct session *session, struct waiting *w, usec_t now)
         forwarded(session, w, now);
 }
 
-static void watch(struct session *session);
-
-static void patience_ended(struct timer *timer, void *ctx, usec_t now)
+// Of what waits, whatever came until then.
+static void give_back_from(struct session *session, usec_t until, usec_t now)
 {
-    struct session *session = container_of(timer, struct session, patience);
     struct waiting *w;
 
-    (void)ctx;
-    while ((w = STAILQ_FIRST(&session->queue)) && w->since + PATIENCE <= now) {
+    while ((w = STAILQ_FIRST(&session->queue)) && w->since <= until) {
         STAILQ_REMOVE_HEAD(&session->queue, link);
         session->waiting--;
         pass_late(session, w, now);
         waiting_free(w);
     }
+}
+
+void session_give_back(struct session *session, usec_t now)
+{
+    if (!session->diverted)
+        return;
+    give_back_from(session, now, now);
+    timer_cancel(&session->signal->timers, &session->patience);
+}
+
+static void watch(struct session *session);
+
+static void patience_ended(struct timer *timer, void *ctx, usec_t now)
+{
+    struct session *session = container_of(timer, struct session, patience);
+
+    (void)ctx;
+    give_back_from(session, now - PATIENCE, now);
     session_work(session, now);
     watch(session);
 }
@@ -553,8 +566,8 @@ void session_answered(struct signal *signal, const struct pending *pending,
                       const struct xml *answer, usec_t now)
 {
     struct session *session = pending->call ? session_by_id(signal, pending->call) : NULL;
-    const char *type = answer ? xml_attr(answer, "type") : "error";
-    bool refused = strcmp(type, "error") == 0;
+    const char *type = answer ? xml_attr(answer, "type") : NULL;
+    bool refused = answer ? strcmp(type, "error") == 0 : !pending_was_taken(pending);
 
     if (!session || session->call.state == CALL_ENDED)
         return;
@@ -565,8 +578,7 @@ void session_answered(struct signal *signal, const struct pending *pending,
             session_terminate(session, "gone", now);
     } else if (pending->action == JINGLE_SESSION_INITIATE && session->call.state == CALL_RINGING) {
         offer_answered(session, answer, refused, now);
-    } else if (refused && pending->action != JINGLE_ACTION_COUNT &&
-               (answer || iq_needs_answer(pending->action))) {
+    } else if (refused && pending->action != JINGLE_ACTION_COUNT) {
         contents_undo(session, pending->serial);
         session_work(session, now); // a stanza may have waited for one of the paths
     }

@@ -17,6 +17,11 @@
 
 #define RETRY_DELAY USEC_PER_SEC // for orders that the relay could not be given
 
+// Of one session.
+#define SID_MAX     512 // bytes
+#define WAITING_MAX 64  // stanzas
+#define VIEWS_MAX   64  // of paths
+
 // What may be written to a client (docs/INTEROP.md). The rewriter asks flags, never client names.
 enum dialect {
     DIALECT_PLAIN_TRANSPORT = 1 << 0,     // every child of transport is taken for a candidate
@@ -122,7 +127,8 @@ struct session {
     unsigned views;
     unsigned figures; // snapshots that were asked for and have not ended
     struct call_steps steps;
-    bool orphan;      // ended, and the relay could not be asked
+    bool orphan; // ended, and the relay could not be asked
+    bool cut;    // a path that carried it was lost in a restart
 };
 
 // Two bare JIDs that have calls or proposals between them; freed with the last of these.
@@ -165,6 +171,7 @@ struct pending {          // an IQ of ours that waits for its answer
     uint64_t call;             // 0: none
     enum side side;            // forwarded: who sent the original; else: who is asked
     unsigned serial;           // of the original
+    bool restored; // the answer may have come while nobody was there; then no answer is a good one
 };
 
 struct dialect_entry; // of one full JID
@@ -189,6 +196,7 @@ struct signal {
     struct map dialects;                      // of clients that were asked; see ask.c
     TAILQ_HEAD(, dialect_entry) dialect_list; // the oldest first
     uint64_t last_id;                         // of paths
+    bool saved;                               // the paths are the successor's: none is closed
 };
 
 // One line per call refused, which few read where the daemon has said that it refuses all.
@@ -244,6 +252,11 @@ struct pending *iq_ask(struct signal *signal, struct xml *iq, enum pending_kind 
 // What a client that does not answer must be told of; everything else may be taken as read.
 bool iq_needs_answer(enum jingle_action action);
 void iq_answer(struct signal *signal, const struct xml *iq, usec_t now);
+void pending_free(struct signal *signal, struct pending *pending); // also one on no list
+// Waits for its answer until then. 0 or -ENOMEM.
+int pending_list(struct signal *signal, struct pending *pending, const char *id, usec_t due);
+// No answer has come. Is that as good as one?
+bool pending_was_taken(const struct pending *pending);
 void pending_free_all(struct signal *signal);
 void iq_request(struct signal *signal, const struct xml *iq, usec_t now);
 
@@ -299,6 +312,7 @@ struct proposal *proposal_find(const struct signal *signal, const char *id, cons
 struct proposal *proposal_new(struct signal *signal, const char *id, const char *initiator,
                               const char *responder, usec_t now);
 void proposal_touch(struct signal *signal, struct proposal *proposal, usec_t now);
+void proposal_until(struct signal *signal, struct proposal *proposal, usec_t due);
 void proposal_free(struct signal *signal, struct proposal *proposal);
 
 // ---- door.c: the addressed door
@@ -333,6 +347,9 @@ struct session_opening {
 // Opens one for a session-initiate; the refusal is counted.
 enum call_refusal session_open(struct signal *signal, const struct session_opening *opening,
                                usec_t now, struct session **ret_session);
+// One without parties and contents, and its place among the running ones. 0 or -ENOMEM.
+struct session *session_blank(struct signal *signal); // NULL: no memory
+int session_list(struct session *session);
 // Answers what waits, because of this.
 void session_turn_back(struct session *session, const char *reason, usec_t now);
 void session_end(struct session *session, const char *reason, usec_t now);
@@ -362,7 +379,8 @@ void session_diverted(struct signal *signal, struct waiting *w, usec_t now);
 void waiting_refuse(struct signal *signal, const struct waiting *w, const struct refusal *refusal,
                     usec_t now);
 void waiting_free(struct waiting *w);
-void session_work(struct session *session, usec_t now); // the queue, as far as it goes
+void session_work(struct session *session, usec_t now);      // the queue, as far as it goes
+void session_give_back(struct session *session, usec_t now); // to the server that has diverted it
 // NULL answer: none came in time.
 void session_answered(struct signal *signal, const struct pending *pending,
                       const struct xml *answer, usec_t now);
@@ -373,6 +391,7 @@ void session_answered(struct signal *signal, const struct pending *pending,
 // and to users of served domains only. False: it was not sent.
 bool session_ask(struct session *session, enum side side, enum pending_kind kind, usec_t now);
 void session_ask_dialects(struct session *session, usec_t now);
+int session_hold(struct session *session, usec_t until); // the offer; 0 or -ENOMEM
 void session_learn_dialect(struct session *session, enum side side, const struct xml *answer,
                            usec_t now);
 bool answer_says_gone(const struct xml *answer); // NULL is fine
@@ -420,6 +439,10 @@ void channel_end(struct channel *channel, const char *reason, usec_t now);
 void channel_expired(struct channel *channel, enum call_timeout timeout, usec_t now);
 void channel_event(struct channel *channel, const struct relay_event *event, usec_t now);
 void channel_free(struct channel *channel);
+int channel_list(struct channel *channel); // 0 or -ENOMEM
+// It has ended: tells so, with the figures that have come.
+void channel_finish(struct channel *channel, usec_t now);
+void channel_path_lost(struct channel *channel, int component, usec_t now);
 // Tells the relay what it could not be told. False: it still cannot be.
 bool channels_close_rest(struct signal *signal, usec_t now);
 void channel_report(const struct channel *channel, struct content_report *content,
@@ -462,6 +485,11 @@ void transport_close_path(struct transport *transport, unsigned component);
 bool transport_close_rest(struct signal *signal);
 struct media_path *media_path_find(const struct signal *signal, uint64_t id);
 void media_path_lost(struct signal *signal, struct media_path *path); // closed or refused
+// It is complete: makes it known. 0 or -ENOMEM, and then it is freed.
+int media_path_list(struct media_path *path);
+int media_path_reopen(struct media_path *path); // the order has got lost; 0 or -ENOMEM
+// Without a word to the relay. NULL is fine.
+void transport_forget_paths(struct transport *transport);
 // Is this one of the relay's addresses that this side is offered?
 bool transport_owns(const struct transport *transport, enum side to, const struct addr *addr);
 // Has this side said the same before?

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +118,7 @@ void reply_error(struct signal *signal, const struct xml *stanza, const struct c
     reply_error_text(signal, stanza, condition, condition->text);
 }
 
-static void pending_free(struct signal *signal, struct pending *pending)
+void pending_free(struct signal *signal, struct pending *pending)
 {
     timer_cancel(&signal->timers, &pending->timer);
     if (pending->id[0]) {
@@ -147,6 +148,13 @@ bool iq_needs_answer(enum jingle_action action)
            action == JINGLE_TRANSPORT_REPLACE || action == JINGLE_ACTION_COUNT;
 }
 
+// No answer is taken for a good one where it only tells, and where it could not be heard.
+bool pending_was_taken(const struct pending *pending)
+{
+    return !iq_needs_answer(pending->action) ||
+           (pending->restored && pending->action != JINGLE_ACTION_COUNT);
+}
+
 static void answer_in_stead(struct signal *signal, const struct pending *pending)
 {
     const struct session *session = session_by_id(signal, pending->call);
@@ -156,7 +164,7 @@ static void answer_in_stead(struct signal *signal, const struct pending *pending
 
     if (iq && !xml_set(iq, "from", pending->reply_to) && !xml_set(iq, "to", pending->reply_from) &&
         !xml_set(iq, "id", pending->reply_id)) {
-        if (accepted || !iq_needs_answer(pending->action))
+        if (accepted || pending_was_taken(pending))
             reply_result(signal, iq);
         else
             reply_error(signal, iq, &condition_no_answer);
@@ -191,28 +199,35 @@ static int pending_fill(struct pending *pending, const struct xml *iq, const str
     return pending->reply_to && pending->reply_from && pending->reply_id ? 0 : -1;
 }
 
+int pending_list(struct signal *signal, struct pending *pending, const char *id, usec_t due)
+{
+    pending->timer.fire = pending_expired;
+    if (timer_arm(&signal->timers, &pending->timer, due) < 0 ||
+        map_insert(&signal->pending, &pending->node, map_hash(&signal->pending, id, strlen(id))) <
+            0)
+        return -ENOMEM;
+    snprintf(pending->id, sizeof pending->id, "%s", id);
+    signal->pending_count++;
+    return 0;
+}
+
 struct pending *iq_ask(struct signal *signal, struct xml *iq, enum pending_kind kind,
                        const struct xml *original, usec_t now)
 {
     struct pending *pending =
         signal->pending_count < PENDING_MAX ? calloc(1, sizeof *pending) : NULL;
+    char id[sizeof pending->id];
     uint64_t random;
 
     if (!pending || pending_fill(pending, iq, original) < 0)
         goto fail;
     pending->kind = kind;
     pending->action = JINGLE_ACTION_COUNT;
-    pending->timer.fire = pending_expired;
     signal->io.random(signal->io.ctx, &random, sizeof random);
-    snprintf(pending->id, sizeof pending->id, "r%016" PRIx64, random);
-    if (xml_set(iq, "id", pending->id) ||
-        timer_arm(&signal->timers, &pending->timer, now + signal->config.answer_timeout) ||
-        map_insert(&signal->pending, &pending->node,
-                   map_hash(&signal->pending, pending->id, strlen(pending->id)))) {
-        pending->id[0] = 0;
+    snprintf(id, sizeof id, "r%016" PRIx64, random);
+    if (xml_set(iq, "id", id) ||
+        pending_list(signal, pending, id, now + signal->config.answer_timeout) < 0)
         goto fail;
-    }
-    signal->pending_count++;
     stanza_send(signal, iq);
     return pending;
 

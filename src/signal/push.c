@@ -12,7 +12,9 @@
 // A listener is a client of which presence or a question is known. Their number is bounded, also
 // per user; one that goes, refuses a push or does not answer it is forgotten.
 #include "services.h"
+#include "state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,4 +232,54 @@ void push_presence(struct signal *signal, const struct xml *presence)
     l = jid_parse(from, &parts) == 0 ? find(signal, from, &parts, &of_user) : NULL;
     if (l)
         forget(signal, l);
+}
+
+// ---- a restart
+
+void listeners_save(const struct signal *signal, json_t *state)
+{
+    for (struct map_node *n = map_each(&signal->listeners, NULL); n;
+         n = map_each(&signal->listeners, n)) {
+        const struct listener *l = container_of(n, struct listener, node);
+        json_t *object = state_new();
+
+        state_put_text(object, "jid", l->jid);
+        state_put_text(object, "namespace", l->ns);
+        state_put_text(object, "type", l->type);
+        state_put_bool(object, "present", l->present);
+        state_put_u64(object, "due", state_deadline(&l->timer));
+        state_append(state, "listeners", object);
+    }
+}
+
+// Credentials grow old whoever is there.
+int listener_restore(const struct restore *restore, const json_t *object)
+{
+    struct state_reader reader = state_read(object);
+    struct signal *signal = restore->signal;
+    struct state_texts texts = {&reader, 0};
+    char *jid = state_jid(&texts, "jid"), *ns = state_copy(&texts, "namespace", STATE_TEXT_MAX);
+    char *type = state_copy(&texts, "type", STATE_TEXT_MAX);
+    bool present = state_bool(&reader, "present");
+    usec_t due = state_u64(&reader, "due", USEC_NEVER);
+    struct listener *l;
+    int r = texts.error;
+
+    if (r == 0 && (reader.wrong || (due > 0 && !ns)))
+        r = -EBADMSG;
+    l = r == 0 ? listener_of(signal, jid) : NULL;
+    if (l) {
+        l->present = present;
+        free(l->ns);
+        free(l->type);
+        l->ns = ns;
+        l->type = type;
+        if (due > 0 && timer_arm(&signal->timers, &l->timer, due) < 0)
+            forget(signal, l);
+    } else {
+        free(ns);
+        free(type);
+    }
+    free(jid);
+    return r;
 }

@@ -133,10 +133,15 @@ static void proposal_expired(struct timer *timer, void *ctx, usec_t now)
         proposal_free(signal, proposal);
 }
 
-void proposal_touch(struct signal *signal, struct proposal *proposal, usec_t now)
+void proposal_until(struct signal *signal, struct proposal *proposal, usec_t due)
 {
     // Its place in the heap is its own, or was just given up: cannot fail.
-    (void)timer_arm(&signal->timers, &proposal->timer, now + signal->config.proposal_timeout);
+    (void)timer_arm(&signal->timers, &proposal->timer, due);
+}
+
+void proposal_touch(struct signal *signal, struct proposal *proposal, usec_t now)
+{
+    proposal_until(signal, proposal, now + signal->config.proposal_timeout);
 }
 
 struct proposal *proposal_new(struct signal *signal, const char *id, const char *initiator,

@@ -6,12 +6,11 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define VIEWS_MAX 64
 
 // ---- finding
 
@@ -107,18 +106,27 @@ void session_free(struct session *session)
     free(session);
 }
 
-static struct session *session_new(struct signal *signal, const struct session_opening *opening)
+struct session *session_blank(struct signal *signal)
 {
-    const char *from = xml_attr(opening->iq, "from"), *to = xml_attr(opening->iq, "to");
     struct session *s = calloc(1, sizeof *s);
-    bool diverted = opening->door == DOOR_DIVERTED;
-    char proxy[JID_MAX];
 
     if (!s)
         return NULL;
     s->signal = signal;
     TAILQ_INIT(&s->contents);
     STAILQ_INIT(&s->queue);
+    return s;
+}
+
+static struct session *session_new(struct signal *signal, const struct session_opening *opening)
+{
+    const char *from = xml_attr(opening->iq, "from"), *to = xml_attr(opening->iq, "to");
+    struct session *s = session_blank(signal);
+    bool diverted = opening->door == DOOR_DIVERTED;
+    char proxy[JID_MAX];
+
+    if (!s)
+        return NULL;
     s->diverted = diverted;
     if (diverted || proxy_jid(signal, from, proxy) == 0)
         s->party[SIDE_INITIATOR].proxy = strdup(diverted ? from : proxy);
@@ -136,18 +144,18 @@ static struct session *session_new(struct signal *signal, const struct session_o
     return s;
 }
 
-static int list(struct session *session)
+int session_list(struct session *session)
 {
     struct signal *signal = session->signal;
     uint64_t id = session->call.id;
 
     if (map_insert(&signal->ids, &session->id_node, map_hash(&signal->ids, &id, sizeof id)) < 0)
-        return -1;
+        return -ENOMEM;
     if (map_insert(&signal->sessions, &session->node,
                    session_hash(signal, session->sid, session->party[SIDE_INITIATOR].jid,
                                 session->party[SIDE_RESPONDER].jid)) < 0) {
         map_remove(&signal->ids, &session->id_node);
-        return -1;
+        return -ENOMEM;
     }
     return 0;
 }
@@ -189,7 +197,7 @@ static enum call_refusal admit(struct session *session, usec_t now)
     refusal = calls_open(&signal->calls, &session->call, &opening, now);
     if (refusal != CALL_ADMITTED)
         return refusal;
-    if (list(session) < 0) {
+    if (session_list(session) < 0) {
         call_ended(&signal->calls, &session->call);
         session->call.state = CALL_NONE;
         calls_count_refusal(&signal->calls, CALL_REFUSED_MEMORY);

@@ -101,12 +101,21 @@ static void free_unclosed(struct signal *signal)
     }
 }
 
+static int order_nothing(void *ctx, const struct order *order)
+{
+    (void)ctx;
+    (void)order;
+    return 0;
+}
+
 void signal_free(struct signal *signal)
 {
     struct map_node *node;
 
     if (!signal)
         return;
+    if (signal->saved)
+        signal->io.order = order_nothing;
     pending_free_all(signal);
     push_free_all(signal);
     dialects_free_all(signal);

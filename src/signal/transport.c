@@ -48,6 +48,14 @@ void media_path_lost(struct signal *signal, struct media_path *path)
     free(path);
 }
 
+void transport_forget_paths(struct transport *transport)
+{
+    for (int i = 0; i < 2; i++) {
+        if (transport && transport->path[i])
+            media_path_lost(transport->session->signal, transport->path[i]);
+    }
+}
+
 void transport_close_path(struct transport *transport, unsigned component)
 {
     struct signal *signal = transport->session->signal;
@@ -153,11 +161,42 @@ static struct order open_order(const struct transport *transport, unsigned compo
     return open;
 }
 
+static int order_path(struct media_path *path)
+{
+    struct transport *transport = path->transport;
+    struct order open = open_order(transport, path->component);
+
+    if (give_order(transport->session->signal, &open, ORDER_OPEN, path) < 0)
+        return -ENOMEM;
+    tell_credentials(transport, path, SIDE_INITIATOR);
+    tell_credentials(transport, path, SIDE_RESPONDER);
+    if (transport->kind == TRANSPORT_GOOGLE)
+        tell_names(transport, path);
+    return 0;
+}
+
+int media_path_list(struct media_path *path)
+{
+    struct transport *transport = path->transport;
+    struct signal *signal = transport->session->signal;
+    unsigned i = path->component - 1;
+
+    if (map_insert(&signal->paths, &path->node,
+                   map_hash(&signal->paths, &path->id, sizeof path->id))) {
+        free(path);
+        return -ENOMEM;
+    }
+    transport->path[i] = path;
+    transport->path_id[i] = path->id;
+    transport->session->opening += !path->opened;
+    return 0;
+}
+
 static int path_open(struct transport *transport, unsigned component)
 {
     struct session *session = transport->session;
     struct signal *signal = session->signal;
-    struct order open = open_order(transport, component);
+    uint64_t last = transport->path_id[component - 1];
     struct media_path *path;
 
     if (transport->path[component - 1])
@@ -169,23 +208,13 @@ static int path_open(struct transport *transport, unsigned component)
     path->call = session->call.id;
     path->transport = transport;
     path->component = component;
-    if (map_insert(&signal->paths, &path->node,
-                   map_hash(&signal->paths, &path->id, sizeof path->id))) {
-        free(path);
+    if (media_path_list(path) < 0)
+        return -ENOMEM;
+    if (order_path(path) < 0) {
+        media_path_lost(signal, path);
+        transport->path_id[component - 1] = last;
         return -ENOMEM;
     }
-    if (give_order(signal, &open, ORDER_OPEN, path) < 0) {
-        map_remove(&signal->paths, &path->node);
-        free(path);
-        return -ENOMEM;
-    }
-    transport->path[component - 1] = path;
-    transport->path_id[component - 1] = path->id;
-    session->opening++;
-    tell_credentials(transport, path, SIDE_INITIATOR);
-    tell_credentials(transport, path, SIDE_RESPONDER);
-    if (transport->kind == TRANSPORT_GOOGLE)
-        tell_names(transport, path);
     return 0;
 }
 
@@ -387,6 +416,18 @@ void transport_expect_media(struct transport *transport)
         return;
     expect_media(transport, 1);
     expect_media(transport, 2);
+}
+
+int media_path_reopen(struct media_path *path)
+{
+    const struct transport *transport = path->transport;
+    bool live = transport->session->call.state == CALL_ACTIVE;
+    int r = order_path(path);
+
+    if (r == 0 &&
+        (transport->kind == TRANSPORT_GOOGLE || (transport->kind == TRANSPORT_RAW && live)))
+        expect_media(path->transport, path->component);
+    return r;
 }
 
 // Component 1 first: the path of RTCP is tied to that of RTP.

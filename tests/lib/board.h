@@ -47,6 +47,7 @@ struct board {
     unsigned fail_order, fail_send; // the k-th call fails, counted from 1; 0: none
     unsigned orders, sends;         // calls so far
     bool no_disco;                  // disco#info of a session's own is left to the test
+    bool restarts;                  // the signalling is restarted whenever it has nothing to do
     void (*enter)(void);            // around every call of the signalling, if not NULL
     void (*leave)(void);
     const char *client[SIDE_COUNT]; // name of the client of Alice and Bob, in that answer
@@ -95,6 +96,17 @@ void board_tick(struct board *b);
 void board_answer_all(struct board *b); // every client answers what it was asked, and the rest goes
 unsigned board_open_paths(const struct board *b);
 uint64_t board_counter(const struct board *b, enum counter id);
+
+// ---- a restart of the signalling (board_restart.c)
+
+// With BOARD_RESTARTS in the environment every board is restarted after each step of each test.
+void board_restart(struct board *b);
+bool board_may_restart(const struct board *b); // unnoticed
+// The same in steps.
+char *board_save(struct board *b);   // the caller frees it
+void board_replace(struct board *b); // by a new one, without any state
+int board_restore(struct board *b, const char *text, unsigned *ret_lost);
+void board_keep(struct board *b); // the relay has every path still
 
 // ---- stanzas
 

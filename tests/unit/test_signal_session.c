@@ -455,6 +455,7 @@ static void speaking_is_as_good_as_an_answer(void **state)
 {
     struct board *b = board_new(NULL);
 
+    b->restarts = false; // what is due at one time comes in any order
     alice(b, "i1", "session-initiate", AUDIO);
     board_take(b);
     alice(b, "t1", "session-info", "%s", "");
