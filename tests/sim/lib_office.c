@@ -414,3 +414,53 @@ void office_run(struct office *o, usec_t time)
 {
     net_run(o->net, o->net->now + time);
 }
+
+// ---- a restart
+
+// What is there now is counted anew by the successor.
+static void clear_gauges(struct counters *counters)
+{
+    for (int i = 0; i < COUNTER_COUNT; i++) {
+        if (counter_rows[i].type == COUNTER_TYPE_GAUGE)
+            counter_set(counters, (enum counter)i, 0);
+    }
+}
+
+static void keep_paths(struct office *o)
+{
+    struct kept_path *kept = calloc(o->paths + 1, sizeof *kept);
+    size_t count = 0;
+
+    if (!kept)
+        abort();
+    for (unsigned i = 0; i < o->paths; i++) {
+        if (o->path[i].known)
+            kept[count++] = (struct kept_path){o->path[i].call, o->path[i].id};
+    }
+    signal_keep_paths(o->signal, kept, count, o->net->now);
+    free(kept);
+}
+
+void office_restart(struct office *o)
+{
+    struct signal *old = o->signal;
+    struct signal_io io = old->io;
+    json_t *state = signal_save(old, o->net->now);
+    char *text = json_dumps(state, 0);
+    unsigned lost = 1, calls = signal_calls(old);
+
+    json_decref(state);
+    if (signal_new(&old->config, &io, &o->counters, o->net->now, &o->signal) < 0 || !text)
+        abort();
+    signal_free(old);
+    clear_gauges(&o->counters);
+    state = json_loads(text, 0, NULL);
+    if (signal_restore(o->signal, state, o->net->now, &lost) < 0 || lost > 0 ||
+        signal_calls(o->signal) != calls)
+        net_fail(o->net, "%u of %u calls are lost: %s", lost, calls, text);
+    json_decref(state);
+    free(text);
+    keep_paths(o);
+    o->restarts++;
+    after_signal(o);
+}

@@ -42,7 +42,7 @@ struct office {
     char asked[OFFICE_ASKED][64]; // ids of requests that nobody has answered
     unsigned askeds;
     unsigned under_way; // stanzas, orders and events
-    uint64_t ended, answered, errors;
+    uint64_t ended, answered, errors, restarts;
 };
 
 // 'diverts': clients talk to each other through a server that diverts.
@@ -55,4 +55,6 @@ void office_send(struct office *o, unsigned user, const char *text);
 void office_deliver(struct office *o, struct xml *stanza);
 void office_to_relay(struct office *o, struct xml *stanza);
 void office_run(struct office *o, usec_t time);
+// The signalling is replaced by its successor, while stanzas, orders and events are under way.
+void office_restart(struct office *o);
 uint64_t office_random(struct office *o, uint64_t below);

@@ -4,7 +4,8 @@
 // cross each other, vanish and hang up at any moment, through the real signalling and the real
 // relay. Some calls have media: real STUN checks and RTP behind symmetric NATs, with loss,
 // repetition, reordering and roaming, to the candidates that were read out of the stanzas. In every
-// third world the clients talk to each other, and their server diverts (lib_host).
+// third world the clients talk to each other, and their server diverts (lib_host). In three worlds
+// of eight the signalling is restarted at any moment.
 //
 // After everything that happens the books of the signalling and of the relay are compared
 // (lib_office), the wire is judged (lib_model), and at the end of each world nothing may be left:
@@ -48,7 +49,7 @@ struct world {
 
 struct totals {
     uint64_t calls, ended, answered, errors, carried, forwarded, worlds;
-    uint64_t diverted, sent_on, diverted_carried, by_kernel;
+    uint64_t diverted, sent_on, diverted_carried, by_kernel, restarts;
 };
 
 // ---- sending
@@ -530,6 +531,7 @@ static struct office *new_office(struct world *w, uint64_t seed)
 static uint64_t run(uint64_t seed, enum net_offload how, struct totals *t)
 {
     struct world *w = calloc(1, sizeof *w);
+    bool restarts = seed % 8 >= 5; // of the signalling
     struct office *o;
     uint64_t trace;
 
@@ -546,6 +548,8 @@ static uint64_t run(uint64_t seed, enum net_offload how, struct totals *t)
     while (w->calls < WORLD_CALLS) {
         for (unsigned i = 0; i < SLOTS; i++)
             step(w, &w->slot[i]);
+        if (restarts && office_random(o, 6) == 0)
+            office_restart(o);
         office_run(o, (10 + office_random(o, 200)) * MSEC);
     }
     for (unsigned i = 0; i < SLOTS; i++) {
@@ -563,6 +567,7 @@ static uint64_t run(uint64_t seed, enum net_offload how, struct totals *t)
     t->diverted += counter_get(&o->counters, COUNTER_DIVERTED_OPENED);
     t->sent_on += counter_get(&o->counters, COUNTER_DIVERT_SENT_ON);
     t->ended += o->ended;
+    t->restarts += o->restarts;
     t->answered += o->answered;
     t->errors += o->errors;
     t->forwarded += counter_get(&o->net->counters, COUNTER_PACKETS_OUT);
@@ -610,8 +615,9 @@ int main(void)
     printf("of these %" PRIu64 " sessions diverted, %" PRIu64 " stanzas sent on, %" PRIu64
            " calls carried; beside them, with a kernel, %" PRIu64 " datagrams forwarded by it\n",
            t.diverted, t.sent_on, t.diverted_carried, t.by_kernel);
+    printf("the signalling was restarted %" PRIu64 " times\n", t.restarts);
     // A simulation in which nothing happens proves nothing.
-    return calls >= 1000 &&
-           (t.ended < t.calls / 2 || t.carried < t.calls / 50 || !t.forwarded ||
-            t.diverted < t.calls / 6 || t.diverted_carried < t.calls / 200 || !t.by_kernel);
+    return calls >= 1000 && (t.restarts < t.worlds || t.ended < t.calls / 2 ||
+                             t.carried < t.calls / 50 || !t.forwarded || t.diverted < t.calls / 6 ||
+                             t.diverted_carried < t.calls / 200 || !t.by_kernel);
 }
