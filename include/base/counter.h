@@ -261,14 +261,16 @@
       "Namespaces that a server has said it delegates to the component")                           \
     X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
     X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
-    X(CONTROL_REQUESTS, COUNTER, "control_requests_total", "",                                     \
-      "Requests at the control socket")                                                            \
+    X(CONTROL_REQUESTS, COUNTER, "control_requests_total", "", "Requests at the control socket")   \
     X(CONTROL_REFUSED, COUNTER, "control_errors_total", "",                                        \
       "Of them, and of connections there, those that were answered with an error")                 \
     X(RELOADS, COUNTER, "reloads_total", "result=\"applied\"",                                     \
       "Times the configuration was read again, by what came of it")                                \
     X(RELOADS_FAILED, COUNTER, "reloads_total", "result=\"failed\"", "")                           \
     X(DRAINING, GAUGE, "draining", "", "1 while no new calls are taken")                           \
+    X(WATCHERS, GAUGE, "watchers", "", "Pages that are told how the daemon does, now")             \
+    X(WATCHERS_REFUSED, COUNTER, "watchers_refused_total", "",                                     \
+      "Pages that were not, because there were too many")                                          \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \
       "Time that workers spent on packets and orders")                                             \
     X(WORKER_WAKEUPS, COUNTER, "worker_wakeups_total", "", "Bursts handled by workers")

@@ -372,7 +372,7 @@ static int start_signal(struct daemon *d)
 
 static int start_inquiry(struct daemon *d)
 {
-    const struct inquiry_sources sources = {d->signal, d->workers, d->clock};
+    const struct inquiry_sources sources = {d->signal, d->workers, d->clock, d->base};
 
     return inquiry_new(&sources, &d->inquiry);
 }
@@ -380,7 +380,8 @@ static int start_inquiry(struct daemon *d)
 static int start_stats(struct daemon *d)
 {
     const struct stats_sources sources = {d->signal,    d->workers,  d->inquiry, d->admission,
-                                          &d->counters, d->fastpath, usec_now()};
+                                          &d->counters, d->fastpath, usec_now(), d->clock,
+                                          NULL,         NULL};
     char text[ADDR_TEXT_MAX];
     int r;
 

@@ -12,8 +12,15 @@
 
 #define TOKEN_OWN (1ULL << 63) // marks our snapshots; those that a session asks for have its id
 
+// Looks that find nothing moving before they cease: for longer than the relay takes to tell of a
+// silence, after which it tells of the first packet, too.
+#define IDLE_LOOKS_MAX 18
+
+enum question_kind { ASK_CALLS, ASK_CALL, ASK_LOOK, ASK_ALLOCATIONS };
+
 struct question { // waits for the workers
     TAILQ_ENTRY(question) link;
+    enum question_kind kind;
     inquiry_answer answer;
     void *ctx;
     uint64_t token;
@@ -24,17 +31,14 @@ struct question { // waits for the workers
     json_t *allocations; // owned; NULL: it is about calls
 };
 
-struct ended { // a call that is over
-    uint64_t id;
-    json_t *line, *whole; // owned
-};
-
 struct inquiry {
     struct inquiry_sources sources;
     uint64_t last_token;
     TAILQ_HEAD(, question) questions;
-    struct ended ended[INQUIRY_ENDED_MAX]; // a ring
-    size_t ended_next;
+    struct tracks *tracks;
+    struct ended_calls *ended;
+    struct event *look; // NULL: no history without questions
+    unsigned idle_looks;
 };
 
 // ---- calls
@@ -70,6 +74,7 @@ static void find_views(const struct question *q, struct call_report *report)
 struct listing {
     const struct inquiry *inquiry;
     const struct question *question;
+    bool moved;    // something has come from a client since the last look
     json_t *list;  // all calls, or
     json_t *found; // the one that was asked for
     usec_t now;
@@ -84,35 +89,15 @@ static void list_call(void *ctx, const struct call_report *report)
     if (q->call && q->call != report->id)
         return;
     find_views(q, &full);
-    if (q->call)
+    listing->moved |= tracks_update(listing->inquiry->tracks, &full, listing->now);
+    if (q->kind == ASK_CALL) {
         listing->found = call_to_json(&full, true, listing->inquiry->sources.clock, listing->now);
-    else
+        tracks_describe(listing->inquiry->tracks, report->id, listing->found);
+    } else if (q->kind == ASK_CALLS) {
         json_array_append_new(
             listing->list,
             call_to_json(&full, false, listing->inquiry->sources.clock, listing->now));
-}
-
-static json_t *ended_list(const struct inquiry *inquiry)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < INQUIRY_ENDED_MAX; i++) { // the latest first
-        const struct ended *e =
-            &inquiry->ended[(inquiry->ended_next + INQUIRY_ENDED_MAX - 1 - i) % INQUIRY_ENDED_MAX];
-
-        if (e->line)
-            json_array_append(list, e->line);
     }
-    return list;
-}
-
-static json_t *ended_find(const struct inquiry *inquiry, uint64_t id)
-{
-    for (size_t i = 0; i < INQUIRY_ENDED_MAX; i++) {
-        if (inquiry->ended[i].whole && inquiry->ended[i].id == id)
-            return json_incref(inquiry->ended[i].whole);
-    }
-    return NULL;
 }
 
 static void question_free(struct inquiry *inquiry, struct question *q)
@@ -125,22 +110,28 @@ static void question_free(struct inquiry *inquiry, struct question *q)
 
 static void question_answer(struct inquiry *inquiry, struct question *q)
 {
-    struct listing listing = {inquiry, q, q->call ? NULL : json_array(), NULL, usec_now()};
-    json_t *json;
+    struct listing listing = {.inquiry = inquiry, .question = q, .now = usec_now()};
+    json_t *json = NULL;
 
     if (q->views > 0)
         qsort(q->view, q->views, sizeof *q->view, compare_views);
+    if (q->kind == ASK_CALLS)
+        listing.list = json_array();
     signal_each_call(inquiry->sources.signal, list_call, &listing);
+    if (q->kind == ASK_CALLS)
+        json = json_pack("{s:o, s:o}", "calls", listing.list, "ended",
+                         ended_list(inquiry->ended, 0, listing.now));
+    else if (q->kind == ASK_CALL)
+        json = listing.found ? listing.found : ended_find(inquiry->ended, q->call, listing.now);
     if (!q->call)
-        json = json_pack("{s:o, s:o}", "calls", listing.list, "ended", ended_list(inquiry));
-    else
-        json = listing.found ? listing.found : ended_find(inquiry, q->call);
+        inquiry->idle_looks = listing.moved ? 0 : inquiry->idle_looks + 1;
     q->answer(q->ctx, json, json || !q->call);
     question_free(inquiry, q);
 }
 
 // NULL: there was no memory for it, and it is answered.
-static struct question *question_new(struct inquiry *inquiry, inquiry_answer answer, void *ctx)
+static struct question *question_new(struct inquiry *inquiry, enum question_kind kind,
+                                     inquiry_answer answer, void *ctx)
 {
     struct question *q = calloc(1, sizeof *q);
 
@@ -148,6 +139,7 @@ static struct question *question_new(struct inquiry *inquiry, inquiry_answer ans
         answer(ctx, NULL, true);
         return NULL;
     }
+    q->kind = kind;
     q->answer = answer;
     q->ctx = ctx;
     q->token = TOKEN_OWN | ++inquiry->last_token;
@@ -162,9 +154,10 @@ static void question_fail(struct inquiry *inquiry, struct question *q)
     question_free(inquiry, q);
 }
 
-static void ask(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, void *ctx)
+static void ask(struct inquiry *inquiry, enum question_kind kind, uint64_t call,
+                inquiry_answer answer, void *ctx)
 {
-    struct question *q = question_new(inquiry, answer, ctx);
+    struct question *q = question_new(inquiry, kind, answer, ctx);
     struct order order = {.kind = ORDER_SNAPSHOT, .call = call};
 
     if (!q)
@@ -179,13 +172,13 @@ static void ask(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, v
 
 void inquiry_calls(struct inquiry *inquiry, inquiry_answer answer, void *ctx)
 {
-    ask(inquiry, 0, answer, ctx);
+    ask(inquiry, ASK_CALLS, 0, answer, ctx);
 }
 
 void inquiry_call(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, void *ctx)
 {
     if (call)
-        ask(inquiry, call, answer, ctx);
+        ask(inquiry, ASK_CALL, call, answer, ctx);
     else
         answer(ctx, NULL, false);
 }
@@ -215,10 +208,48 @@ static struct question *question_find(const struct inquiry *inquiry, uint64_t to
     return q;
 }
 
+// ---- a look now and again
+
+void inquiry_look(struct inquiry *inquiry, inquiry_answer answer, void *ctx)
+{
+    ask(inquiry, ASK_LOOK, 0, answer, ctx);
+}
+
+static void wait_for_look(struct inquiry *inquiry)
+{
+    static const struct timeval step = {.tv_sec = TRACK_STEP / USEC_PER_SEC};
+
+    if (inquiry->look && !evtimer_pending(inquiry->look, NULL))
+        evtimer_add(inquiry->look, &step);
+}
+
+static void on_looked(void *ctx, json_t *json, bool found)
+{
+    struct inquiry *inquiry = ctx;
+
+    (void)found;
+    json_decref(json);
+    if (inquiry->idle_looks < IDLE_LOOKS_MAX && signal_calls(inquiry->sources.signal) > 0)
+        wait_for_look(inquiry);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    inquiry_look(arg, on_looked, arg);
+}
+
+// ---- events
+
 bool inquiry_event(struct inquiry *inquiry, const struct relay_event *event)
 {
     struct question *q;
 
+    if (inquiry && event->kind == EVENT_MEDIA) {
+        inquiry->idle_looks = 0;
+        wait_for_look(inquiry);
+    }
     if ((event->kind != EVENT_SNAPSHOT && event->kind != EVENT_SNAPSHOT_END) ||
         !(event->token & TOKEN_OWN))
         return false;
@@ -236,23 +267,33 @@ bool inquiry_event(struct inquiry *inquiry, const struct relay_event *event)
 
 void inquiry_ended(struct inquiry *inquiry, const struct call_report *report, usec_t now)
 {
-    struct ended *e;
+    json_t *line, *whole;
 
     if (!inquiry)
         return;
-    e = &inquiry->ended[inquiry->ended_next++ % INQUIRY_ENDED_MAX];
-    json_decref(e->line);
-    json_decref(e->whole);
-    e->id = report->id;
-    e->line = call_to_json(report, false, inquiry->sources.clock, now);
-    e->whole = call_to_json(report, true, inquiry->sources.clock, now);
+    (void)tracks_update(inquiry->tracks, report, now);
+    line = call_to_json(report, false, inquiry->sources.clock, now);
+    whole = call_to_json(report, true, inquiry->sources.clock, now);
+    tracks_describe(inquiry->tracks, report->id, whole);
+    tracks_forget(inquiry->tracks, report->id);
+    ended_add(inquiry->ended, report->id, call_health(report, now), line, whole, now);
+}
+
+const struct tracks *inquiry_tracks(const struct inquiry *inquiry)
+{
+    return inquiry->tracks;
+}
+
+const struct ended_calls *inquiry_over(const struct inquiry *inquiry)
+{
+    return inquiry->ended;
 }
 
 // ---- allocations
 
 void inquiry_allocations(struct inquiry *inquiry, inquiry_answer answer, void *ctx)
 {
-    struct question *q = question_new(inquiry, answer, ctx);
+    struct question *q = question_new(inquiry, ASK_ALLOCATIONS, answer, ctx);
 
     if (!q)
         return;
@@ -293,11 +334,21 @@ void inquiry_cancel(struct inquiry *inquiry, inquiry_answer answer)
 int inquiry_new(const struct inquiry_sources *sources, struct inquiry **ret_inquiry)
 {
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
+    int r;
 
     if (!inquiry)
         return -ENOMEM;
     inquiry->sources = *sources;
     TAILQ_INIT(&inquiry->questions);
+    r = tracks_new(&inquiry->tracks);
+    if (r == 0)
+        r = ended_new(&inquiry->ended);
+    if (r == 0 && sources->base && !(inquiry->look = evtimer_new(sources->base, on_look, inquiry)))
+        r = -ENOMEM;
+    if (r < 0) {
+        inquiry_free(inquiry);
+        return r;
+    }
     *ret_inquiry = inquiry;
     return 0;
 }
@@ -310,9 +361,9 @@ void inquiry_free(struct inquiry *inquiry)
         return;
     while ((q = TAILQ_FIRST(&inquiry->questions)))
         question_free(inquiry, q);
-    for (size_t i = 0; i < INQUIRY_ENDED_MAX; i++) {
-        json_decref(inquiry->ended[i].line);
-        json_decref(inquiry->ended[i].whole);
-    }
+    if (inquiry->look)
+        event_free(inquiry->look);
+    tracks_free(inquiry->tracks);
+    ended_free(inquiry->ended);
     free(inquiry);
 }

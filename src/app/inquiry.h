@@ -2,11 +2,18 @@
 // What the daemon can tell about calls and TURN allocations, as JSON, to whoever asks: the stats
 // endpoint, the control socket. The workers have the figures, so that answers come later. Calls
 // that are over are kept for a while.
+//
+// While calls carry something, their figures are looked at every ten seconds, so that who asks late
+// sees how it was (track.h); otherwise nothing happens unless somebody asks.
 #pragma once
 
+#include "ended.h"
 #include "obs/json.h"
 #include "signal/signal.h"
+#include "track.h"
 #include "workers.h"
+
+#include <event2/event.h>
 
 struct inquiry;
 
@@ -15,9 +22,8 @@ struct inquiry_sources {
     const struct signal *signal;
     struct workers *workers;
     struct clock_offset clock;
+    struct event_base *base; // NULL: no history without questions
 };
-
-#define INQUIRY_ENDED_MAX 200 // calls kept after their end
 
 // Takes the reference. NULL: memory is out, or with inquiry_call() there is no such call; 'found'
 // tells which.
@@ -31,6 +37,12 @@ void inquiry_free(struct inquiry *inquiry); // nobody is answered any more; NULL
 void inquiry_calls(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
 void inquiry_call(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, void *ctx);
 void inquiry_allocations(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
+// Brings the tracks of all calls up to date and answers with NULL.
+void inquiry_look(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
+
+// Borrowed.
+const struct tracks *inquiry_tracks(const struct inquiry *inquiry);
+const struct ended_calls *inquiry_over(const struct inquiry *inquiry);
 
 // Questions with this answer are forgotten.
 void inquiry_cancel(struct inquiry *inquiry, inquiry_answer answer);

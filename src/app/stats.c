@@ -5,8 +5,11 @@
 
 #include "base/buf.h"
 #include "obs/metrics.h"
+#include "page_files.h"
 #include "platform/http.h"
 #include "platform/udp.h"
+#include "status.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +22,19 @@
 struct stats {
     struct stats_sources sources;
     struct http *http;
+    struct watch *watch;
+};
+
+static const struct {
+    const char *path, *content_type;
+    const unsigned char *data;
+    size_t len;
+} page_row[] = {
+    {"/", "text/html; charset=utf-8", page_index_html, sizeof page_index_html},
+    {"/page.css", "text/css; charset=utf-8", page_page_css, sizeof page_page_css},
+    {"/page.js", "text/javascript; charset=utf-8", page_page_js, sizeof page_page_js},
+    {"/draw.js", "text/javascript; charset=utf-8", page_draw_js, sizeof page_draw_js},
+    {"/call.js", "text/javascript; charset=utf-8", page_call_js, sizeof page_call_js},
 };
 
 static void answer_json(struct http_request *request, int status, json_t *json)
@@ -93,7 +109,8 @@ static void get_summary(struct stats *stats, struct http_request *request)
                "/healthz      200 while connected to the XMPP server\n"
                "/metrics      Prometheus\n"
                "/api/capacity room for more, by what bounds it\n"
-               "/api/calls    running calls and the last %d that ended\n"
+               "/api/status   the daemon as a whole\n"
+               "/api/calls    running calls and those that ended within the hour\n"
                "/api/calls/ID one of them, whole\n"
                "/api/allocations  what TURN clients have\n",
                component_up(stats) ? "connected" : "NOT CONNECTED to the XMPP server",
@@ -101,31 +118,9 @@ static void get_summary(struct stats *stats, struct http_request *request)
                counter_get(counters, COUNTER_CALLS_RINGING),
                counter_get(counters, COUNTER_CALLS_ACTIVE), room->least,
                bound ? ", bound by the " : "", bound ? capacity_resource_name(room->bound) : "",
-               100 * view.load, view.bandwidth * 8 / 1e6, INQUIRY_ENDED_MAX);
+               100 * view.load, view.bandwidth * 8 / 1e6);
     answer_text(request, 200, out.failed ? "out of memory\n" : out.data);
     buf_free(&out);
-}
-
-static json_t *room_to_json(const struct capacity_room *room)
-{
-    json_t *json = json_pack("{s:i, s:s}", "room", (int)room->least, "bound",
-                             capacity_resource_name(room->bound));
-
-    for (int r = 0; json && r < CAPACITY_RESOURCES; r++)
-        json_object_set_new(json, capacity_resource_name((enum capacity_resource)r),
-                            json_integer(room->of[r]));
-    return json;
-}
-
-static void get_capacity(struct stats *stats, struct http_request *request)
-{
-    const struct admission_view view = admission_view(stats->sources.admission, usec_now());
-
-    answer_json(request, 200,
-                json_pack("{s:f, s:f, s:f, s:o, s:o}", "load", view.load, "load_limit",
-                          view.ceiling, "bits_per_second", 8 * view.bandwidth, "calls",
-                          room_to_json(&view.room[CAPACITY_CALL]), "allocations",
-                          room_to_json(&view.room[CAPACITY_ALLOCATION])));
 }
 
 // ---- what the workers know
@@ -142,29 +137,68 @@ static void answer_inquiry(void *ctx, json_t *json, bool found)
 
 // ---- requests
 
+// 0: it is none.
+static uint64_t read_id(const char *text)
+{
+    char *end;
+    uint64_t id = strtoull(text, &end, 16);
+
+    return *text && !*end ? id : 0;
+}
+
+static void get_events(struct stats *stats, struct http_request *request)
+{
+    static const char call[] = "call=";
+    const char *query = http_query(request);
+    bool one = strncmp(query, call, sizeof call - 1) == 0;
+    uint64_t id = one ? read_id(query + sizeof call - 1) : 0;
+
+    if (one && !id)
+        answer_json(request, 404, json_pack("{s:s}", "error", "no such call"));
+    else
+        watch_add(stats->watch, request, id);
+}
+
+static bool get_page(const char *path, struct http_request *request)
+{
+    for (size_t i = 0; i < sizeof page_row / sizeof page_row[0]; i++) {
+        if (strcmp(path, page_row[i].path) == 0) {
+            http_answer(request, 200, page_row[i].content_type, (const char *)page_row[i].data,
+                        page_row[i].len);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_get(void *ctx, const char *path, struct http_request *request)
 {
     static const char calls[] = "/api/calls";
     struct stats *stats = ctx;
     struct inquiry *inquiry = stats->sources.inquiry;
-    char *end;
 
-    if (strcmp(path, "/") == 0) {
+    if (get_page(path, request))
+        return;
+    if (strcmp(path, "/summary") == 0) {
         get_summary(stats, request);
     } else if (strcmp(path, "/healthz") == 0) {
         get_health(stats, request);
     } else if (strcmp(path, "/metrics") == 0) {
         get_metrics(stats, request);
     } else if (strcmp(path, "/api/capacity") == 0) {
-        get_capacity(stats, request);
+        answer_json(request, 200, status_capacity(stats->sources.admission));
+    } else if (strcmp(path, "/api/status") == 0) {
+        answer_json(request, 200, status_to_json(&stats->sources));
+    } else if (strcmp(path, "/api/events") == 0) {
+        get_events(stats, request);
     } else if (strcmp(path, "/api/allocations") == 0) {
         inquiry_allocations(inquiry, answer_inquiry, request);
     } else if (strcmp(path, calls) == 0) {
         inquiry_calls(inquiry, answer_inquiry, request);
     } else if (strncmp(path, "/api/calls/", sizeof calls) == 0) {
-        uint64_t id = strtoull(path + sizeof calls, &end, 16);
+        uint64_t id = read_id(path + sizeof calls);
 
-        if (id && !*end)
+        if (id)
             inquiry_call(inquiry, id, answer_inquiry, request);
         else
             answer_json(request, 404, json_pack("{s:s}", "error", "no such call"));
@@ -183,9 +217,11 @@ int stats_new(struct event_base *base, const struct addr *listen,
     if (!stats)
         return -ENOMEM;
     stats->sources = *sources;
-    r = http_new(base, listen, &handler, &stats->http);
+    r = watch_new(base, &stats->sources, &stats->watch);
+    if (r == 0)
+        r = http_new(base, listen, &handler, &stats->http);
     if (r < 0) {
-        free(stats);
+        stats_free(stats);
         return r;
     }
     *ret_stats = stats;
@@ -196,6 +232,7 @@ void stats_free(struct stats *stats)
 {
     if (!stats)
         return;
-    http_free(stats->http);
+    http_free(stats->http); // who watches leaves by it
+    watch_free(stats->watch);
     free(stats);
 }

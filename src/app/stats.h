@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: ISC
 // The stats endpoint: what the daemon shows of itself over HTTP (docs/OPERATING.md). Read-only.
-//     /             a summary for people
+//     /             the live page; src/app/page has its parts
+//     /summary      the same in a few lines of text
 //     /healthz      200 while the daemon is joined to its server, else 503
 //     /metrics      Prometheus
 //     /api/capacity  room for more calls, and what bounds it
+//     /api/status   the daemon as a whole
+//     /api/events   the same once a second, and calls as they change, while somebody reads
 //     /api/calls    running calls and those that ended lately
 //     /api/calls/ID one of them, whole
 //     /api/allocations  TURN allocations
@@ -27,6 +30,10 @@ struct stats_sources {
     struct counters *counters;       // of the main thread
     const struct fastpath *fastpath; // NULL: none
     usec_t started;
+    struct clock_offset clock;
+    // What the daemon's test of itself has found, a new reference; NULL: there is none yet.
+    json_t *(*selftest)(void *ctx);
+    void *selftest_ctx;
 };
 
 // Returns 0 or -errno (what bind said).

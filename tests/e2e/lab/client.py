@@ -22,6 +22,7 @@ COMMANDS = {
     "aiortc": [sys.executable, f"{CLIENTS}/webrtc.py", "aiortc"],
     "libnice": [sys.executable, f"{CLIENTS}/webrtc.py", "gstreamer"],
     "plain": [sys.executable, f"{CLIENTS}/plain.py"],
+    "viewer": ["node", f"{CLIENTS}/viewer.cjs"],
     "peer-chromium": ["node", f"{CLIENTS}/chromium.cjs", "peer"],
     "peer-wrtc": ["node", f"{CLIENTS}/wrtc.cjs", "peer"],
     "peer-gstreamer": [sys.executable, f"{CLIENTS}/peer_gstreamer.py"],
