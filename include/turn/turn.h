@@ -240,7 +240,8 @@ void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct tur
 //
 // turn_restore() comes before the first message, with the same nonce key, worker and workers.
 // 'reopen' binds a relayed port again, as it was, and may hand out the socket that was left open;
-// an allocation without its ports is left out and counted. Returns 0, -ENOMEM or -EPROTONOSUPPORT.
+// an allocation without its ports is left out and counted. Returns 0, -ENOMEM (there was none for
+// some of the lost; the others live) or -EPROTONOSUPPORT (another version; nothing was restored).
 struct turn_revival {
     void *ctx;
     int (*reopen)(void *ctx, const struct addr *relayed, bool tcp, void *owner,

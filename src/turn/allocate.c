@@ -153,7 +153,7 @@ static int open_port(struct request *r, struct allocation *a, unsigned family,
 static int open_pair(struct request *r, struct allocation *a, unsigned family)
 {
     struct turn *turn = r->turn;
-    struct reservation *reservation = reservation_new(a);
+    struct reservation *reservation = reservation_new(allocation_identity(a));
     if (!reservation)
         return 508;
     int code = charge(turn, a);

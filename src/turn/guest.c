@@ -9,6 +9,7 @@
 // time, keeps nobody from allocating.
 #include "internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static void timer_fired(struct timer *timer, void *ctx, usec_t now)
@@ -43,6 +44,11 @@ static struct guest *guest_new(struct turn *turn, const struct turn_client *clie
     }
     turn->guests++;
     return guest;
+}
+
+int guest_again(struct turn *turn, const struct turn_client *client, unsigned worker, usec_t now)
+{
+    return guest_new(turn, client, worker, now) ? 0 : -ENOMEM;
 }
 
 int guest_hand_over(struct request *r, unsigned worker)

@@ -285,6 +285,10 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
 void allocation_bury(struct turn *turn);               // closes and frees what is doomed
 usec_t allocation_expires(const struct allocation *a); // of the port that goes first
 const char *allocation_identity(const struct allocation *a);
+// The next one after a node (view.c): those that have a client, and those whose mobile client is
+// away. NULL: there are no more.
+struct allocation *allocation_by_client(const struct turn *turn, struct map_node **node);
+struct allocation *allocation_by_ticket(const struct turn *turn, struct map_node **node);
 unsigned family_index(const struct addr *addr);
 
 static inline bool relayed_live(const struct relayed *port)
@@ -418,9 +422,10 @@ void peer_conn_join(struct turn *turn, struct peer_conn *conn, const struct turn
 // --- reserve.c ---------------------------------------------------------------------------------
 
 struct reservation *reservation_find(const struct turn *turn, uint64_t token);
-struct reservation *reservation_new(const struct allocation *a); // NULL without memory
+struct reservation *reservation_new(const char *identity); // NULL without memory
 // The port is reserved from now on. Returns 0 or -ENOMEM (then nothing happened).
 int reservation_arm(struct turn *turn, struct reservation *r, usec_t now);
+int reservation_arm_as(struct turn *turn, struct reservation *r, uint64_t token, usec_t until);
 // Unlinks it; its port is the caller's.
 void reservation_free(struct turn *turn, struct reservation *r, bool release);
 unsigned token_worker(uint64_t token);
@@ -428,6 +433,9 @@ unsigned token_worker(uint64_t token);
 // --- mobility.c --------------------------------------------------------------------------------
 
 int mobility_new(struct turn *turn, struct allocation *a);  // 0 or -ENOMEM
+// With tickets from before a restart: the current one, and the one before until then (0: none).
+int mobility_again(struct turn *turn, struct allocation *a, const uint8_t current[TICKET_LEN],
+                   const uint8_t before[TICKET_LEN], usec_t until);
 const uint8_t *mobility_ticket(const struct allocation *a); // NULL: it is not mobile
 void mobility_free(struct turn *turn, struct allocation *a);
 // What a request's ticket stands for; NULL if it is unknown.
@@ -442,6 +450,8 @@ void mobility_arrive(struct turn *turn, struct allocation *a, usec_t now);
 // --- guest.c -----------------------------------------------------------------------------------
 
 int guest_hand_over(struct request *request, unsigned worker); // HANDED_OVER or 508
+int guest_again(struct turn *turn, const struct turn_client *client, unsigned worker,
+                usec_t now); // after a restart; 0 or -ENOMEM
 // A message of a guest, which goes where 'ret_forward' says.
 void guest_seen(struct turn *turn, struct binding *binding, struct turn_forward *ret_forward,
                 usec_t now);

@@ -44,6 +44,15 @@ static int ticket_worker(struct turn *turn, const struct stun_view *view)
     return -1;
 }
 
+static int ticket_insert(struct turn *turn, struct ticket *ticket, usec_t until)
+{
+    uint64_t hash = map_hash(&turn->tickets, ticket->bytes, TICKET_LEN);
+    int rc = map_insert(&turn->tickets, &ticket->node, hash);
+    if (rc == 0)
+        ticket->until = until;
+    return rc;
+}
+
 static int ticket_link(struct turn *turn, struct ticket *ticket)
 {
     // coturn's client keeps a ticket as a string: a NUL in it would be its end.
@@ -52,11 +61,7 @@ static int ticket_link(struct turn *turn, struct ticket *ticket)
         if (!sign(turn, ticket->bytes, turn->config->worker, ticket->bytes + HANDLE_LEN))
             return -ENOMEM;
     } while (memchr(ticket->bytes, 0, TICKET_LEN));
-    uint64_t hash = map_hash(&turn->tickets, ticket->bytes, TICKET_LEN);
-    int rc = map_insert(&turn->tickets, &ticket->node, hash);
-    if (rc == 0)
-        ticket->until = USEC_NEVER;
-    return rc;
+    return ticket_insert(turn, ticket, USEC_NEVER);
 }
 
 static void ticket_unlink(struct turn *turn, struct ticket *ticket)
@@ -79,19 +84,40 @@ static struct ticket *ticket_find(const struct turn *turn, const struct stun_vie
     return NULL;
 }
 
-int mobility_new(struct turn *turn, struct allocation *a)
+static struct mobility *mobility_of(struct allocation *a)
 {
     struct mobility *m = calloc(1, sizeof *m);
     if (!m)
-        return -ENOMEM;
-    if (ticket_link(turn, &m->ticket[0]) < 0) {
-        free(m);
-        return -ENOMEM;
-    }
+        return NULL;
     m->ticket[0].owner = m->ticket[1].owner = m;
     m->allocation = a;
     a->mobility = m;
-    return 0;
+    return m;
+}
+
+int mobility_new(struct turn *turn, struct allocation *a)
+{
+    struct mobility *m = mobility_of(a);
+    int rc = m ? ticket_link(turn, &m->ticket[0]) : -ENOMEM;
+    if (rc < 0)
+        mobility_free(turn, a);
+    return rc;
+}
+
+int mobility_again(struct turn *turn, struct allocation *a, const uint8_t current[TICKET_LEN],
+                   const uint8_t before[TICKET_LEN], usec_t until)
+{
+    struct mobility *m = mobility_of(a);
+    if (!m)
+        return -ENOMEM;
+    memcpy(m->ticket[0].bytes, current, TICKET_LEN);
+    memcpy(m->ticket[1].bytes, before, TICKET_LEN);
+    int rc = ticket_insert(turn, &m->ticket[0], USEC_NEVER);
+    if (rc == 0 && until > 0)
+        rc = ticket_insert(turn, &m->ticket[1], until);
+    if (rc < 0)
+        mobility_free(turn, a);
+    return rc;
 }
 
 void mobility_free(struct turn *turn, struct allocation *a)

@@ -34,9 +34,8 @@ static void timer_fired(struct timer *timer, void *ctx, usec_t now)
     reservation_free(turn, r, true);
 }
 
-struct reservation *reservation_new(const struct allocation *a)
+struct reservation *reservation_new(const char *identity)
 {
-    const char *identity = allocation_identity(a);
     size_t size = strlen(identity) + 1;
     struct reservation *r = calloc(1, sizeof *r + size);
     if (!r)
@@ -48,11 +47,18 @@ struct reservation *reservation_new(const struct allocation *a)
 
 int reservation_arm(struct turn *turn, struct reservation *r, usec_t now)
 {
+    uint64_t token;
     do {
-        turn->io.random(turn->io.ctx, &r->token, sizeof r->token);
-        r->token = (r->token & UINT64_MAX >> 8) | (uint64_t)turn->config->worker << 56;
-    } while (r->token == 0 || reservation_find(turn, r->token));
-    int rc = timer_arm(&turn->timers, &r->timer, now + RESERVATION_LIFE);
+        turn->io.random(turn->io.ctx, &token, sizeof token);
+        token = (token & UINT64_MAX >> 8) | (uint64_t)turn->config->worker << 56;
+    } while (token == 0 || reservation_find(turn, token));
+    return reservation_arm_as(turn, r, token, now + RESERVATION_LIFE);
+}
+
+int reservation_arm_as(struct turn *turn, struct reservation *r, uint64_t token, usec_t until)
+{
+    r->token = token;
+    int rc = timer_arm(&turn->timers, &r->timer, until);
     if (rc < 0)
         return rc;
     rc = map_insert(&turn->reservations, &r->node, r->token);

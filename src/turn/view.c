@@ -6,7 +6,7 @@
 
 // The next allocation after a node; each is met once, by its 5-tuple, or if its mobile client is
 // away by its current ticket.
-static struct allocation *by_client(const struct turn *turn, struct map_node **node)
+struct allocation *allocation_by_client(const struct turn *turn, struct map_node **node)
 {
     while ((*node = map_each(&turn->clients, *node))) {
         struct binding *binding = container_of(*node, struct binding, node);
@@ -16,7 +16,7 @@ static struct allocation *by_client(const struct turn *turn, struct map_node **n
     return NULL;
 }
 
-static struct allocation *by_ticket(const struct turn *turn, struct map_node **node)
+struct allocation *allocation_by_ticket(const struct turn *turn, struct map_node **node)
 {
     while ((*node = map_each(&turn->tickets, *node))) {
         struct ticket *ticket = container_of(*node, struct ticket, node);
@@ -61,11 +61,11 @@ void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct tur
                void *ctx, usec_t now)
 {
     struct allocation *a;
-    for (struct map_node *node = NULL; (a = by_client(turn, &node));) {
+    for (struct map_node *node = NULL; (a = allocation_by_client(turn, &node));) {
         struct turn_view view = view_of(turn, a, now);
         each(ctx, &view);
     }
-    for (struct map_node *node = NULL; (a = by_ticket(turn, &node));) {
+    for (struct map_node *node = NULL; (a = allocation_by_ticket(turn, &node));) {
         struct turn_view view = view_of(turn, a, now);
         each(ctx, &view);
     }
@@ -142,11 +142,11 @@ const char *turn_check(const struct turn *turn)
     const char *wrong = NULL;
     unsigned found = 0, peer_conns = 0, offloaded = 0;
     struct allocation *a;
-    for (struct map_node *node = NULL; !wrong && (a = by_client(turn, &node)); found++) {
+    for (struct map_node *node = NULL; !wrong && (a = allocation_by_client(turn, &node)); found++) {
         wrong = check_allocation(turn, a, &peer_conns);
         offloaded += a->offloaded;
     }
-    for (struct map_node *node = NULL; !wrong && (a = by_ticket(turn, &node)); found++)
+    for (struct map_node *node = NULL; !wrong && (a = allocation_by_ticket(turn, &node)); found++)
         wrong =
             a->offloaded ? "offloaded without a client" : check_allocation(turn, a, &peer_conns);
     if (wrong)

@@ -366,6 +366,7 @@ static bool peer_to_kernel(struct tw *w, const struct addr *relayed, const struc
 
 enum turn_action tw_raw(struct tw *w, const struct tw_client *c, const void *data, size_t len)
 {
+    tw_restart_maybe(w);
     if (client_to_kernel(w, c, data, len))
         return w->action;
     uint8_t *exact = exact_copy(data, len);
@@ -389,6 +390,7 @@ enum turn_action tw_raw(struct tw *w, const struct tw_client *c, const void *dat
 enum turn_action tw_peer(struct tw *w, const struct addr *relayed, const struct addr *from,
                          const void *data, size_t len)
 {
+    tw_restart_maybe(w);
     struct tw_port *port = port_at(w, relayed);
     if (!port)
         return w->action = TURN_CONSUME;

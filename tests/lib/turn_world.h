@@ -92,7 +92,15 @@ struct tw *tw_new(void);       // not started, so that the test can change the c
 void tw_start(struct tw *w);   // asserts success
 void tw_offload(struct tw *w); // to a kernel; before the first message
 int tw_try(struct tw *w);      // what turn_new() says
-void tw_free(struct tw *w);    // asserts that all is closed and released
+// The server is saved as text and freed, and its successor begins with that (turn_restart.c).
+// Asserts that nothing is lost, and that it would leave the same again.
+void tw_restart(struct tw *w);
+struct turn_revival tw_revival(struct tw *w);
+// From now on before each message and datagram, where nobody but clients of UDP is served, and no
+// kernel helps.
+void tw_restart_always(bool always);
+void tw_restart_maybe(struct tw *w);
+void tw_free(struct tw *w);              // asserts that all is closed and released
 void tw_wait(struct tw *w, usec_t time); // ticking on the way
 void tw_tick(struct tw *w);
 void tw_check(struct tw *w);

@@ -614,7 +614,14 @@ int main(void)
         CASE(a_lost_connection),
         CASE(what_others_may_know),
         CASE(configurations_that_are_refused),
+    };
+    const struct CMUnitTest once[] = {
+        // restarts before each of so many take long
         CASE(many),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    failed += cmocka_run_group_tests_name("once", once, NULL, NULL);
+    tw_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }

@@ -538,7 +538,14 @@ int main(void)
         CASE(a_mobile_client_at_another_worker),
         CASE(a_token_at_another_worker),
         CASE(guests_count_and_need_no_grace),
+    };
+    const struct CMUnitTest once[] = {
+        // messages between workers end with them
         CASE(a_guest_is_sent_back),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    failed += cmocka_run_group_tests_name("once", once, NULL, NULL);
+    tw_restart_always(true);
+    return failed + cmocka_run_group_tests_name("restarted", tests, NULL, NULL);
 }
