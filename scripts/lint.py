@@ -25,7 +25,7 @@ LAYERS = {
     "ctl": ["base"],
 }
 MARK = "SPDX-License-Identifier: ISC"
-MARKED = re.compile(r"(\.(c|h|cjs|py|sh|conf|service|txt|cmake|yml)|(^|/)[^./]+|^\.clang-(tidy|format))$")
+MARKED = re.compile(r"(\.(c|h|cjs|py|sh|conf|service|catalog|sysusers|txt|cmake|yml)|(^|/)[^./]+|^\.clang-(tidy|format))$")
 UNMARKED = re.compile(r"^(LICENSE|COPYING)$|^debian/(changelog|copyright|not-installed|source/)|^tests/(data|fuzz/corpus)/|\.clang-format$")
 
 

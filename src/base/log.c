@@ -46,16 +46,34 @@ static void mark_cut(char line[LOG_LINE_MAX])
     memcpy(line + at, mark, sizeof mark);
 }
 
+bool log_wanted(enum log_level level)
+{
+    return log_sink.write && (int)level <= atomic_load_explicit(&log_max, memory_order_relaxed);
+}
+
+usec_t log_now(void)
+{
+    return log_sink.now ? log_sink.now() : 0;
+}
+
 void log_write(enum log_level level, const struct log_field *field, size_t fields,
                const char *format, ...)
 {
-    if (!log_sink.write || (int)level > atomic_load_explicit(&log_max, memory_order_relaxed))
-        return;
-    char line[LOG_LINE_MAX];
     va_list args;
+
     va_start(args, format);
-    int n = vsnprintf(line, sizeof line, format, args);
+    log_vwrite(level, field, fields, format, args);
     va_end(args);
+}
+
+void log_vwrite(enum log_level level, const struct log_field *field, size_t fields,
+                const char *format, va_list args)
+{
+    char line[LOG_LINE_MAX];
+
+    if (!log_wanted(level))
+        return;
+    int n = vsnprintf(line, sizeof line, format, args);
     if (n < 0)
         return;
     if ((size_t)n >= sizeof line)

@@ -4,6 +4,7 @@
 #include "platform/service.h"
 
 #include "base/buf.h"
+#include "platform/udp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ static void write_stderr(void *ctx, enum log_level level, const char *message,
     buf_printf(&line, " %s ", level_name(level));
     add_escaped(&line, message, false);
     for (size_t i = 0; i < fields; i++)
-        if (field[i].value)
+        if (field[i].value && strcmp(field[i].name, LOG_FIELD_ID) != 0)
             add_field(&line, &field[i]);
     buf_puts(&line, "\n");
     // Nobody is left to be told about an error.
@@ -171,7 +172,7 @@ static void write_journal(void *ctx, enum log_level level, const char *message,
 
 void service_log_open(enum log_target target, enum log_level max)
 {
-    struct log_sink sink = {.max = max, .write = write_stderr};
+    struct log_sink sink = {.max = max, .write = write_stderr, .now = usec_now};
 #ifdef HAVE_SYSTEMD
     bool wanted =
         target == LOG_TARGET_JOURNAL || (target == LOG_TARGET_AUTO && stderr_is_journal());

@@ -83,7 +83,7 @@ struct fixture *fixture_new(void)
     f->base = event_base_new();
     f->heartbeat = event_new(f->base, -1, EV_PERSIST, on_heartbeat, NULL);
     event_add(f->heartbeat, &tv);
-    log_set_sink(&(struct log_sink){f, LOG_LEVEL_DEBUG, on_log});
+    log_set_sink(&(struct log_sink){f, LOG_LEVEL_DEBUG, on_log, NULL});
     return f;
 }
 

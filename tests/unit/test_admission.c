@@ -47,7 +47,7 @@ static int setup(void **state)
         .bind = {at("127.0.0.1", 0)}, .port_min = PORT_MIN, .port_max = PORT_MAX};
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
     const struct workers_handler handler = {.ctx = f};
-    const struct log_sink sink = {f, LOG_LEVEL_INFO, on_log};
+    const struct log_sink sink = {f, LOG_LEVEL_INFO, on_log, NULL};
 
     assert_int_equal(evthread_use_pthreads(), 0);
     f->base = event_base_new();

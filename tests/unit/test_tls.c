@@ -270,7 +270,7 @@ static void watches_the_files(void **state)
 {
     struct fixture *f = *state;
     struct log log = {0};
-    const struct log_sink sink = {&log, LOG_LEVEL_DEBUG, on_log};
+    const struct log_sink sink = {&log, LOG_LEVEL_DEBUG, on_log, NULL};
     struct event_base *base = event_base_new();
     log_set_sink(&sink);
     assert_int_equal(tls_watch(f->tls, base, 1), 0);
