@@ -58,6 +58,8 @@ static unsigned run_round(struct udp *udp, const struct epoll_event *ready, int 
             send_out(udp);
     }
     send_out(udp);
+    if (count < READY_MAX)
+        udp->last_whole_round = udp->round;
     if (udp->burst_done)
         udp->burst_done(udp->ctx, now); // may close sockets: 'ready' is stale now
     return received;

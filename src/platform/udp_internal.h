@@ -90,6 +90,7 @@ struct udp {
     LIST_HEAD(, udp_socket) all;
     struct handover *inherited; // borrowed; NULL: nothing
     uint32_t round;
+    uint32_t last_whole_round; // that saw all sockets that were readable
     struct udp_socket *sending, **sending_end;
     unsigned slots, departures; // in use
     struct mmsghdr in[UDP_BURST], out[UDP_DEPARTURES];

@@ -202,13 +202,14 @@ static unsigned decide(struct udp_socket *socket, unsigned index, usec_t now)
     return count;
 }
 
-// One is asked for where one is likely, since a second look in vain costs more than coming back:
-// the epoll says again that there is more.
+// One is asked for where one is likely, since a look in vain costs more than coming back: the epoll
+// says again that there is more. It has said so of a socket that is readable again although no
+// round since has seen all that were: where more sockets wait than a round takes, that is long ago.
 static unsigned burst_of(struct udp_socket *socket)
 {
     struct udp *udp = socket->udp;
     unsigned room = UDP_BURST - udp->slots;
-    if (socket->last_round == udp->round - 1)
+    if (socket->last_round >= udp->last_whole_round)
         socket->lively = true;
     socket->last_round = udp->round;
     if (!socket->lively && room > 0)
@@ -220,11 +221,23 @@ static unsigned burst_of(struct udp_socket *socket)
     return UDP_BURST;
 }
 
+// As recvmmsg(), which costs more for one.
+static int receive_some(int fd, struct mmsghdr *msg, unsigned want)
+{
+    if (want > 1)
+        return recvmmsg(fd, msg, want, MSG_DONTWAIT, NULL);
+    ssize_t len = recvmsg(fd, &msg->msg_hdr, MSG_DONTWAIT);
+    if (len < 0)
+        return -1;
+    msg->msg_len = (unsigned)len;
+    return 1;
+}
+
 unsigned udp_receive(struct udp_socket *socket, usec_t now)
 {
     struct udp *udp = socket->udp;
     unsigned want = burst_of(socket), first = udp->slots;
-    int n = recvmmsg(socket->fd, udp->in + first, want, MSG_DONTWAIT, NULL);
+    int n = receive_some(socket->fd, udp->in + first, want);
     // An error here is one that ICMP left behind, and reading it cleared it; if datagrams wait
     // behind it, the epoll will say so.
     if (n <= 0)

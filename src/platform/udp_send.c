@@ -139,14 +139,30 @@ static unsigned build(struct udp_socket *socket, struct departure *d)
 
 // ---- sending
 
+// As sendmmsg(), which costs more for one; and a header of its own costs more than none.
+static int send_messages(int fd, struct mmsghdr *msg, unsigned count)
+{
+    if (count > 1)
+        return sendmmsg(fd, msg, count, MSG_DONTWAIT);
+    const struct msghdr *m = &msg->msg_hdr;
+    ssize_t len = m->msg_iovlen == 1 && m->msg_controllen == 0
+                      ? sendto(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, MSG_DONTWAIT,
+                               m->msg_name, m->msg_namelen)
+                      : sendmsg(fd, m, MSG_DONTWAIT);
+    if (len < 0)
+        return -1;
+    msg->msg_len = (unsigned)len;
+    return 1;
+}
+
 // An error that waits on a socket that reports ICMP is handed to whatever is sent next, which it
 // does not concern; sending again is sending for the first time.
 static int send_some(struct udp_socket *socket, struct mmsghdr *msg, unsigned count)
 {
-    int n = sendmmsg(socket->fd, msg, count, MSG_DONTWAIT);
+    int n = send_messages(socket->fd, msg, count);
     if (n >= 0 || !socket->reports_icmp)
         return n;
-    n = sendmmsg(socket->fd, msg, count, MSG_DONTWAIT);
+    n = send_messages(socket->fd, msg, count);
     if (n < 0 && errno == EMSGSIZE) {
         const union sockaddr_any *to = msg->msg_hdr.msg_name;
         socket->too_long_for = addr_from_sockaddr(to);

@@ -155,6 +155,9 @@ class World:
             # On both, since a fast path serves the interfaces that have the relay's address.
             net.ip("relay", "addr", "add", f"{RELAY_IP}/32", "dev", device)
             net.ip("relay", "link", "set", device, "up")
+            # What leaves joined (UDP_SEGMENT) is split on the relay's core, as for a network card
+            # that cannot: the sink would count it as one packet.
+            self._ethtool("relay", device, "tx-udp-segmentation", "off")
             net.ip("relay", "neigh", "replace", callers, "lladdr", callers_mac, "dev", device,
                    "nud", "permanent")
             net.ip(side, "link", "set", "eth0", "up")
@@ -174,10 +177,8 @@ class World:
         real network card do; a veth needs a thread per end for that, held on the relay's core."""
         for side in SIDES:
             device, word = f"side-{side}", "on" if on else "off"
-            # A veth joins only what its sender could not have joined; and what leaves joined is
-            # split on the relay's core, not counted as one packet by the sink.
+            # A veth joins only what its sender could not have joined.
             self._ethtool(side, "eth0", "tso", "off" if on else "on")
-            self._ethtool("relay", device, "tx-udp-segmentation", "off" if on else "on")
             if on:
                 self._ethtool("relay", device, "gro", word)
             self._set(f"{device}/threaded", int(on))
@@ -185,6 +186,11 @@ class World:
         if on:
             time.sleep(0.1)  # the threads have their names only when they have run
             self._hold_receivers()
+
+    def poll_at_sides(self, on):
+        """A veth takes what XDP redirects only where its other end polls."""
+        for side in SIDES:
+            self._ethtool(side, "eth0", "gro", "on" if on else "off")
 
     def _ethtool(self, name, device, feature, word):
         self.network.run(name, "ethtool", "-K", device, feature, word,

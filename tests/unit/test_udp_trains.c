@@ -432,7 +432,44 @@ static bool is_joined(const struct msghdr *msg)
     return false;
 }
 
-// These take the place of the C library's in this program.
+static bool refuses(const struct msghdr *msg)
+{
+    if (!fault.joined_only || !is_joined(msg))
+        return false;
+    fault.failed++;
+    errno = EIO;
+    return true;
+}
+
+// These take the place of the C library's in this program. The relay's calls never wait, those of
+// the test's senders do.
+static bool is_relays(int flags)
+{
+    return flags & MSG_DONTWAIT;
+}
+
+ssize_t sendto(int fd, const void *data, size_t len, int flags, __CONST_SOCKADDR_ARG to,
+               socklen_t to_len)
+{
+    if (is_relays(flags) && fails())
+        return -1;
+    return syscall(SYS_sendto, fd, data, len, flags, to.__sockaddr__, to_len);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    if (is_relays(flags) && (fails() || refuses(msg)))
+        return -1;
+    return syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    if (is_relays(flags) && fails())
+        return -1;
+    return syscall(SYS_recvmsg, fd, msg, flags);
+}
+
 int sendmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags)
 {
     unsigned good = 0;
@@ -440,11 +477,8 @@ int sendmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags)
         return -1;
     while (fault.joined_only && good < count && !is_joined(&msg[good].msg_hdr))
         good++;
-    if (fault.joined_only && good == 0) {
-        fault.failed++;
-        errno = EIO;
+    if (good == 0 && refuses(&msg->msg_hdr))
         return -1;
-    }
     return (int)syscall(SYS_sendmmsg, fd, msg, fault.joined_only ? good : count, flags);
 }
 
