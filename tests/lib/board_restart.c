@@ -40,6 +40,7 @@ void board_replace(struct board *b)
 {
     struct signal *old = b->signal;
     struct signal_io io = old->io;
+    uint64_t random = b->random;
 
     assert_int_equal(signal_new(&old->config, &io, &b->counters, b->now, &b->signal), 0);
     signal_set_clock(b->signal, old->wall_minus_now);
@@ -50,6 +51,7 @@ void board_replace(struct board *b)
     b->signal->divert_times = old->divert_times;
     signal_free(old);
     clear_gauges(&b->counters);
+    b->random = random; // so that the same happens as without a restart
 }
 
 int board_restore(struct board *b, const char *text, unsigned *ret_lost)
