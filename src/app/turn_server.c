@@ -67,6 +67,8 @@ static int take_secrets(struct turn_server *server, const struct config *config)
         return -ENOMEM;
     if (server->generated_secret)
         server->secret[count++].text = server->generated_secret;
+    server->first_given = count;
+    server->given = (unsigned)given->count;
     for (size_t i = 0; i < given->count; i++)
         server->secret[count++].text = given->item[i];
     for (size_t i = 0; i < TURN_OLD_SECRETS_MAX; i++) {
@@ -248,15 +250,27 @@ static int copy_text(const char *text, char **ret_copy)
     return text && !*ret_copy ? -ENOMEM : 0;
 }
 
-// With 'rotate' the secret that was made before, if any, becomes the latest of the old ones.
+// The operator has given others since, be it the one that was made here, which is no longer needed.
+static bool has_given_others(const struct turn_server *old, const struct config_list *given)
+{
+    bool same = given->count == old->given;
+
+    for (size_t i = 0; same && i < given->count; i++)
+        same = strcmp(old->secret[old->first_given + i].text, given->item[i]) == 0;
+    return given->count > 0 && !same;
+}
+
+// With 'rotate', or another list of the operator's, the secret that was made before becomes the
+// latest of the old ones.
 static int inherit_secrets(struct turn_server *server, const struct turn_server *old,
                            const struct config *config, bool rotate, usec_t now)
 {
     usec_t until = now + config->turn.credential_lifetime + config->turn.expiry_grace;
+    bool others = has_given_others(old, &config->turn.secrets);
     unsigned count = 0;
     int r = 0;
 
-    if (rotate && old->generated_secret) {
+    if ((rotate || others) && old->generated_secret) {
         r = copy_text(old->generated_secret, &server->old[count].text);
         server->old[count++].until = until;
     }
@@ -268,8 +282,9 @@ static int inherit_secrets(struct turn_server *server, const struct turn_server 
     }
     if (r < 0)
         return r;
-    return rotate ? generate_secret(server)
-                  : copy_text(old->generated_secret, &server->generated_secret);
+    if (rotate)
+        return generate_secret(server);
+    return others ? 0 : copy_text(old->generated_secret, &server->generated_secret);
 }
 
 static bool listens(const struct turn_server *server, const struct addr *addr)

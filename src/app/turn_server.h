@@ -32,6 +32,7 @@ struct turn_server {
     struct peers *peers;        // borrowed
     struct prefix_list proxies; // borrowed
     struct turn_secret *secret;
+    unsigned first_given, given; // which of them the operator has given
     struct turn_user *user;
     char *generated_secret; // NULL if the operator has given one and none was made since
     struct turn_old_secret old[TURN_OLD_SECRETS_MAX]; // the latest first

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: ISC
 // No key of the configuration is read for nothing: each changes what some part of the daemon is
-// given.
+// given, at the start and, where its row says so, when the file is read again.
 #include "base/buf.h"
+#include "config_change.h"
+#include "config_kind.h"
 #include "config_table.h"
 #include "config_use.h"
+#include "platform/udp.h"
 #include "turn_server.h"
 #include "unit/lib_certificate.h"
 
@@ -431,6 +434,208 @@ static void descriptors_are_for_connections_too(void **state)
     config_free(&config);
 }
 
+// ---- what changes while the daemon runs
+
+static const struct config_row *row_of(size_t change)
+{
+    const struct config_row *row = config_row_find(changes[change].group, changes[change].name);
+
+    assert_non_null(row);
+    return row;
+}
+
+static char *printed(const struct config *config, const struct config_row *row)
+{
+    struct buf out = {0};
+
+    row->kind->print(row, config_field(config, row), &out);
+    return buf_take(&out);
+}
+
+// TLS where there was none is a matter of listeners.
+static bool is_of_tls(const struct config_row *row)
+{
+    return strcmp(row->name, "certificate") == 0 || strcmp(row->name, "key") == 0;
+}
+
+// The parts get what they would have been given at a start with the new value. Listeners are added
+// to sockets, which is another test (test_reload).
+static void check_renewed(struct config *live, const struct config *before)
+{
+    struct event_base *base = event_base_new();
+    struct turn_server *old, *renewed;
+    struct buf expected = {0}, got = {0};
+    char error[256];
+
+    assert_int_equal(turn_server_new(base, before, NULL, 2, &old), 0);
+    assert_int_equal(turn_server_renew(old, live, false, usec_now(), &renewed, error), 0);
+    quota_set(renewed->quota, live->limits.allocations_per_user, live->limits.allocations);
+    if (live->turn.secrets.count > 0) { // the one that was made is an old one now
+        assert_int_equal(renewed->turn.secrets, live->turn.secrets.count + 1);
+        assert_string_equal(renewed->secret[1].text, turn_server_secret(old));
+        renewed->turn.secrets--;
+    }
+    put_turn(&got, renewed);
+    turn_server_free_replaced(old);
+    turn_server_free(renewed);
+    put_server(&expected, live);
+    assert_string_equal(got.data, expected.data);
+    buf_free(&expected);
+    buf_free(&got);
+    event_base_free(base);
+}
+
+// Of a value that comes with keys that take a restart: it is taken over, its effect comes later.
+static bool waits_for_restart(const struct config_changes *other)
+{
+    for (size_t i = 0; i < config_row_count; i++)
+        if (other->row[i] == CONFIG_RESTART)
+            return true;
+    return false;
+}
+
+static void check_applied(size_t change)
+{
+    const struct config_row *row = row_of(change);
+    struct config live, fresh, before;
+    struct config_changes other;
+
+    load(NULL, NULL, NULL, &live);
+    load(NULL, NULL, NULL, &before);
+    load(changes[change].group, changes[change].name, changes[change].value, &fresh);
+    char *expected = use(&fresh);
+    assert_int_equal(config_compare(&live, &fresh, &other), 0);
+    assert_int_equal(other.row[row - config_rows], CONFIG_APPLIED);
+    config_exchange(&live, &fresh, &other);
+    char *got = use(&live);
+    bool waits = waits_for_restart(&other);
+    if (!waits && strcmp(got, expected) != 0)
+        fail_msg("%s.%s: a reload brings\n%s, a start\n%s", row->group, row->name, got, expected);
+    if (!waits && live.turn.enabled && strcmp(row->name, "ports") != 0)
+        check_renewed(&live, &before);
+    config_exchange(&live, &fresh, &other); // and back again
+    free(got);
+    got = use(&live);
+    char *usual = use_of(NULL, NULL, NULL);
+    assert_string_equal(got, usual);
+    free(got);
+    free(usual);
+    free(expected);
+    config_changes_free(&other);
+    config_free(&live);
+    config_free(&before);
+    config_free(&fresh);
+}
+
+static void check_named(size_t change)
+{
+    const struct config_row *row = row_of(change);
+    struct config live, fresh;
+    struct config_changes other;
+
+    load(NULL, NULL, NULL, &live);
+    load(changes[change].group, changes[change].name, changes[change].value, &fresh);
+    char *before = printed(&live, row);
+    assert_int_equal(config_compare(&live, &fresh, &other), 0);
+    assert_int_equal(other.row[row - config_rows], CONFIG_RESTART);
+    config_exchange(&live, &fresh, &other);
+    char *after = printed(&live, row);
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+    config_changes_free(&other);
+    config_free(&live);
+    config_free(&fresh);
+}
+
+static void every_key_is_applied_or_named(void **state)
+{
+    unsigned applied = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        const struct config_row *row = row_of(i);
+        bool reloads = row->reload && !is_of_tls(row);
+
+        applied += reloads;
+        if (reloads)
+            check_applied(i);
+        else
+            check_named(i);
+    }
+    assert_true(applied > 25);
+}
+
+static void the_same_is_no_change(void **state)
+{
+    struct config live, fresh;
+    struct config_changes other;
+
+    (void)state;
+    load("turn", "secret_files", "[ \"@/secret\" ]; users_file = \"@/users\"", &live);
+    load("turn", "secret_files", "[ \"@/secret\" ]; users_file = \"@/users\"", &fresh);
+    assert_int_equal(config_compare(&live, &fresh, &other), 0);
+    for (size_t i = 0; i < config_row_count; i++)
+        assert_int_equal(other.row[i], CONFIG_SAME);
+    assert_false(other.secrets || other.users);
+    config_changes_free(&other);
+    config_free(&fresh);
+
+    // The names are the same, what is in the files is not.
+    put_file("secret", "00000000000000000000000000000000\n");
+    put_file("users", "carol:another battery\n");
+    load("turn", "secret_files", "[ \"@/secret\" ]; users_file = \"@/users\"", &fresh);
+    put_file("secret", "fedcba9876543210fedcba9876543210\n");
+    put_file("users", "bob:correct horse battery\n");
+    assert_int_equal(config_compare(&live, &fresh, &other), 0);
+    assert_true(other.secrets && other.users);
+    config_exchange(&live, &fresh, &other);
+    assert_string_equal(live.turn.secrets.item[0], "00000000000000000000000000000000");
+    assert_string_equal(live.turn.users.item[0], "carol");
+    config_changes_free(&other);
+    config_free(&live);
+    config_free(&fresh);
+}
+
+// The secret of the component, wherever it is from, is the connection's.
+static void another_component_secret_takes_a_restart(void **state)
+{
+    struct config live, fresh;
+    struct config_changes other;
+    const struct config_row *row = config_row_find("xmpp", "secret");
+
+    (void)state;
+    load(NULL, NULL, NULL, &live);
+    load(NULL, NULL, NULL, &fresh);
+    fresh.xmpp.secret[0] ^= 1;
+    assert_int_equal(config_compare(&live, &fresh, &other), 0);
+    assert_int_equal(other.row[row - config_rows], CONFIG_RESTART);
+    config_changes_free(&other);
+    config_free(&live);
+    config_free(&fresh);
+}
+
+static void elsewhere_is_the_alternative(void **state)
+{
+    struct config_services services;
+    struct signal_services told;
+    struct config config;
+
+    (void)state;
+    load("drain", "alternative", "\"relay2.example.org\"", &config);
+    told = config_for_signal(&config, "made at start", &services).services;
+    config_point_elsewhere(&config, &services, &told);
+    assert_int_equal(told.count, 3);
+    for (size_t i = 0; i < told.count; i++)
+        assert_string_equal(told.item[i].host, "relay2.example.org");
+    config_free(&config);
+    load(NULL, NULL, NULL, &config);
+    told = config_for_signal(&config, "made at start", &services).services;
+    config_point_elsewhere(&config, &services, &told);
+    assert_int_equal(told.count, 0);
+    config_free(&config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +645,10 @@ int main(void)
         cmocka_unit_test(clients_are_told_the_whole_server),
         cmocka_unit_test(credentials_are_made_with_the_first_secret),
         cmocka_unit_test(descriptors_are_for_connections_too),
+        cmocka_unit_test(every_key_is_applied_or_named),
+        cmocka_unit_test(the_same_is_no_change),
+        cmocka_unit_test(another_component_secret_takes_a_restart),
+        cmocka_unit_test(elsewhere_is_the_alternative),
     };
     unsetenv("CREDENTIALS_DIRECTORY");
     return cmocka_run_group_tests(tests, make_files, remove_files);

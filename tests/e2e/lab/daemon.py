@@ -53,6 +53,7 @@ class Daemon:
         self.program = program
         self.process = None
         self.config = f"{directory}/jingle-relayd.conf"
+        self.control = f"{directory}/control"
         secret = os.open(f"{directory}/secret", os.O_WRONLY | os.O_CREAT, 0o600)
         os.write(secret, SECRET.encode())
         os.close(secret)

@@ -44,7 +44,8 @@ class Place:
 
     def save_logs(self):
         shutil.rmtree(self.logs, ignore_errors=True)
-        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*", "desktop-*")
+        keep = shutil.ignore_patterns("prosody", "ejabberd", "chromium-*", "desktop-*",
+                                      "control")
         shutil.copytree(self.directory, self.logs, ignore=keep)
 
     def close(self):
