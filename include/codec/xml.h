@@ -16,16 +16,17 @@
 #define XML_NS_XML "http://www.w3.org/XML/1998/namespace"
 
 struct xml_attr {
-    char *name;
-    char *ns; // NULL for the usual attribute without a namespace
-    char *value;
+    const char *name;
+    const char *ns; // NULL for the usual attribute without a namespace
+    const char *value;
+    char *replaced; // xml.c's: what 'value' is since it was set again
     struct xml_attr *next;
 };
 
 struct xml { // an element, or a piece of text when name is NULL
-    char *name;
-    char *ns;   // never NULL for an element; "" if it has none
-    char *text; // of a piece of text
+    const char *name;
+    const char *ns; // never NULL for an element; "" if it has none
+    char *text;     // of a piece of text
     struct xml_attr *attrs;
     struct xml *parent;
     struct xml *first;

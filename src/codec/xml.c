@@ -12,28 +12,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Elements and attributes are one allocation each, with their strings behind them: a stanza has a
+// hundred, and is copied several times on its way.
+
+static const char *put(char **end, const char *text, size_t size)
+{
+    char *start = *end;
+    memcpy(start, text, size);
+    *end += size;
+    return start;
+}
+
 static void attr_free(struct xml_attr *a)
 {
     if (!a)
         return;
-    free(a->name);
-    free(a->ns);
-    free(a->value);
+    free(a->replaced);
     free(a);
 }
 
 static struct xml_attr *attr_new(const char *ns, const char *name, const char *value)
 {
-    struct xml_attr *a = calloc(1, sizeof(*a));
+    size_t value_size = strlen(value) + 1, name_size = strlen(name) + 1;
+    size_t ns_size = ns ? strlen(ns) + 1 : 0;
+    struct xml_attr *a = malloc(sizeof(*a) + value_size + name_size + ns_size);
     if (!a)
         return NULL;
-    a->name = strdup(name);
-    a->ns = ns ? strdup(ns) : NULL;
-    a->value = strdup(value);
-    if (!a->name || (ns && !a->ns) || !a->value) {
-        attr_free(a);
-        return NULL;
-    }
+    char *end = (char *)(a + 1);
+    *a = (struct xml_attr){0};
+    a->value = put(&end, value, value_size);
+    a->name = put(&end, name, name_size);
+    a->ns = ns ? put(&end, ns, ns_size) : NULL;
     return a;
 }
 
@@ -46,15 +55,14 @@ static bool attr_is(const struct xml_attr *a, const char *ns, const char *name)
 
 struct xml *xml_new(const char *name, const char *ns)
 {
-    struct xml *x = calloc(1, sizeof(*x));
+    size_t name_size = strlen(name) + 1, ns_size = ns ? strlen(ns) + 1 : 1;
+    struct xml *x = malloc(sizeof(*x) + name_size + ns_size);
     if (!x)
         return NULL;
-    x->name = strdup(name);
-    x->ns = strdup(ns ? ns : "");
-    if (!x->name || !x->ns) {
-        xml_free(x);
-        return NULL;
-    }
+    char *end = (char *)(x + 1);
+    *x = (struct xml){0};
+    x->name = put(&end, name, name_size);
+    x->ns = put(&end, ns ? ns : "", ns_size);
     return x;
 }
 
@@ -81,8 +89,6 @@ static void free_below(struct xml *x)
         next = a->next;
         attr_free(a);
     }
-    free(x->name);
-    free(x->ns);
     free(x->text);
     free(x);
 }
@@ -166,8 +172,8 @@ int xml_set_ns(struct xml *x, const char *ns, const char *name, const char *valu
     char *copy = strdup(value); // before the old one goes: 'value' may be that very string
     if (!copy)
         return -ENOMEM;
-    free(found->value);
-    found->value = copy;
+    free(found->replaced);
+    found->value = found->replaced = copy;
     return 0;
 }
 

@@ -239,7 +239,6 @@ static void line(struct world *w, const char *text, size_t len)
 {
     static const struct xml_limits limits = {65536, 32, 1000};
     struct xml *stanza;
-    char *ns;
 
     if (len > 1 && text[0] == '!') {
         happen(w, text[1]);
@@ -247,14 +246,8 @@ static void line(struct world *w, const char *text, size_t len)
     }
     if (xml_parse(text, len, &limits, &stanza) < 0)
         return;
-    ns = strdup("jabber:client");
-    must(ns != NULL);
-    if (stanza->ns[0] == 0) {
-        free(stanza->ns);
-        stanza->ns = ns;
-    } else {
-        free(ns);
-    }
+    if (stanza->ns[0] == 0)
+        stanza->ns = "jabber:client";
     signal_stanza(w->signal, stanza, w->now);
     xml_free(stanza);
 }
