@@ -19,7 +19,7 @@ MEMORY_CALLS = 1000
 CPU_RATE = 50000
 LATENCY_RATES = {"20k": 20000, "100k": 100000}
 GUESS = {"coturn": 80000, "rtpengine": 60000, "userspace": 110000, "epoll": 130000,
-         "mmsg": 140000, "gro": 140000, "ipforward": 450000, "fastpath": 450000}
+         "mmsg": 140000, "gro": 140000, "open": 130000, "ipforward": 450000, "fastpath": 450000, "bare": 450000}
 LEAST, MOST = 2000, 5000000  # packets per second: nobody is outside of that here
 STEPS = 14     # of a search
 SETTLE = 5      # seconds until a daemon has nothing left to do for calls that fell silent
@@ -27,7 +27,8 @@ FAST_SHARE = 0.99  # less is worth a note
 PAUSE_US = 50   # of a load generator that shares its core
 
 # Which targets are measured by more than the usual figures.
-WITH_MANY = ("ipforward", "mmsg", "userspace", "userspace_shared", "fastpath", "fastpath_shared")
+WITH_MANY = ("ipforward", "bare", "mmsg", "userspace", "userspace_shared", "fastpath",
+             "fastpath_shared")
 WITH_TRAINS = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace",
                "userspace_channel", "fastpath", "fastpath_channel")
 WITH_MIX = ("ipforward", "mmsg", "gro", "coturn", "rtpengine", "userspace", "fastpath")
@@ -35,7 +36,7 @@ WITH_CALLS = ("coturn", "rtpengine", "userspace", "userspace_shared", "userspace
               "fastpath", "fastpath_shared", "fastpath_channel")
 WITH_SILENCE = ("userspace", "fastpath")
 FAST = ("fastpath", "fastpath_shared", "fastpath_channel")
-WITH_WORKERS = ("userspace", "userspace_shared")
+WITH_WORKERS = ("epoll", "userspace", "userspace_shared")
 
 
 @dataclass

@@ -56,14 +56,14 @@ class Floor:
 
     name = "floor"
 
-    def __init__(self, world, mode="mmsg"):
-        """mode: as the program's"""
+    def __init__(self, world, mode="mmsg", threads=1, prefix=None):
+        """mode: as the program's; prefix: as the daemon's"""
         self.world = world
         self.opened = 0
         self.process = world.network.start(
-            "relay", *world.on_relay_core(
-                world.program("floor"), mode, RELAY_IP, str(FIRST_FLOOR_PORT), CLIENTS["a"],
-                CLIENTS["b"], str(FIRST_CLIENT_PORT)),
+            "relay", *(world.on_relay_core() if prefix is None else prefix),
+            world.program("floor"), mode, RELAY_IP, str(FIRST_FLOOR_PORT), CLIENTS["a"],
+            CLIENTS["b"], str(FIRST_CLIENT_PORT), str(threads),
             log="floor", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.pid = self.process.pid
 
@@ -84,6 +84,24 @@ class Floor:
         self.world.network.stop(self.process)
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class KernelFloor(Floor):
+    """A bare forwarder in the kernel (bare.bpf.c), by the same flows."""
+
+    name = "kernel_floor"
+
+    def __init__(self, world, mode):
+        """mode: which of its programs"""
+        self.world = world
+        self.opened = 0
+        world.poll_at_sides(mode == "early")
+        sides = [word for side in SIDES for word in (f"side-{side}", CLIENTS[side], SIDES[side][3])]
+        self.process = world.network.start(
+            "relay", world.program("bare"), world.program("bare.bpf.o"), mode, RELAY_IP,
+            str(FIRST_FLOOR_PORT), str(FIRST_CLIENT_PORT), *sides,
+            log="floor", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.pid = None
 
 
 class Daemon:

@@ -9,7 +9,7 @@ Each kind is made of the generators that set its flows up; they stay with the wo
 import contextlib
 import time
 
-from forwarders import Daemon, Floor, cpu_seconds
+from forwarders import Daemon, Floor, KernelFloor, cpu_seconds
 from load import Load
 from rtpengine import Rtpengine
 from turn import Coturn, TurnDaemon, TurnLoad
@@ -71,11 +71,11 @@ class Kernel(Target):
 
 
 class Bare(Target):
-    """A bare forwarder in user space."""
+    """A bare forwarder, in user space or in the kernel."""
 
-    def __init__(self, setup, mode):
+    def __init__(self, setup, mode, floor=Floor, **how):
         super().__init__(setup)
-        self.floor = Floor(self.world, mode)
+        self.floor = floor(self.world, mode, **how)
         self.pid = self.floor.pid
 
     def flows(self, count):
@@ -183,15 +183,21 @@ def relay_text(*settings):
 
 
 # name: (what it is, the settings of the daemon that it needs, how it is made)
-def _bare(mode):
-    return lambda setup, relay: Bare(setup, mode)
+def _bare(mode, floor=Floor):
+    return lambda setup, relay: Bare(setup, mode, floor)
 
 
 KINDS = {
     "ipforward": ("the kernel's IP forwarding", (), lambda setup, relay: Kernel(setup)),
+    "bare": ("bare forwarder: TC eBPF", (), _bare("redirect", KernelFloor)),
+    "bare_neigh": ("bare forwarder: TC eBPF, neighbours by the kernel", (),
+                   _bare("neigh", KernelFloor)),
+    "bare_drop": ("TC eBPF that drops all", (), _bare("drop", KernelFloor)),
+    "bare_xdp": ("bare forwarder: XDP", (), _bare("early", KernelFloor)),
     "epoll": ("bare forwarder: epoll, recv, send", (), _bare("epoll")),
     "mmsg": ("bare forwarder: recvmmsg, sendmmsg", (), _bare("mmsg")),
     "gro": ("bare forwarder: UDP_GRO, UDP_SEGMENT", (), _bare("gro")),
+    "open": ("bare forwarder: recvmsg, sendto, not connected", (), _bare("open")),
     "coturn": ("coturn, ChannelData", (),
                lambda setup, relay: Channels(setup, Coturn(setup.world))),
     "rtpengine": ("rtpengine, user space", (), lambda setup, relay: Engine(setup)),
@@ -206,6 +212,14 @@ KINDS = {
 }
 
 
+# What takes a packet apart, for tests/bench/walk only.
+ONLY_WALKS = ("bare_drop", "bare_neigh", "bare_xdp")
+WALKS = (*ONLY_WALKS, "bare", "ipforward", "fastpath", "fastpath_channel")
+
+
+BARE = ("epoll", "mmsg", "gro", "open")
+
+
 class Catalogue:
     """Makes targets by name, for the build of the world."""
 
@@ -213,6 +227,10 @@ class Catalogue:
         self.world = world
         self.setup = setup
         self.known = set(world.settings("relay"))
+
+    @staticmethod
+    def title(name):
+        return KINDS[name][0]
 
     def has(self, name):
         """Whether this build can do it."""
@@ -232,5 +250,7 @@ class Catalogue:
         if workers == 1 and not cpus:
             return contextlib.closing(KINDS[name][2](self.setup, settings))
         cpus = ",".join(map(str, sorted(cpus)))
-        return contextlib.closing(Jingle(self.setup, settings, workers,
-                                         ["taskset", "-c", cpus, "nice", "-n", "-5"]))
+        prefix = ["taskset", "-c", cpus, "nice", "-n", "-5"]
+        if name in BARE:
+            return contextlib.closing(Bare(self.setup, name, threads=workers, prefix=prefix))
+        return contextlib.closing(Jingle(self.setup, settings, workers, prefix))
