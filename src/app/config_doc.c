@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define RESTART " Takes a restart."
+
 static bool begins_group(size_t i)
 {
     return i == 0 || strcmp(config_rows[i].group, config_rows[i - 1].group) != 0;
@@ -38,7 +40,7 @@ void config_doc_markdown(struct buf *out)
         put_expectation(row, out);
         buf_puts(out, " | ");
         put_default(row, "`", out);
-        buf_printf(out, " | %s |\n", row->help);
+        buf_printf(out, " | %s%s |\n", row->help, row->reload ? "" : RESTART);
     }
     buf_puts(out, "\n");
 }
@@ -64,7 +66,7 @@ void config_doc_roff(struct buf *out)
         if (begins_group(i))
             buf_printf(out, ".SS %s\n", row->group);
         buf_printf(out, ".TP\n.B %s\n", row->name);
-        buf_printf(&text, "%s\n", row->help);
+        buf_printf(&text, "%s%s\n", row->help, row->reload ? "" : RESTART);
         buf_puts(&text, "Value: ");
         put_expectation(row, &text);
         buf_puts(&text, ".\n");
