@@ -51,6 +51,8 @@ static bool path_restore(struct channel *channel, int i, const json_t *object)
     channel->open[i] = state_bool(&reader, "open");
     channel->ready[i] = state_bool(&reader, "ready");
     channel->silent[i] = state_bool(&reader, "silent");
+    if (channel->signal->last_id < channel->path[i])
+        channel->signal->last_id = channel->path[i];
     return !reader.wrong && channel->path[i] > 0;
 }
 

@@ -189,6 +189,8 @@ int media_path_list(struct media_path *path)
     transport->path[i] = path;
     transport->path_id[i] = path->id;
     transport->session->opening += !path->opened;
+    if (signal->last_id < path->id) // of a snapshot
+        signal->last_id = path->id;
     return 0;
 }
 
