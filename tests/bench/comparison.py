@@ -19,7 +19,8 @@ MEMORY_CALLS = 1000
 CPU_RATE = 50000
 LATENCY_RATES = {"20k": 20000, "100k": 100000}
 GUESS = {"coturn": 80000, "rtpengine": 60000, "userspace": 110000, "epoll": 130000,
-         "mmsg": 140000, "gro": 140000, "open": 130000, "ipforward": 450000, "fastpath": 450000, "bare": 450000}
+         "mmsg": 140000, "gro": 140000, "open": 130000, "ipforward": 450000, "fastpath": 450000,
+         "bare": 450000}
 LEAST, MOST = 2000, 5000000  # packets per second: nobody is outside of that here
 STEPS = 14     # of a search
 SETTLE = 5      # seconds until a daemon has nothing left to do for calls that fell silent
