@@ -114,11 +114,13 @@ void capacity_measured(struct capacity *c, const struct capacity_sample *sample,
 {
     double weight = weight_of(sample->span, SMOOTHING);
     bool rising = sample->load > c->load.used;
+    double load_weight = weight_of(sample->span, rising ? LOAD_RISE : LOAD_FALL);
 
     if (sample->span == 0)
         return;
-    smooth_level(&c->load, sample->load, use,
-                 weight_of(sample->span, rising ? LOAD_RISE : LOAD_FALL));
+    // Calls of the daemon before this one are there from the beginning.
+    smooth_level(&c->load, sample->load, use, c->begun ? load_weight : 1);
+    c->begun = true;
     learn_background(c, sample, use);
     smooth_level(&c->bandwidth, (double)sample->bytes * USEC_PER_SEC / (double)sample->span, use,
                  weight);

@@ -67,6 +67,7 @@ struct capacity_level { // smoothed
 struct capacity {
     struct capacity_limits limits;
     struct capacity_level load, bandwidth;
+    bool begun;                    // something has been measured
     double background;             // of the load: while nothing runs
     double share[CAPACITY_KINDS];  // of the packets
     double ceiling;                // of the load: lower than limits.load after losses

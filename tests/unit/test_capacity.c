@@ -326,6 +326,18 @@ static void the_first_ones_are_a_try(void **state)
     assert_true(capacity_room(&c, CAPACITY_ALLOCATION, &use).now > 1000);
 }
 
+// A thousand silent ones, of the daemon before this one.
+static void calls_from_before_a_restart(void **state)
+{
+    struct capacity_use use = use_of(1000, 1000);
+    const struct capacity_sample sample = {.span = SECOND / 4, .load = 0.02};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    capacity_measured(&c, &sample, &use);
+    assert_true(room(&c, &use).now > 500);
+}
+
 // A web server beside it: the load is there before any call.
 static void what_others_do_is_no_calls_cost(void **state)
 {
@@ -506,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_rise_is_believed_at_once),
         cmocka_unit_test(those_not_measured_yet_have_half_of_the_room),
         cmocka_unit_test(the_first_ones_are_a_try),
+        cmocka_unit_test(calls_from_before_a_restart),
         cmocka_unit_test(what_others_do_is_no_calls_cost),
         cmocka_unit_test(twice_the_load_stays_below),
         cmocka_unit_test(running_calls_lose_less_than_one_in_a_thousand),
