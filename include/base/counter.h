@@ -261,6 +261,16 @@
       "Namespaces that a server has said it delegates to the component")                           \
     X(COMPONENT_UP, GAUGE, "component_connected", "", "1 while joined to the XMPP server")         \
     X(COMPONENT_CONNECTS, COUNTER, "component_connects_total", "", "Times joined the XMPP server") \
+    X(RESTARTS, COUNTER, "restarts_total", "",                                                     \
+      "Restarts that handed over calls and allocations, since the last cold start")                \
+    X(RESTART_CALLS_KEPT, GAUGE, "restart_calls", "result=\"kept\"",                               \
+      "Calls that the last restart found running, by what became of them")                         \
+    X(RESTART_CALLS_LOST, GAUGE, "restart_calls", "result=\"lost\"", "")                           \
+    X(RESTART_ALLOCATIONS_KEPT, GAUGE, "restart_allocations", "result=\"kept\"",                   \
+      "TURN allocations that the last restart found running, by what became of them")              \
+    X(RESTART_ALLOCATIONS_LOST, GAUGE, "restart_allocations", "result=\"lost\"", "")               \
+    X(RESTART_DEAF_MS, GAUGE, "restart_deaf_milliseconds", "",                                     \
+      "For how long packets waited at the last restart, since nobody listened")                    \
     X(CONTROL_REQUESTS, COUNTER, "control_requests_total", "", "Requests at the control socket")   \
     X(CONTROL_REFUSED, COUNTER, "control_errors_total", "",                                        \
       "Of them, and of connections there, those that were answered with an error")                 \

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: ISC
 // The wiring: component, signalling, workers and stats on one main loop. What is built up in
 // daemon_start() is taken down in the opposite order in daemon_stop().
-#include "daemon.h"
+#include "daemon_internal.h"
 
-#include "admin.h"
-#include "admission.h"
 #include "config_use.h"
-#include "fast.h"
-#include "inquiry.h"
 #include "local_addr.h"
-#include "platform/component.h"
 #include "platform/udp.h"
-#include "signal/signal.h"
-#include "stats.h"
-#include "turn_server.h"
-#include "workers.h"
 
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/thread.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -28,34 +18,6 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#define FLUSH_TIME (2 * USEC_PER_SEC) // for the last stanzas when the daemon ends
-
-struct daemon {
-    struct config *config;
-    struct event_base *base;
-    struct evdns_base *dns;
-    struct event *signals[3];
-    struct event *tick;
-    struct event *watchdog;
-    struct counters counters;
-    struct peers *peers;
-    struct admission *admission;
-    struct turn_server *turn;  // NULL: off
-    struct fastpath *fastpath; // NULL: none
-    struct workers *workers;
-    struct signal *signal;
-    struct component *component;
-    struct inquiry *inquiry;
-    struct stats *stats;
-    struct reload *reload;
-    struct admin *admin;
-    struct drain_history history;
-    atomic_bool draining;
-    const char *path; // of the configuration
-    struct clock_offset clock;
-    bool drain, told, stopping; // told: to end
-};
 
 // ---- time
 
@@ -257,8 +219,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     (void)what;
     if (number == SIGHUP)
         reload_run(d->reload, (struct verb_reply){0});
-    else
-        stop(d, d->drain && number == SIGTERM);
+    else if (number != SIGTERM || d->told || !service_restarting() || daemon_leave(d) < 0)
+        stop(d, d->options->drain && number == SIGTERM);
 }
 
 // ---- start and stop
@@ -268,6 +230,16 @@ static unsigned worker_count(const struct config *config)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     return config_workers(config, cores > 0 ? (unsigned)cores : 1);
+}
+
+// What this daemon was left decides how many there are.
+static int start_succession(struct daemon *d)
+{
+    int r = succession_open(d->config, d->options->take_over, &d->left);
+
+    if (r == 0)
+        d->worker_count = succession_workers(&d->left, worker_count(d->config));
+    return r;
 }
 
 static void raise_descriptor_limit(const struct config *config)
@@ -333,10 +305,11 @@ static int start_workers(struct daemon *d)
     const struct relay_config relay = config_for_relay(d->config);
     const struct workers_handler handler = {d, on_relay_event, on_turn_listing, on_done};
     struct workers_config config = {
-        .count = worker_count(d->config),
+        .count = d->worker_count,
         .relay = &relay,
         .peers = d->peers,
         .shared_port = config_shared_port(d->config),
+        .revival = succession_revival(&d->left),
     };
     const struct capacity_limits limits = config_for_capacity(d->config, config.count);
     int r = admission_new(d->base, &limits, &d->admission);
@@ -347,6 +320,10 @@ static int start_workers(struct daemon *d)
         return r;
     if (d->turn)
         quota_ask(d->turn->quota, on_turn_room, d);
+    if (d->turn && d->left.restart.root)
+        r = restart_turn(&d->left.restart, d->config, d->turn, usec_now());
+    if (r < 0)
+        return r;
     config.turn = d->turn;
     d->fastpath = fast_start(d->base, d->config);
     const struct offload_io offload =
@@ -355,6 +332,7 @@ static int start_workers(struct daemon *d)
     if (d->fastpath)
         admission_count(d->admission, fast_forwarded, d->fastpath);
     r = workers_new(d->base, &config, &handler, &d->workers);
+    succession_heard(&d->left);
     if (r < 0)
         log_err("the forwarding threads cannot be started: %s", strerror(-r));
     return r;
@@ -367,7 +345,11 @@ static int start_signal(struct daemon *d)
         config_for_signal(d->config, d->turn ? turn_server_secret(d->turn) : NULL, &services);
     const struct signal_io io = {d, on_send, on_order, on_random, on_call_ended, on_room};
 
-    return signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
+    int r = signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
+
+    if (r == 0)
+        succession_signal(&d->left, d->signal);
+    return r;
 }
 
 static int start_inquiry(struct daemon *d)
@@ -379,9 +361,9 @@ static int start_inquiry(struct daemon *d)
 
 static int start_stats(struct daemon *d)
 {
-    const struct stats_sources sources = {d->signal,    d->workers,  d->inquiry, d->admission,
-                                          &d->counters, d->fastpath, usec_now(), d->clock,
-                                          NULL,         NULL};
+    const struct stats_sources sources = {d->signal,    d->workers,  d->inquiry,      d->admission,
+                                          &d->counters, d->fastpath, usec_now(),      d->clock,
+                                          NULL,         NULL,        d->left.handover};
     char text[ADDR_TEXT_MAX];
     int r;
 
@@ -398,7 +380,7 @@ static int start_stats(struct daemon *d)
 static int start_reload(struct daemon *d)
 {
     const struct reload_parts parts = {
-        .path = d->path,
+        .path = d->options->path,
         .config = d->config,
         .peers = d->peers,
         .admission = d->admission,
@@ -442,12 +424,13 @@ static int start_admin(struct daemon *d)
         .ctx = d,
         .changed = on_changed,
         .drained = on_drained,
+        .hand_over = daemon_hand_over,
     };
 
     return admin_new(&parts, &d->admin);
 }
 
-static int start_component(struct daemon *d)
+int daemon_start_component(struct daemon *d)
 {
     const struct component_config config = {
         .domain = d->config->xmpp.domain,
@@ -466,7 +449,9 @@ static int daemon_start(struct daemon *d)
 
     raise_descriptor_limit(d->config);
     d->clock = clock_offset();
-    r = start_loop(d);
+    r = start_succession(d);
+    if (r == 0)
+        r = start_loop(d);
     if (r == 0)
         r = start_peers(d);
     if (r == 0)
@@ -482,20 +467,23 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_admin(d);
     if (r == 0)
-        r = start_component(d);
+        r = daemon_start_component(d);
     if (r == 0)
         d->watchdog = service_watchdog(d->base);
     if (r == 0)
         admission_watch(d->admission, d->workers, &d->counters, usec_now());
+    if (r == 0)
+        succession_done(&d->left, d->workers, &d->counters);
     return r;
 }
 
 static void daemon_stop(struct daemon *d)
 {
+    succession_free(&d->left);
     if (d->watchdog)
         event_free(d->watchdog);
     if (d->component)
-        component_free(d->component, FLUSH_TIME);
+        component_free(d->component, DAEMON_FLUSH_TIME);
     d->component = NULL;
     stats_free(d->stats);
     admin_free(d->admin);
@@ -521,9 +509,14 @@ static void daemon_stop(struct daemon *d)
         event_base_free(d->base);
 }
 
-int daemon_run(struct config *config, const char *path, bool drain)
+int daemon_run(struct config *config, const struct daemon_options *options)
 {
-    struct daemon d = {.config = config, .path = path, .drain = drain};
+    struct daemon d = {
+        .config = config,
+        .options = options,
+        .successor = -1,
+        .left = {.connection = -1},
+    };
     int r = daemon_start(&d);
 
     if (r == 0) {

@@ -39,7 +39,8 @@ int main(int argc, char *argv[])
     service_log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
     if (load(options.config_path, &config) < 0)
         return 1;
-    status = daemon_run(&config, options.config_path, options.drain);
+    const struct daemon_options how = {options.config_path, options.drain, options.take_over};
+    status = daemon_run(&config, &how);
     config_free(&config);
     return status;
 }

@@ -20,13 +20,15 @@ struct option_row {
     const char *help;
 };
 
-enum { LETTER_CHECK = 256, LETTER_PRINT, LETTER_DRAIN };
+enum { LETTER_CHECK = 256, LETTER_PRINT, LETTER_DRAIN, LETTER_TAKE_OVER };
 
 static const struct option_row rows[] = {
     {"config", 'c', "FILE", "read this configuration instead of " CONFIG_DEFAULT_PATH},
     {"check-config", LETTER_CHECK, NULL, "say whether the configuration is right, and end"},
     {"print-config", LETTER_PRINT, NULL, "print the values in force, and end"},
     {"drain", LETTER_DRAIN, NULL, "on SIGTERM wait for running calls instead of ending them"},
+    {"take-over", LETTER_TAKE_OVER, NULL,
+     "go on with the calls of the daemon that runs now, which ends"},
     {"version", 'V', NULL, "print the version, and end"},
     {"help", 'h', NULL, "print this text, and end"},
 };
@@ -105,6 +107,9 @@ static int take_option(struct options *options, int letter, const char *word, ch
         return set_action(options, OPTIONS_PRINT_CONFIG, error, size);
     case LETTER_DRAIN:
         options->drain = true;
+        return 0;
+    case LETTER_TAKE_OVER:
+        options->take_over = true;
         return 0;
     case 'V':
         return set_action(options, OPTIONS_VERSION, error, size);

@@ -18,6 +18,7 @@ struct options {
     enum options_action action;
     const char *config_path; // a view into argv, or the default
     bool drain;              // SIGTERM waits for running calls
+    bool take_over;          // from the daemon that runs
 };
 
 #define OPTIONS_EXIT_USAGE 2 // the exit status for a command line that is wrong

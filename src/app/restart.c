@@ -27,12 +27,24 @@ static void read_boot(char boot[BOOT_MAX + 1])
 
 // ---- writing
 
+static json_t *old_secret(const struct turn_old_secret *old)
+{
+    json_t *object = state_new();
+
+    state_put_text(object, "text", old->text);
+    state_put_u64(object, "until", old->until);
+    return object;
+}
+
 static void put_turn(json_t *root, const struct turn_server *turn)
 {
     if (!turn)
         return;
     state_put_bytes(root, "nonce_key", turn->turn.nonce_key, sizeof turn->turn.nonce_key);
     state_put_text(root, "turn_secret", turn->generated_secret);
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX; i++)
+        if (turn->old[i].text)
+            state_append(root, "turn_old_secrets", old_secret(&turn->old[i]));
 }
 
 char *restart_write(const struct restart_parts *parts, size_t *ret_len)
@@ -110,16 +122,30 @@ unsigned restart_workers(const struct restart *restart)
     return (unsigned)json_array_size(restart->workers);
 }
 
-void restart_turn(const struct restart *restart, struct turn_server *server)
+// Borrowed from the snapshot; the texts are copied by who gets them.
+static void read_old_secrets(const json_t *array, struct turn_old_secret old[TURN_OLD_SECRETS_MAX])
+{
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX; i++) {
+        struct state_reader reader = state_read(json_array_get(array, i));
+        const char *text = state_text(&reader, "text", SECRET_MAX);
+
+        old[i].until = state_u64(&reader, "until", UINT64_MAX);
+        // Not written to: copied.
+        old[i].text = reader.wrong ? NULL : (char *)(uintptr_t)text;
+    }
+}
+
+int restart_turn(const struct restart *restart, const struct config *config,
+                 struct turn_server *server, usec_t now)
 {
     struct state_reader reader = state_read(restart->root);
+    struct turn_old_secret old[TURN_OLD_SECRETS_MAX];
     uint8_t key[sizeof server->turn.nonce_key];
     const char *secret = state_text(&reader, "turn_secret", SECRET_MAX);
 
     if (state_bytes(&reader, "nonce_key", key, sizeof key) == sizeof key)
         memcpy(server->turn.nonce_key, key, sizeof key);
     explicit_bzero(key, sizeof key);
-    // One that the operator has given since goes first.
-    if (secret && server->generated_secret && strlen(secret) == strlen(server->generated_secret))
-        strcpy(server->generated_secret, secret);
+    read_old_secrets(state_array(&reader, "turn_old_secrets"), old);
+    return turn_server_revive(server, config, secret, old, now);
 }

@@ -37,5 +37,7 @@ struct restart {
 int restart_read(const char *text, size_t len, struct restart *ret_restart, const char **ret_why);
 void restart_free(struct restart *restart); // zeros are fine
 unsigned restart_workers(const struct restart *restart);
-// Before its workers are made: nonces and credentials that were given out stay good.
-void restart_turn(const struct restart *restart, struct turn_server *server);
+// Before its workers are made: nonces and credentials that were given out stay good. Returns 0 or
+// -ENOMEM.
+int restart_turn(const struct restart *restart, const struct config *config,
+                 struct turn_server *server, usec_t now);

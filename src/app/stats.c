@@ -207,25 +207,41 @@ static void on_get(void *ctx, const char *path, struct http_request *request)
     }
 }
 
+// Where a daemon before this one has listened, its listener goes on: nobody is refused in between.
+static int open_http(struct stats *stats, struct event_base *base, const struct addr *listen,
+                     struct handover *handover)
+{
+    const struct http_handler handler = {stats, on_get};
+    int fd = handover_take(handover, HANDOVER_TCP_LISTENER, listen);
+
+    return fd >= 0 ? http_new_on(base, fd, &handler, &stats->http)
+                   : http_new(base, listen, &handler, &stats->http);
+}
+
 int stats_new(struct event_base *base, const struct addr *listen,
               const struct stats_sources *sources, struct stats **ret_stats)
 {
     struct stats *stats = calloc(1, sizeof *stats);
-    const struct http_handler handler = {stats, on_get};
     int r;
 
     if (!stats)
         return -ENOMEM;
     stats->sources = *sources;
+    stats->sources.handover = NULL;
     r = watch_new(base, &stats->sources, &stats->watch);
     if (r == 0)
-        r = http_new(base, listen, &handler, &stats->http);
+        r = open_http(stats, base, listen, sources->handover);
     if (r < 0) {
         stats_free(stats);
         return r;
     }
     *ret_stats = stats;
     return 0;
+}
+
+int stats_leave(const struct stats *stats, struct handover *handover)
+{
+    return stats ? http_leave(stats->http, handover) : 0;
 }
 
 void stats_free(struct stats *stats)

@@ -34,9 +34,13 @@ struct stats_sources {
     // What the daemon's test of itself has found, a new reference; NULL: there is none yet.
     json_t *(*selftest)(void *ctx);
     void *selftest_ctx;
+    struct handover
+        *handover; // its listener may have been left there; NULL: none. Until stats_new()
 };
 
 // Returns 0 or -errno (what bind said).
 int stats_new(struct event_base *base, const struct addr *listen,
               const struct stats_sources *sources, struct stats **ret_stats);
+// Leaves the listener for a successor. Returns 0 or -errno. NULL is fine, here and below.
+int stats_leave(const struct stats *stats, struct handover *handover);
 void stats_free(struct stats *stats);

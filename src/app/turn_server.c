@@ -378,6 +378,40 @@ unsigned turn_server_surplus(const struct turn_server *server, const struct conf
     return surplus;
 }
 
+static int revive_secrets(struct turn_server *server, const struct config *config,
+                          const char *generated, const struct turn_old_secret *old, usec_t now)
+{
+    bool in_use = config->turn.secrets.count == 0;
+    unsigned count = 0;
+    int r = 0;
+
+    if (generated && in_use) {
+        wipe(server->generated_secret);
+        r = copy_text(generated, &server->generated_secret);
+    } else if (generated) {
+        r = copy_text(generated, &server->old[0].text);
+        server->old[count++].until =
+            now + config->turn.credential_lifetime + config->turn.expiry_grace;
+    }
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX && count < TURN_OLD_SECRETS_MAX && r == 0; i++) {
+        if (!old[i].text || old[i].until <= now)
+            continue;
+        r = copy_text(old[i].text, &server->old[count].text);
+        server->old[count++].until = old[i].until;
+    }
+    return r;
+}
+
+int turn_server_revive(struct turn_server *server, const struct config *config,
+                       const char *generated, const struct turn_old_secret *old, usec_t now)
+{
+    int r = revive_secrets(server, config, generated, old, now);
+
+    free(server->secret);
+    server->secret = NULL;
+    return r < 0 ? r : take_secrets(server, config);
+}
+
 void turn_server_free_replaced(struct turn_server *old)
 {
     if (!old)

@@ -200,6 +200,43 @@ static int listen_on(struct turn_worker *w, unsigned number, bool probe)
 
 // ---- a restart
 
+static int revive_port(void *ctx, const struct addr *relayed, bool tcp, void *owner,
+                       struct turn_port *ret_port)
+{
+    struct turn_worker *w = ctx;
+    struct relayed *port;
+    // Its connections have ended, and with them what it is for.
+    int r = tcp ? -EOPNOTSUPP : relayed_reopen(&w->ports, relayed, owner, &port, w->now);
+
+    if (r == 0)
+        *ret_port = (struct turn_port){port, port->port.advertise};
+    return r;
+}
+
+static void *revive_link(void *ctx, const struct addr *local)
+{
+    const struct turn_worker *w = ctx;
+
+    for (unsigned i = 0; i < w->server->listeners; i++)
+        if (addr_equal(&w->server->listener[i], local))
+            return turn_link_listener(i);
+    return NULL;
+}
+
+json_t *turn_worker_save(struct turn_worker *w, usec_t now)
+{
+    w->now = now;
+    return turn_save(w->turn, now);
+}
+
+int turn_worker_restore(struct turn_worker *w, const json_t *state, usec_t now, unsigned *ret_lost)
+{
+    const struct turn_revival revival = {w, revive_port, revive_link};
+
+    w->now = now;
+    return turn_restore(w->turn, state, &revival, now, ret_lost);
+}
+
 int turn_worker_leave(const struct turn_worker *w, struct handover *handover)
 {
     return streams_leave(w->streams, handover);

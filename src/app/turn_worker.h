@@ -43,7 +43,11 @@ int turn_worker_renew(struct turn_worker *worker, const struct turn_server *serv
 // Ends the allocations of this identity. Returns how many there were.
 unsigned turn_worker_end_user(struct turn_worker *worker, const char *identity, usec_t now);
 
-// Leaves the TCP listeners for a successor. Returns 0 or -errno.
+// A restart (turn.h): what turn_restore() needs, restored before the first message; and the TCP
+// listeners for a successor.
+json_t *turn_worker_save(struct turn_worker *worker, usec_t now);
+int turn_worker_restore(struct turn_worker *worker, const json_t *state, usec_t now,
+                        unsigned *ret_lost);
 int turn_worker_leave(const struct turn_worker *worker, struct handover *handover);
 
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);

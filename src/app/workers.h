@@ -32,7 +32,7 @@ struct workers_revival {
     const json_t *states;   // workers_save(), of as many workers; NULL: sockets alone
     struct kept_path *path; // owned by the caller; those that live on
     size_t paths, path_room;
-    unsigned paths_lost, allocations_lost;
+    unsigned paths_lost;
 };
 
 struct workers_config { // borrowed

@@ -30,7 +30,7 @@ void worker_note_kept(struct worker *worker, const struct relay_event *event)
 static void revive(struct worker *worker, const json_t *state)
 {
     struct state_reader reader = state_read(state);
-    const json_t *relay = state_object(&reader, "relay");
+    const json_t *relay = state_object(&reader, "relay"), *turn = state_object(&reader, "turn");
     struct workers_revival *revival = worker->revival;
     usec_t now = usec_now();
     unsigned lost = 0;
@@ -39,6 +39,9 @@ static void revive(struct worker *worker, const json_t *state)
     if (r < 0)
         log_err("not all paths of the last daemon can be used: %s", strerror(-r));
     revival->paths_lost += lost;
+    r = turn && worker->turn ? turn_worker_restore(worker->turn, turn, now, &lost) : 0;
+    if (r < 0)
+        log_err("not all allocations of the last daemon can be used: %s", strerror(-r));
     worker_tick(worker, now);
 }
 
@@ -79,6 +82,8 @@ static json_t *save_worker(struct worker *worker, usec_t now)
     json_t *state = state_new();
 
     state_put(state, "relay", relay_save(worker->relay, now));
+    if (worker->turn)
+        state_put(state, "turn", turn_worker_save(worker->turn, now));
     return state;
 }
 

@@ -48,16 +48,17 @@ static void options_are_understood(void **state)
         const char *args[ARGS_MAX];
         struct options expected;
     } right[] = {
-        {{NULL}, {OPTIONS_RUN, CONFIG_DEFAULT_PATH, false}},
-        {{"--config", "/x"}, {OPTIONS_RUN, "/x", false}},
-        {{"--config=/x", "--drain"}, {OPTIONS_RUN, "/x", true}},
-        {{"-c", "/x"}, {OPTIONS_RUN, "/x", false}},
-        {{"-c/x", "--check-config"}, {OPTIONS_CHECK_CONFIG, "/x", false}},
-        {{"--print-config"}, {OPTIONS_PRINT_CONFIG, CONFIG_DEFAULT_PATH, false}},
-        {{"--version"}, {OPTIONS_VERSION, CONFIG_DEFAULT_PATH, false}},
-        {{"-V"}, {OPTIONS_VERSION, CONFIG_DEFAULT_PATH, false}},
-        {{"-h"}, {OPTIONS_HELP, CONFIG_DEFAULT_PATH, false}},
-        {{"--help", "--help"}, {OPTIONS_HELP, CONFIG_DEFAULT_PATH, false}},
+        {{NULL}, {OPTIONS_RUN, CONFIG_DEFAULT_PATH, false, false}},
+        {{"--config", "/x"}, {OPTIONS_RUN, "/x", false, false}},
+        {{"--config=/x", "--drain"}, {OPTIONS_RUN, "/x", true, false}},
+        {{"-c", "/x"}, {OPTIONS_RUN, "/x", false, false}},
+        {{"-c/x", "--check-config"}, {OPTIONS_CHECK_CONFIG, "/x", false, false}},
+        {{"--take-over"}, {OPTIONS_RUN, CONFIG_DEFAULT_PATH, false, true}},
+        {{"--print-config"}, {OPTIONS_PRINT_CONFIG, CONFIG_DEFAULT_PATH, false, false}},
+        {{"--version"}, {OPTIONS_VERSION, CONFIG_DEFAULT_PATH, false, false}},
+        {{"-V"}, {OPTIONS_VERSION, CONFIG_DEFAULT_PATH, false, false}},
+        {{"-h"}, {OPTIONS_HELP, CONFIG_DEFAULT_PATH, false, false}},
+        {{"--help", "--help"}, {OPTIONS_HELP, CONFIG_DEFAULT_PATH, false, false}},
     };
     for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
         struct options options = {0};
@@ -67,6 +68,7 @@ static void options_are_understood(void **state)
         assert_int_equal(options.action, right[i].expected.action);
         assert_string_equal(options.config_path, right[i].expected.config_path);
         assert_int_equal(options.drain, right[i].expected.drain);
+        assert_int_equal(options.take_over, right[i].expected.take_over);
     }
 }
 

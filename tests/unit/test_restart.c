@@ -31,10 +31,29 @@ static char *write_one(const struct turn_server *turn, size_t *len)
     return restart_write(&parts, len);
 }
 
+static struct turn_server server_with(const char *made, const char *old, usec_t until)
+{
+    struct turn_server server = {.generated_secret = made ? strdup(made) : NULL};
+    if (old)
+        server.old[0] = (struct turn_old_secret){strdup(old), until};
+    return server;
+}
+
+static void forget(struct turn_server *server)
+{
+    free(server->generated_secret);
+    for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX; i++)
+        free(server->old[i].text);
+    free(server->secret);
+    *server = (struct turn_server){0};
+}
+
 static void what_is_written_is_read(void **state)
 {
-    char secret[] = "0123456789", other[] = "abcdefghij", given[] = "longer than that";
-    struct turn_server turn = {.generated_secret = secret}, next = {.generated_secret = other};
+    struct turn_server turn = server_with("0123456789", "older", 5000);
+    struct turn_server next = server_with("abcdefghij", NULL, 0);
+    char *given[] = {(char[]){"the operator's own"}};
+    struct config config = {.turn = {.credential_lifetime = 100, .expiry_grace = 10}};
     struct restart restart;
     const char *why;
     size_t len;
@@ -48,15 +67,24 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(restart.stopped, 123456789);
     assert_int_equal(restart_workers(&restart), 2);
     assert_string_equal(restart.version, RELAYD_VERSION);
-    restart_turn(&restart, &next);
+    assert_int_equal(restart_turn(&restart, &config, &next, 1000), 0);
     assert_memory_equal(next.turn.nonce_key, turn.turn.nonce_key, sizeof next.turn.nonce_key);
-    assert_string_equal(other, "0123456789");
-    next.generated_secret = NULL; // the operator has given one
-    restart_turn(&restart, &next);
+    assert_string_equal(next.generated_secret, "0123456789");
+    assert_int_equal(next.turn.secrets, 2);
+    assert_string_equal(next.turn.secret[0].text, "0123456789");
+    assert_string_equal(next.turn.secret[1].text, "older");
+    forget(&next);
+    // The operator has given one: what was made is accepted for as long as it was given out.
+    config.turn.secrets = (struct config_list){given, 1};
+    assert_int_equal(restart_turn(&restart, &config, &next, 6000), 0);
     assert_null(next.generated_secret);
-    next.generated_secret = given; // of another length than this version makes
-    restart_turn(&restart, &next);
-    assert_string_equal(given, "longer than that");
+    assert_int_equal(next.turn.secrets, 2);
+    assert_string_equal(next.turn.secret[0].text, given[0]);
+    assert_string_equal(next.turn.secret[1].text, "0123456789");
+    assert_int_equal(next.old[0].until, 6110);
+    assert_null(next.old[1].text); // its time is over
+    forget(&next);
+    forget(&turn);
     restart_free(&restart);
     restart_free(&restart);
     free(text);
@@ -64,14 +92,18 @@ static void what_is_written_is_read(void **state)
 
 static void without_turn(void **state)
 {
-    struct turn_server next = {.turn = {.nonce_key = {1, 2, 3}}};
+    struct turn_server next = server_with("abcdefghij", NULL, 0);
+    const struct config config = {0};
     struct restart restart;
     const char *why;
     size_t len;
     char *text = write_one(NULL, &len);
+    next.turn.nonce_key[1] = 2;
     assert_int_equal(restart_read(text, len, &restart, &why), 0);
-    restart_turn(&restart, &next); // TURN is on now
+    assert_int_equal(restart_turn(&restart, &config, &next, 1000), 0); // TURN is on now
     assert_int_equal(next.turn.nonce_key[1], 2);
+    assert_string_equal(next.turn.secret[0].text, "abcdefghij");
+    forget(&next);
     restart_free(&restart);
     free(text);
 }

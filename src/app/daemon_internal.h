@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: ISC
+// The daemon as its own files know it: daemon.c, which wires it together, and daemon_leave.c, which
+// hands it over to the next one. Nothing else includes this.
+#pragma once
+
+#include "daemon.h"
+
+#include "admin.h"
+#include "admission.h"
+#include "fast.h"
+#include "inquiry.h"
+#include "platform/component.h"
+#include "signal/signal.h"
+#include "stats.h"
+#include "succession.h"
+#include "turn_server.h"
+#include "workers.h"
+
+#include <event2/dns.h>
+
+#define DAEMON_FLUSH_TIME (2 * USEC_PER_SEC) // for the last stanzas
+
+struct daemon {
+    struct config *config;
+    struct event_base *base;
+    struct evdns_base *dns;
+    struct event *signals[3];
+    struct event *tick;
+    struct event *watchdog;
+    struct counters counters;
+    struct peers *peers;
+    struct admission *admission;
+    struct turn_server *turn;  // NULL: off
+    struct fastpath *fastpath; // NULL: none
+    struct workers *workers;
+    struct signal *signal;
+    struct component *component;
+    struct inquiry *inquiry;
+    struct stats *stats;
+    struct reload *reload;
+    struct admin *admin;
+    struct drain_history history;
+    atomic_bool draining;
+    struct clock_offset clock;
+    struct succession left; // by the daemon before this one
+    unsigned worker_count;
+    int successor; // a connection to who wants to be the next; -1: nobody
+    const struct daemon_options *options;
+    bool told, stopping; // told: to end
+};
+
+// ---- daemon.c
+
+int daemon_start_component(struct daemon *d);
+
+// ---- daemon_leave.c
+
+// Hands everything over to a successor, or to systemd without one, and ends the loop. Returns 0 or
+// -errno; then the calls go on here.
+int daemon_leave(struct daemon *d);
+// A successor asks for everything, at this connection, which is taken. From inside the control
+// socket.
+void daemon_hand_over(void *daemon, int connection);

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: ISC
+// See succession.h.
+#include "succession.h"
+
+#include "base/log.h"
+#include "platform/udp.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REQUEST      "{\"verb\": \"hand-over\"}\n"
+#define TAKE_OVER_MS 30000
+
+// ---- what was left
+
+// Returns a connection to the running daemon, or -errno.
+static int reach(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd, r = 0;
+
+    if (!path || strlen(path) >= sizeof address.sun_path)
+        return -EINVAL;
+    strcpy(address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+        send(fd, REQUEST, strlen(REQUEST), MSG_NOSIGNAL) != (ssize_t)strlen(REQUEST))
+        r = -errno;
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+static int take_over(const struct config *config, struct succession *succession)
+{
+    const char *path = config->control.socket;
+    int r;
+
+    succession->connection = reach(path);
+    if (succession->connection == -ENOENT || succession->connection == -ECONNREFUSED) {
+        log_notice("--take-over: no daemon runs at %s; this is a cold start", path);
+        succession->connection = -1;
+        return 0;
+    }
+    r = succession->connection < 0
+            ? succession->connection
+            : handover_receive(succession->connection, TAKE_OVER_MS, &succession->handover);
+    if (r < 0)
+        log_err("--take-over: the daemon at %s does not hand over, and goes on: %s",
+                path ? path : "control.socket", strerror(-r));
+    return r;
+}
+
+static void read_state(struct succession *succession)
+{
+    const char *why = "there is no state with it";
+    size_t len;
+    const char *text = handover_state(succession->handover, &len);
+
+    if (text && restart_read(text, len, &succession->restart, &why) == 0) {
+        succession->revival.states = succession->restart.workers;
+        return;
+    }
+    log_warning("what the last daemon has left cannot be used: %s; this is a cold start", why);
+}
+
+int succession_open(const struct config *config, bool take, struct succession *ret_succession)
+{
+    struct succession succession = {.connection = -1};
+    int r = take ? take_over(config, &succession) : handover_restore(&succession.handover);
+
+    if (r < 0 && take) {
+        succession_free(&succession);
+        return r;
+    }
+    if (r < 0)
+        log_warning("what the last daemon has left cannot be used: %s; this is a cold start",
+                    strerror(-r));
+    if (succession.handover)
+        read_state(&succession);
+    *ret_succession = succession;
+    return 0;
+}
+
+unsigned succession_workers(struct succession *succession, unsigned configured)
+{
+    struct restart *restart = &succession->restart;
+    unsigned left = restart_workers(restart);
+
+    if (!restart->root || left == configured)
+        return configured;
+    if (restart->calls == 0 && restart->allocations == 0) {
+        restart_free(restart); // nothing to keep
+        succession->revival.states = NULL;
+        return configured;
+    }
+    log_notice("%u workers until the next cold start, though the configuration means %u: calls and "
+               "allocations live on them",
+               left, configured);
+    return left;
+}
+
+struct workers_revival *succession_revival(struct succession *succession)
+{
+    succession->revival.handover = succession->handover;
+    return succession->handover ? &succession->revival : NULL;
+}
+
+void succession_heard(struct succession *succession)
+{
+    succession->heard = usec_now();
+}
+
+void succession_signal(struct succession *succession, struct signal *signal)
+{
+    const struct restart *restart = &succession->restart;
+    const struct workers_revival *revival = &succession->revival;
+    usec_t now = usec_now();
+    unsigned lost;
+    int r;
+
+    if (!restart->root)
+        return;
+    r = signal_restore(signal, restart->signal, now, &lost);
+    if (r < 0)
+        log_err("the calls cannot go on: %s", strerror(-r));
+    signal_keep_paths(signal, revival->path, revival->paths, now);
+    succession->calls = signal_calls(signal);
+}
+
+static uint64_t allocations_of(const struct workers *workers)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < workers_count(workers); i++)
+        sum += counter_get(workers_counters(workers, i), COUNTER_TURN_ALLOCATIONS);
+    return sum;
+}
+
+static uint64_t missing(uint64_t of, uint64_t kept)
+{
+    return of > kept ? of - kept : 0;
+}
+
+static void tell(const struct succession *succession, const struct workers *workers,
+                 struct counters *counters)
+{
+    const struct restart *restart = &succession->restart;
+    uint64_t allocations = allocations_of(workers);
+    usec_t deaf = missing(succession->heard, restart->stopped) / USEC_PER_MSEC;
+
+    counter_set(counters, COUNTER_RESTARTS, restart->restarts + 1);
+    counter_set(counters, COUNTER_RESTART_CALLS_KEPT, succession->calls);
+    counter_set(counters, COUNTER_RESTART_CALLS_LOST, missing(restart->calls, succession->calls));
+    counter_set(counters, COUNTER_RESTART_ALLOCATIONS_KEPT, allocations);
+    counter_set(counters, COUNTER_RESTART_ALLOCATIONS_LOST,
+                missing(restart->allocations, allocations));
+    counter_set(counters, COUNTER_RESTART_DEAF_MS, deaf);
+    log_notice("goes on with %u of %u calls and %" PRIu64 " of %u allocations that jingle-relayd "
+               "%s has left; nobody listened for %" PRIu64 " ms",
+               succession->calls, restart->calls, allocations, restart->allocations,
+               restart->version, deaf);
+}
+
+void succession_done(struct succession *succession, const struct workers *workers,
+                     struct counters *counters)
+{
+    if (succession->restart.root)
+        tell(succession, workers, counters);
+    if (succession->connection >= 0 && handover_confirm(succession->connection) < 0)
+        log_warning("the daemon before this one has gone before its time");
+    succession_free(succession);
+}
+
+void succession_free(struct succession *succession)
+{
+    if (succession->connection >= 0)
+        close(succession->connection);
+    free(succession->revival.path);
+    restart_free(&succession->restart);
+    handover_free(succession->handover);
+    *succession = (struct succession){.connection = -1};
+}
+
+// ---- the control socket
+
+// Beside the path: a socket may be renamed and is the same, and cannot be bound again.
+static bool name_aside(const struct config *config, char *buf, size_t size)
+{
+    return (size_t)snprintf(buf, size, "%s.left", config->control.socket) < size;
+}
+
+void succession_clear_path(const struct config *config)
+{
+    char aside[sizeof(struct sockaddr_un)];
+
+    if (name_aside(config, aside, sizeof aside))
+        (void)rename(config->control.socket, aside);
+}
+
+void succession_restore_path(const struct config *config)
+{
+    char aside[sizeof(struct sockaddr_un)];
+
+    if (name_aside(config, aside, sizeof aside))
+        (void)rename(aside, config->control.socket);
+}
+
+void succession_forget_path(const struct config *config)
+{
+    char aside[sizeof(struct sockaddr_un)];
+
+    if (name_aside(config, aside, sizeof aside))
+        (void)unlink(aside);
+}
+
+// ---- what is left
+
+int succession_leave(const struct estate *estate, struct handover **ret_handover)
+{
+    struct restart_parts parts = {
+        .turn = estate->turn,
+        .calls = signal_calls(estate->signal),
+        .allocations = (unsigned)allocations_of(estate->workers),
+        .restarts = estate->restarts,
+        .stopped = estate->stopped,
+    };
+    struct handover *handover;
+    size_t len = 0;
+    char *text;
+    int r = handover_new(&handover);
+
+    if (r < 0)
+        return r;
+    parts.signal = signal_save(estate->signal, usec_now()); // its last orders go to the workers
+    parts.workers = workers_save(estate->workers, handover, usec_now());
+    text = restart_write(&parts, &len);
+    r = text ? handover_set_state(handover, text, len) : -ENOMEM;
+    if (text)
+        explicit_bzero(text, len);
+    free(text);
+    if (r == 0)
+        r = stats_leave(estate->stats, handover);
+    if (r < 0)
+        handover_free(handover);
+    else
+        *ret_handover = handover;
+    return r;
+}

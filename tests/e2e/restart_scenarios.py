@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: ISC
+"""Restarts of the daemon under calls and TURN allocations: nothing ends, and what was lost is
+counted. Nobody's clock is measured: how long it took is in the figures, not in the verdict.
+"""
+
+import time
+
+from lab.call import require
+from lab.network import wait_for
+from lab.succession import SuccessionLab
+from scenarios import AUDIO, BOTH, carry, ends
+
+SCENARIOS = {}
+RESTARTS = ("restart", "take_over")  # of the daemon: by its manager, and by its successor
+
+
+def scenario(**options):
+    """Registers a function as a scenario; options are those of the lab."""
+    def register(function):
+        SCENARIOS["restart-" + function.__name__.replace("_", "-")] = (function, options)
+        return function
+    return register
+
+
+def run(name, daemon, logs=None):
+    function, options = SCENARIOS[name]
+    with SuccessionLab(daemon, logs=logs, **options) as lab:
+        figures = function(lab)
+        status = lab.daemon.stop()
+        require(status == 0, f"the daemon ended with status {status}")
+        return figures
+
+
+def restart_figures(lab):
+    """What the running daemon says of the restart that it began with."""
+    metrics = lab.daemon.metrics()
+    return {"restarts": int(metrics["restarts_total"]),
+            "deaf_ms": int(metrics["restart_deaf_milliseconds"]),
+            "calls_kept": int(metrics['restart_calls{result="kept"}']),
+            "calls_lost": int(metrics['restart_calls{result="lost"}']),
+            "allocations_kept": int(metrics['restart_allocations{result="kept"}']),
+            "allocations_lost": int(metrics['restart_allocations{result="lost"}'])}
+
+
+def lost(call):
+    """Packets of media lost so far, all clients and kinds together."""
+    return sum(stats["in"].get(kind, {}).get("lost", 0)
+               for stats in call.stats() for kind in call.kinds)
+
+
+def goes_on(lab, call, how):
+    """Restarts the daemon under a call; requires that it is the same call still, and carried."""
+    before, missing = call.relay(), lost(call)
+    getattr(lab.daemon, how)()
+    call.keep_flowing(3)
+    for client, stats in zip(call.both, call.stats()):
+        require(not stats["ended"], f"the call ended for {client.user}: {stats['ended']}")
+    after, figures = call.carried(), restart_figures(lab)
+    require(after["id"] == before["id"], f"the call {before['id']} became {after['id']}")
+    ports = [[path[side]["ports"] for side in ("initiator", "responder")]
+             for view in (before, after) for path in view["paths"]]
+    half = len(ports) // 2
+    require(ports[:half] == ports[half:], f"ports before and after: {ports}")
+    require(figures["calls_kept"] == 1 and figures["calls_lost"] == 0, f"restarted: {figures}")
+    return {**figures, "packets_lost": lost(call) - missing}
+
+
+@scenario(ice_ports="dedicated")
+def idle(lab):
+    """Nobody calls: the sockets alone. A successor that cannot start takes nothing away."""
+    lab.daemon.restart()
+    lab.daemon.take_over()
+    return restart_figures(lab)
+
+
+def _under_a_call(lab, a, b, kinds):
+    call, figures = carry(lab, a, b, kinds)
+    restarts = {how: goes_on(lab, call, how) for how in RESTARTS}
+    return call, {**figures, **restarts}
+
+
+@scenario(ice_ports="dedicated")
+def under_a_call(lab):
+    """Chromium and aiortc, a bundle on ports of its own. After it the call is restarted by ICE, ends
+    as ever, and there is a next one."""
+    call, figures = _under_a_call(lab, "chromium", "aiortc", BOTH)
+    ends(call, figures)
+    call.close()
+    return ends(carry(lab, "chromium", "aiortc", BOTH)[0], figures)
+
+
+@scenario()
+def under_a_call_on_the_shared_port(lab):
+    return ends(*_under_a_call(lab, "wrtc", "aiortc", AUDIO))
