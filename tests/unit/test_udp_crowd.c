@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: ISC
+// More sockets with datagrams than are looked at in one round: none is forgotten, and where many
+// wait they are read in bursts. One at a time would let the queues of a busy relay overflow.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "platform/udp.h"
+
+#include "lib_system_addr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    SOCKETS = 150,
+    EACH = 32, // datagrams
+    // Each socket is looked at about twice, 64 of them in a round. One at a time, it is 75 rounds.
+    ROUNDS_MOST = 15,
+};
+
+struct socket_seen {
+    struct udp_socket *socket;
+    struct addr addr;
+    unsigned seen;
+};
+
+struct crowd {
+    struct event_base *base;
+    struct udp *udp;
+    struct udp_reader reader;
+    struct counters counters;
+    struct socket_seen in[SOCKETS];
+    int sender;
+    unsigned datagrams, rounds;
+};
+
+static struct udp_socket *on_datagram(void *ctx, void *owner, struct udp_datagram *datagram,
+                                      struct addr *ret_to, usec_t now)
+{
+    struct crowd *crowd = ctx;
+    struct socket_seen *in = owner;
+    assert_int_equal(datagram->len, 1);
+    assert_int_equal(*datagram->data, in->seen++); // in order
+    crowd->datagrams++;
+    return NULL;
+}
+
+static void on_burst_done(void *ctx, usec_t now)
+{
+    struct crowd *crowd = ctx;
+    crowd->rounds++;
+}
+
+// On a port that was free a moment ago.
+static void open_socket(struct crowd *crowd, struct socket_seen *in)
+{
+    int r = -EADDRINUSE;
+    for (int try = 0; try < 100 && r == -EADDRINUSE; try++) {
+        union system_addr sa;
+        assert_int_equal(addr_parse_ip("127.0.0.1", 0, &in->addr), 0);
+        socklen_t len = to_system(&in->addr, &sa);
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(fd, &sa.sa, len), 0);
+        assert_int_equal(getsockname(fd, &sa.sa, &len), 0);
+        close(fd);
+        in->addr.port = ntohs(sa.in.sin_port);
+        r = udp_open(crowd->udp, &in->addr, &crowd->reader, in, &in->socket);
+    }
+    assert_int_equal(r, 0);
+}
+
+static int setup(void **state)
+{
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    crowd->base = event_base_new();
+    crowd->reader = (struct udp_reader){.ctx = crowd, .datagram = on_datagram};
+    assert_int_equal(udp_new(crowd->base, on_burst_done, crowd, &crowd->counters, &crowd->udp), 0);
+    for (unsigned i = 0; i < SOCKETS; i++)
+        open_socket(crowd, &crowd->in[i]);
+    crowd->sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    *state = crowd;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct crowd *crowd = *state;
+    close(crowd->sender);
+    for (unsigned i = 0; i < SOCKETS; i++)
+        udp_close(crowd->in[i].socket);
+    udp_free(crowd->udp);
+    event_base_free(crowd->base);
+    free(crowd);
+    return 0;
+}
+
+static void a_crowd_is_read_in_bursts(void **state)
+{
+    struct crowd *crowd = *state;
+    for (uint8_t k = 0; k < EACH; k++) {
+        for (unsigned i = 0; i < SOCKETS; i++) {
+            union system_addr to;
+            socklen_t len = to_system(&crowd->in[i].addr, &to);
+            assert_int_equal(sendto(crowd->sender, &k, 1, 0, &to.sa, len), 1);
+        }
+    }
+    usec_t deadline = usec_now() + 5 * USEC_PER_SEC;
+    while (crowd->datagrams < SOCKETS * EACH && usec_now() < deadline)
+        event_base_loop(crowd->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    for (unsigned i = 0; i < SOCKETS; i++)
+        assert_int_equal(crowd->in[i].seen, EACH);
+    assert_in_range(crowd->rounds, 1, ROUNDS_MOST);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_crowd_is_read_in_bursts, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
