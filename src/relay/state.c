@@ -349,7 +349,7 @@ int relay_restore(struct relay *relay, const json_t *state, usec_t now, unsigned
         return -EPROTONOSUPPORT;
     use_key(relay, key); // the tables are empty
     *ret_lost = 0;
-    for (size_t i = 0; i < json_array_size(calls); i++)
+    for (size_t i = json_array_size(calls); i-- > 0;) // as tables have the last one first
         *ret_lost += call_restore(&revival, json_array_get(calls, i));
     *ret_lost += close_astray(relay, now);
     for (unsigned f = 0; f < FAMILIES; f++)
