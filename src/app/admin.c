@@ -3,6 +3,7 @@
 #include "admin.h"
 
 #include "base/log.h"
+#include "base/log_kind.h"
 #include "platform/udp.h"
 
 #include <errno.h>
@@ -46,17 +47,10 @@ static json_t *status(void *ctx)
 {
     const struct admin *admin = ctx;
     const struct admin_parts *p = &admin->parts;
+    json_t *json = p->status(p->ctx);
 
-    if (p->status)
-        return p->status(p->ctx);
-    const struct admission_view view = admission_view(p->admission, usec_now());
-    return json_pack("{s:s, s:s, s:b, s:b, s:I, s:i, s:i, s:f, s:f}", "version", RELAYD_VERSION,
-                     "domain", p->config->xmpp.domain, "connected",
-                     counter_get(p->counters, COUNTER_COMPONENT_UP) != 0, "draining",
-                     (int)atomic_load(p->draining), "uptime_s",
-                     (json_int_t)((usec_now() - p->started) / USEC_PER_SEC), "calls",
-                     (int)signal_calls(p->signal), "allocations", (int)admin_allocations(admin),
-                     "load", view.load, "bits_per_second", 8 * view.bandwidth);
+    json_object_set_new(json, "domain", json_string(p->config->xmpp.domain));
+    return json;
 }
 
 // ---- kick
@@ -116,7 +110,8 @@ static void kick(void *ctx, unsigned long long call, const char *user, struct ve
     unsigned calls = user ? signal_kick_user(p->signal, user, "gone", usec_now())
                           : signal_kick_call(p->signal, call, "gone", usec_now());
 
-    log_notice("an administrator has ended %u calls of %s", calls, user ? user : "this id");
+    log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls,
+             user ? user : "this id");
     p->changed(p->ctx);
     if (!user && calls == 0)
         verb_fail(reply, "no such call is running");
@@ -203,12 +198,12 @@ static void drain(void *ctx, const char *mode, struct verb_reply reply)
         return;
     }
     if (on)
-        log_notice(
-            "draining: new calls are refused; %u calls and %u TURN allocations are running%s",
-            signal_calls(p->signal), admin_allocations(admin),
-            ends ? ", the daemon ends after the last" : "");
+        log_kind(LOG_DRAINING,
+                 "draining: new calls are refused; %u calls and %u TURN allocations are running%s",
+                 signal_calls(p->signal), admin_allocations(admin),
+                 ends ? ", the daemon ends after the last" : "");
     else
-        log_notice("draining is over: new calls are taken again");
+        log_kind(LOG_DRAINING, "draining is over: new calls are taken again");
     drain_answer(admin, reply);
     p->changed(p->ctx);
 }
@@ -216,7 +211,7 @@ static void drain(void *ctx, const char *mode, struct verb_reply reply)
 void admin_drain(struct admin *admin)
 {
     if (set_drain(admin, true, true) < 0)
-        log_err("out of memory: clients are still told this relay");
+        log_kind(LOG_NO_MEMORY, "out of memory: clients are still told this relay");
 }
 
 static void on_drained(evutil_socket_t fd, short what, void *arg)
@@ -230,7 +225,7 @@ static void on_drained(evutil_socket_t fd, short what, void *arg)
         event_add(admin->drained, &second);
         return;
     }
-    log_notice("drained: the last call is over");
+    log_kind(LOG_DRAINING, "drained: the last call is over");
     admin->parts.drained(admin->parts.ctx);
 }
 

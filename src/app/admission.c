@@ -3,7 +3,7 @@
 // call or allocation, never per packet.
 #include "admission.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 #include "platform/load.h"
 #include "platform/udp.h"
 
@@ -266,10 +266,11 @@ static void say_refusing(struct admission *a, enum capacity_kind kind, enum capa
     if (a->refusing[kind])
         return;
     a->refusing[kind] = true;
-    log_warning("overload: new %s are refused from now on: %s; %u running, load %.0f %%, "
-                "%.1f Mbit/s",
-                kinds[kind].what, why(bound, kind), running, 100 * a->capacity.load.used,
-                a->capacity.bandwidth.used * 8 / 1e6);
+    log_kind(LOG_OVERLOAD,
+             "overload: new %s are refused from now on: %s; %u running, load %.0f %%, "
+             "%.1f Mbit/s",
+             kinds[kind].what, why(bound, kind), running, 100 * a->capacity.load.used,
+             a->capacity.bandwidth.used * 8 / 1e6);
 }
 
 // A little more than one must fit in, or it would be said with every call that ends.
@@ -279,8 +280,9 @@ static void say_admitting(struct admission *a, enum capacity_kind kind, unsigned
     if (!a->refusing[kind] || room < 1 + running / 20)
         return;
     a->refusing[kind] = false;
-    log_notice("overload is over: new %s are taken again, there is room for %u; %u running",
-               kinds[kind].what, room, running);
+    log_kind(LOG_OVERLOAD_OVER,
+             "overload is over: new %s are taken again, there is room for %u; %u running",
+             kinds[kind].what, room, running);
 }
 
 enum capacity_resource admission_ask(struct admission *a, enum capacity_kind kind, usec_t now)

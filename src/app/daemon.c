@@ -3,9 +3,11 @@
 // daemon_start() is taken down in the opposite order in daemon_stop().
 #include "daemon_internal.h"
 
+#include "base/log_kind.h"
 #include "config_use.h"
 #include "local_addr.h"
 #include "platform/udp.h"
+#include "status.h"
 
 #include <errno.h>
 #include <event2/thread.h>
@@ -182,9 +184,10 @@ static void on_call_ended(void *ctx, const struct call_report *report, usec_t no
 
     snprintf(id, sizeof id, "%016" PRIx64, report->id);
     snprintf(ms, sizeof ms, "%" PRIu64, length / USEC_PER_MSEC);
-    log_write(LOG_LEVEL_INFO, fields, sizeof fields / sizeof fields[0],
-              "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
-              report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?", verdict);
+    log_kind_write(LOG_CALL_ENDED, fields, sizeof fields / sizeof fields[0],
+                   "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
+                   report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?",
+                   verdict);
     drain_note(&d->history, report->ended > report->opened ? report->ended - report->opened : 0);
     inquiry_ended(d->inquiry, report, now);
 }
@@ -198,12 +201,13 @@ static void stop(struct daemon *d, bool drain)
     service_stopping();
     signal_drain(d->signal);
     if (drain && !d->told && signal_calls(d->signal) + admin_allocations(d->admin) > 0) {
-        log_notice("draining: %u calls and %u TURN allocations are running; a second signal ends "
-                   "them",
-                   signal_calls(d->signal), admin_allocations(d->admin));
+        log_kind(LOG_DRAINING,
+                 "draining: %u calls and %u TURN allocations are running; a second signal ends "
+                 "them",
+                 signal_calls(d->signal), admin_allocations(d->admin));
         admin_drain(d->admin);
     } else {
-        log_notice("stopping: %u calls are told", signal_calls(d->signal));
+        log_kind(LOG_STOPPING, "stopping: %u calls are told", signal_calls(d->signal));
         signal_end_all(d->signal, "gone", usec_now());
         event_base_loopexit(d->base, &report_time);
         d->stopping = true;
@@ -252,7 +256,8 @@ static void raise_descriptor_limit(const struct config *config)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < wanted)
-        log_warning(
+        log_kind(
+            LOG_NO_DESCRIPTORS,
             "at most %ju descriptors are allowed, relay.ports and limits.connections may need %ju: "
             "raise LimitNOFILE",
             (uintmax_t)limit.rlim_max, (uintmax_t)wanted);
@@ -334,7 +339,7 @@ static int start_workers(struct daemon *d)
     r = workers_new(d->base, &config, &handler, &d->workers);
     succession_heard(&d->left);
     if (r < 0)
-        log_err("the forwarding threads cannot be started: %s", strerror(-r));
+        log_kind(LOG_CANNOT_START, "the forwarding threads cannot be started: %s", strerror(-r));
     return r;
 }
 
@@ -359,11 +364,16 @@ static int start_inquiry(struct daemon *d)
     return inquiry_new(&sources, &d->inquiry);
 }
 
+static struct stats_sources sources_of(struct daemon *d)
+{
+    return (struct stats_sources){d->signal,    d->workers,  d->inquiry,      d->admission,
+                                  &d->counters, d->fastpath, d->started,      d->clock,
+                                  NULL,         NULL,        d->left.handover};
+}
+
 static int start_stats(struct daemon *d)
 {
-    const struct stats_sources sources = {d->signal,    d->workers,  d->inquiry,      d->admission,
-                                          &d->counters, d->fastpath, usec_now(),      d->clock,
-                                          NULL,         NULL,        d->left.handover};
+    const struct stats_sources sources = sources_of(d);
     char text[ADDR_TEXT_MAX];
     int r;
 
@@ -371,9 +381,10 @@ static int start_stats(struct daemon *d)
         return 0;
     r = stats_new(d->base, &d->config->stats.listen, &sources, &d->stats);
     if (r < 0)
-        log_err("stats.listen = %s: %s", addr_format(&d->config->stats.listen, text), strerror(-r));
+        log_kind(LOG_NOT_LISTENING, "stats.listen = %s: %s",
+                 addr_format(&d->config->stats.listen, text), strerror(-r));
     else
-        log_notice("stats at http://%s/", addr_format(&d->config->stats.listen, text));
+        log_kind(LOG_LISTENING, "stats at http://%s/", addr_format(&d->config->stats.listen, text));
     return r;
 }
 
@@ -407,12 +418,18 @@ static void on_drained(void *ctx)
     event_base_loopexit(d->base, NULL);
 }
 
+static json_t *on_status(void *ctx)
+{
+    const struct stats_sources sources = sources_of(ctx);
+
+    return status_to_json(&sources);
+}
+
 static int start_admin(struct daemon *d)
 {
     const struct admin_parts parts = {
         .base = d->base,
         .config = d->config,
-        .admission = d->admission,
         .workers = d->workers,
         .signal = d->signal,
         .inquiry = d->inquiry,
@@ -420,8 +437,8 @@ static int start_admin(struct daemon *d)
         .history = &d->history,
         .draining = &d->draining,
         .counters = &d->counters,
-        .started = usec_now(),
         .ctx = d,
+        .status = on_status,
         .changed = on_changed,
         .drained = on_drained,
         .hand_over = daemon_hand_over,
@@ -449,6 +466,7 @@ static int daemon_start(struct daemon *d)
 
     raise_descriptor_limit(d->config);
     d->clock = clock_offset();
+    d->started = usec_now();
     r = start_succession(d);
     if (r == 0)
         r = start_loop(d);
@@ -520,13 +538,14 @@ int daemon_run(struct config *config, const struct daemon_options *options)
     int r = daemon_start(&d);
 
     if (r == 0) {
-        log_notice(
-            "jingle-relayd " RELAYD_VERSION " started: component %s of %s port %u, %u workers",
-            config->xmpp.domain, config->xmpp.server, config->xmpp.port, workers_count(d.workers));
+        log_kind(LOG_STARTED,
+                 "jingle-relayd " RELAYD_VERSION " started: component %s of %s port %u, %u workers",
+                 config->xmpp.domain, config->xmpp.server, config->xmpp.port,
+                 workers_count(d.workers));
         service_ready("Connecting to the XMPP server");
         event_base_dispatch(d.base);
     } else {
-        log_err("cannot start: %s", strerror(-r));
+        log_kind(LOG_CANNOT_START, "cannot start: %s", strerror(-r));
     }
     daemon_stop(&d);
     return r == 0 ? 0 : 1;

@@ -2,7 +2,7 @@
 // See fast.h.
 #include "fast.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 
 #include <string.h>
 
@@ -13,7 +13,8 @@ static void say_missing(const struct config *config, const char *reason, int err
     enum log_level level =
         config->relay.fastpath == CONFIG_FASTPATH_ON ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
-    log_write(level, NULL, 0, "the kernel forwards nothing: %s (%s)", reason, strerror(-error));
+    log_kind_write_at(LOG_FASTPATH_OFF, level, NULL, 0, "the kernel forwards nothing: %s (%s)",
+                      reason, strerror(-error));
 }
 
 struct fastpath *fast_start(struct event_base *base, const struct config *config)
@@ -35,8 +36,8 @@ struct fastpath *fast_start(struct event_base *base, const struct config *config
         say_missing(config, reason, r);
         return NULL;
     }
-    log_notice("the kernel forwards established flows, on %u interfaces",
-               fastpath_interfaces(fastpath));
+    log_kind(LOG_FASTPATH_ON, "the kernel forwards established flows, on %u interfaces",
+             fastpath_interfaces(fastpath));
     return fastpath;
 }
 

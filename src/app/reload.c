@@ -3,6 +3,7 @@
 #include "reload.h"
 
 #include "base/log.h"
+#include "base/log_kind.h"
 #include "config_change.h"
 #include "config_table.h"
 #include "config_use.h"
@@ -78,7 +79,7 @@ static void finish(struct reload *reload)
 // What is wrong has been logged.
 static void fail(struct reload *reload, const char *error)
 {
-    log_err("the configuration stays as it was");
+    log_kind(LOG_RELOAD_FAILED, "the configuration stays as it was");
     counter_add(reload->parts.counters, COUNTER_RELOADS_FAILED, 1);
     service_ready(NULL);
     answer(reload, error);
@@ -258,8 +259,8 @@ static json_t *say_changes(const struct reload *reload, const struct config_chan
     list_surplus(reload, changes, restart);
     for (size_t i = 0; i < errors->count; i++)
         json_array_append_new(warnings, json_string(errors->item[i].text));
-    log_notice("the configuration was read again: %zu keys have changed",
-               json_array_size(applied) + json_array_size(restart));
+    log_kind(LOG_RELOADED, "the configuration was read again: %zu keys have changed",
+             json_array_size(applied) + json_array_size(restart));
     log_list("in force now", applied);
     log_list("restart to apply; calls survive it", restart);
     return json_pack("{s:o, s:o, s:o}", "applied", applied, "restart", restart, "warnings",
@@ -374,7 +375,7 @@ void reload_rotate(struct reload *reload, struct verb_reply reply)
         fail(reload, error);
         return;
     }
-    log_notice("TURN credentials are made with a new secret from now on");
+    log_kind(LOG_SECRET_CHANGED, "TURN credentials are made with a new secret from now on");
     reload->answer = say_rotated(reload->parts.config, *reload->parts.turn);
     tell_workers(reload);
 }

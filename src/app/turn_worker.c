@@ -3,6 +3,7 @@
 #include "turn_worker_internal.h"
 
 #include "base/log.h"
+#include "base/log_kind.h"
 #include "platform/probe.h"
 
 #include <errno.h>
@@ -190,11 +191,11 @@ static int listen_on(struct turn_worker *w, unsigned number, bool probe)
         r = listen_tcp(w, addr, probe);
     }
     if (r < 0)
-        log_err("turn: %s cannot be listened on (%s): %s", addr_format(addr, text), transport,
-                strerror(-r));
+        log_kind(LOG_NOT_LISTENING, "turn: %s cannot be listened on (%s): %s",
+                 addr_format(addr, text), transport, strerror(-r));
     else if (w->config.number == 0)
-        log_notice("STUN and TURN on %s, UDP and TCP%s", addr_format(addr, text),
-                   w->server->tls ? ", TLS and DTLS" : "");
+        log_kind(LOG_LISTENING, "STUN and TURN on %s, UDP and TCP%s", addr_format(addr, text),
+                 w->server->tls ? ", TLS and DTLS" : "");
     return r;
 }
 

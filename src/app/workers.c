@@ -2,7 +2,7 @@
 // Threads around the core; see workers.h.
 #include "workers_internal.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 #include "platform/load.h"
 #include "platform/probe.h"
 #include "platform/steer.h"
@@ -402,19 +402,21 @@ static int share_port(struct workers *workers, const struct workers_config *conf
         if (r == 0 && of_turn && workers->count > 1)
             r = steer_to_first(&addr);
         if (r == -EADDRINUSE) {
-            log_warning("relay.shared_port: another program has %s: calls get ports of their own, "
-                        "out of relay.ports",
-                        addr_format(&addr, text));
+            log_kind(LOG_NOT_LISTENING,
+                     "relay.shared_port: another program has %s: calls get ports of their own, "
+                     "out of relay.ports",
+                     addr_format(&addr, text));
             return 0;
         }
         if (r < 0) {
-            log_err("relay.shared_port: %s cannot be used: %s", addr_format(&addr, text),
-                    strerror(-r));
+            log_kind(LOG_NOT_LISTENING, "relay.shared_port: %s cannot be used: %s",
+                     addr_format(&addr, text), strerror(-r));
             return r;
         }
         workers->shared[f] = addr;
         peers_port_opened(workers->peers, PEERS_UDP, &addr);
-        log_notice("ICE on %s%s", addr_format(&addr, text), of_turn ? ", with STUN and TURN" : "");
+        log_kind(LOG_LISTENING, "ICE on %s%s", addr_format(&addr, text),
+                 of_turn ? ", with STUN and TURN" : "");
     }
     return r;
 }

@@ -3,7 +3,7 @@
 // up, be lost, wait, begin again. libstrophe is behind component_link.h.
 #include "platform/component.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 #include "component_link.h"
 #include "component_private.h"
 #include "component_stanza.h"
@@ -124,8 +124,8 @@ static void attempt_failed(struct component *c, const char *where, const char *w
     snprintf(text, sizeof(text), "%s: %s", where, why);
     bool again = strcmp(text, c->last_failure) == 0;
     memcpy(c->last_failure, text, sizeof(text));
-    log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
-              "cannot join the XMPP server at %s: %s", where, why);
+    log_kind_write_at(LOG_NOT_JOINED, again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
+                      "cannot join the XMPP server at %s: %s", where, why);
 }
 
 static void give_up_round(struct component *c)
@@ -288,7 +288,7 @@ static void on_up(void *ctx)
     c->phase = PHASE_UP;
     c->last_failure[0] = '\0';
     c->up_since = c->last_sent = component_link_now();
-    log_notice("joined the XMPP server %s port %u as %s", c->server, c->port, c->domain);
+    log_kind(LOG_JOINED, "joined the XMPP server %s port %u as %s", c->server, c->port, c->domain);
     arm(c, c->tuning.keepalive);
     tell(c, COMPONENT_UP);
 }
@@ -336,9 +336,10 @@ static void refused_for_operator(struct component *c, const struct operator_erro
     snprintf(text, sizeof(text), "operator: %s", known->name);
     bool again = strcmp(text, c->last_failure) == 0;
     memcpy(c->last_failure, text, sizeof(text));
-    log_write(again ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERR, NULL, 0,
-              "the XMPP server %s refuses %s (%s): %s; trying again about every %u s", c->server,
-              c->domain, why, known->advice, (unsigned)(c->tuning.backoff_operator / USEC_PER_SEC));
+    log_kind_write_at(LOG_NOT_JOINED, again ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERR, NULL, 0,
+                      "the XMPP server %s refuses %s (%s): %s; trying again about every %u s",
+                      c->server, c->domain, why, known->advice,
+                      (unsigned)(c->tuning.backoff_operator / USEC_PER_SEC));
     wait_after_failure(c, c->tuning.backoff_operator);
 }
 
@@ -350,7 +351,7 @@ static void on_down(void *ctx, const struct component_end *end)
 
     bool was_up = c->phase == PHASE_UP;
     if (was_up) {
-        log_warning("lost the XMPP server %s: %s", c->server, why);
+        log_kind(LOG_SERVER_LOST, "lost the XMPP server %s: %s", c->server, why);
         // One that throws us out again and again does not clear the count.
         if (component_link_now() - c->up_since >= 10 * c->tuning.backoff_first)
             c->failures = 0;
@@ -377,7 +378,8 @@ static void log_cut(struct component *c, const char *from)
     if (c->cut_logged > 0 && now - c->cut_logged < 60 * USEC_PER_SEC)
         return;
     c->cut_logged = now;
-    log_warning("a stanza from %s is too large; its content is ignored", from ? from : "nobody");
+    log_kind(LOG_STANZA_LOST, "a stanza from %s is too large; its content is ignored",
+             from ? from : "nobody");
 }
 
 static void on_stanza(void *ctx, xmpp_stanza_t *stanza)
@@ -390,7 +392,7 @@ static void on_stanza(void *ctx, xmpp_stanza_t *stanza)
     bool cut;
     int r = component_stanza_convert(stanza, &x, &cut);
     if (r < 0) {
-        log_err("a stanza was lost: %s", strerror(-r));
+        log_kind(LOG_STANZA_LOST, "a stanza was lost: %s", strerror(-r));
         return;
     }
     if (cut)

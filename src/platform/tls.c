@@ -3,7 +3,7 @@
 // puts them in place of the old, which live on in the sessions that were made from them.
 #include "platform/tls.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 #include "dtls_cookie.h"
 #include "tls_session.h"
 
@@ -338,11 +338,12 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     if (same)
         return;
     if (tls_reload(tls, error) < 0) {
-        log_warning("the old TLS certificate stays in use: %s", error);
+        log_kind(LOG_CERTIFICATE_BAD, "the old TLS certificate stays in use: %s", error);
         return;
     }
     format_time(tls_expires(tls), until);
-    log_notice("TLS certificate %s was reloaded, valid until %s", tls->certificate_file, until);
+    log_kind(LOG_CERTIFICATE, "TLS certificate %s was reloaded, valid until %s",
+             tls->certificate_file, until);
 }
 
 int tls_watch(struct tls *tls, struct event_base *base, unsigned seconds)

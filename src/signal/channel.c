@@ -4,7 +4,7 @@
 // the first packet has passed, and ends when nothing passes any more.
 #include "internal.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -202,7 +202,8 @@ static void fail(struct channel *channel, int error, usec_t now)
         memory || error == -EMFILE ? call_refusal_text(refusal) : "a relay port cannot be opened";
 
     calls_count_refusal(&channel->signal->calls, refusal);
-    log_warning("channel of %s refused: %s (%s)", channel->requester, text, strerror(-error));
+    log_kind(LOG_CALL_REFUSED, "channel of %s refused: %s (%s)", channel->requester, text,
+             strerror(-error));
     channel_end(channel, text, now);
     channel->end_reason = "refused";
 }

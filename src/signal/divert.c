@@ -8,7 +8,7 @@
 #include "additions.h"
 #include "internal.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -109,7 +109,7 @@ void divert_send_on(struct signal *signal, const struct waiting *w, struct xml *
         xml_free(answer);
         answer = NULL;
     } else if (wrap_rest(signal, divert, rest) < 0) {
-        log_warning("memory is exhausted: a client does not get all candidates");
+        log_kind(LOG_NO_MEMORY, "memory is exhausted: a client does not get all candidates");
     }
     finish(signal, w, answer, COUNTER_DIVERT_SENT_ON, now);
 }

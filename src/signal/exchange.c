@@ -8,7 +8,7 @@
 // what is refused passes as it was: a call must not fail because of its relay.
 #include "internal.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -72,8 +72,8 @@ static void refuse_for_relay(struct session *session, const struct waiting *w, i
                            memory ? COUNTER_DIVERT_PASSED_MEMORY : COUNTER_DIVERT_PASSED_PORTS};
 
     calls_count_refusal(&session->signal->calls, refusal);
-    log_warning("%s of %s refused: %s (%s)", jingle_action_name(w->action),
-                session->party[w->from].jid, text, strerror(-error));
+    log_kind(LOG_CALL_REFUSED, "%s of %s refused: %s (%s)", jingle_action_name(w->action),
+             session->party[w->from].jid, text, strerror(-error));
     waiting_refuse(session->signal, w, &told, now);
 }
 
@@ -146,7 +146,7 @@ static struct xml *overlooked(struct xml *iq, unsigned dialect, enum jingle_acti
     if (rest)
         r = offers ? split_repeat(iq, rest) : split_info(iq, dialect, rest);
     if (r < 0)
-        log_warning("memory is exhausted: a client does not get all candidates");
+        log_kind(LOG_NO_MEMORY, "memory is exhausted: a client does not get all candidates");
     return rest;
 }
 
@@ -334,7 +334,7 @@ static void watch(struct session *session)
     if (!w)
         timer_cancel(timers, &session->patience);
     else if (timer_arm(timers, &session->patience, w->since + PATIENCE) < 0)
-        log_warning("memory is exhausted: a server may wait for too long");
+        log_kind(LOG_NO_MEMORY, "memory is exhausted: a server may wait for too long");
 }
 
 static struct waiting *waiting_clone(const struct waiting *borrowed)

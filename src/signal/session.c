@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include "base/log.h"
+#include "base/log_kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -170,8 +171,9 @@ static const char *account_of(const struct session *session)
 
 void log_refusal(const char *what, const char *who, enum call_refusal refusal)
 {
-    log_write(call_refusal_is_common(refusal) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
-              "%s of %s refused: %s", what, who, call_refusal_text(refusal));
+    log_kind_write_at(LOG_CALL_REFUSED,
+                      call_refusal_is_common(refusal) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL,
+                      0, "%s of %s refused: %s", what, who, call_refusal_text(refusal));
 }
 
 static enum call_refusal admit(struct session *session, usec_t now)

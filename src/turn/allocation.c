@@ -2,7 +2,7 @@
 // The life of an allocation (RFC 8656 section 6), and where clients are found: by 5-tuple.
 #include "internal.h"
 
-#include "base/log.h"
+#include "base/log_kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -195,9 +195,9 @@ static void log_end(const struct allocation *a, enum end_cause cause, usec_t now
         {"TURN_BYTES_FROM_PEERS", bytes_in},
         {"TURN_BYTES_TO_PEERS", bytes_out},
     };
-    log_write(LOG_LEVEL_INFO, fields, sizeof fields / sizeof fields[0],
-              "TURN allocation %s after %" PRIu64 " s", text[cause],
-              now > a->opened ? (now - a->opened) / USEC_PER_SEC : 0);
+    log_kind_write(LOG_ALLOCATION_ENDED, fields, sizeof fields / sizeof fields[0],
+                   "TURN allocation %s after %" PRIu64 " s", text[cause],
+                   now > a->opened ? (now - a->opened) / USEC_PER_SEC : 0);
 }
 
 void allocation_end(struct turn *turn, struct allocation *a, enum end_cause cause, usec_t now)
