@@ -21,7 +21,6 @@ struct admin;
 struct admin_parts {
     struct event_base *base;
     const struct config *config;
-    struct admission *admission;
     struct workers *workers;
     struct signal *signal;
     struct inquiry *inquiry;
@@ -29,9 +28,8 @@ struct admin_parts {
     struct drain_history *history;
     atomic_bool *draining;     // while it is true new TURN allocations are refused
     struct counters *counters; // of the main thread
-    usec_t started;
     void *ctx;
-    json_t *(*status)(void *ctx);                 // NULL: a short one of this file's
+    json_t *(*status)(void *ctx);                 // a new reference; NULL: no memory
     void (*changed)(void *ctx);                   // calls were ended: their time is due
     void (*drained)(void *ctx);                   // the last call is over: end
     void (*hand_over)(void *ctx, int connection); // takes the descriptor; NULL: no

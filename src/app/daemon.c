@@ -42,6 +42,7 @@ static void tell_time(struct daemon *d)
 static void tick(struct daemon *d)
 {
     tell_time(d);
+    counter_set(&d->counters, COUNTER_LOG_SUPPRESSED, log_suppressed());
 
     usec_t now = usec_now(), deadline = signal_tick(d->signal, now);
     usec_t delay = deadline > now ? deadline - now : 0;

@@ -42,6 +42,7 @@ struct daemon {
     struct drain_history history;
     atomic_bool draining;
     struct clock_offset clock;
+    usec_t started;
     struct succession left; // by the daemon before this one
     unsigned worker_count;
     int successor; // a connection to who wants to be the next; -1: nobody

@@ -90,6 +90,8 @@ const char *ctl_clock(const char *rfc3339, char text[CTL_VALUE_MAX]); // "07:41:
 
 // ---- one file each
 
+bool ctl_connected(const json_t *status); // what the verb says
+
 enum ctl_exit ctl_status(struct ctl *ctl);
 enum ctl_exit ctl_calls(struct ctl *ctl);
 enum ctl_exit ctl_call(struct ctl *ctl);

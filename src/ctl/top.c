@@ -66,14 +66,15 @@ static int by_loss(const void *a, const void *b)
 
 static void print_status(struct ctl *ctl, const json_t *status)
 {
-    bool connected = ctl_true(status, "connected");
+    const json_t *capacity = json_object_get(status, "capacity");
+    bool connected = ctl_connected(status);
     char text[CTL_VALUE_MAX];
 
     ctl_paint(ctl, CTL_BOLD, ctl_string(status, "domain"));
     fputs(" - ", ctl->out);
     ctl_paint(ctl, connected ? CTL_GOOD : CTL_BAD, connected ? "connected" : "NOT CONNECTED");
-    fprintf(ctl->out, " - load %.0f %% - %s%s\n", 100 * ctl_number(status, "load"),
-            ctl_rate(ctl_number(status, "bits_per_second"), text),
+    fprintf(ctl->out, " - load %.0f %% - %s%s\n", 100 * ctl_number(capacity, "load"),
+            ctl_rate(ctl_number(capacity, "bits_per_second"), text),
             ctl_true(status, "draining") ? " - DRAINING" : "");
 }
 

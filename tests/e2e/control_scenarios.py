@@ -87,7 +87,7 @@ def control_questions(lab):
     """Every question, for people and as JSON, while a call runs; and what is wrong is said."""
     call = _talk(lab)
     status = lab.ask("status")
-    require(status["connected"] and lab.ctl("status")[0] == OK, f"status: {status}")
+    require(status["component"]["connected"] and lab.ctl("status")[0] == OK, f"status: {status}")
     running = lab.ask("calls")["calls"]
     require([c["sid"] for c in running] == [call.sid], f"calls: {running}")
     number = running[0]["id"]

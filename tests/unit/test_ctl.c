@@ -25,7 +25,7 @@ struct fixture {
     struct verbs *verbs;
     struct control *control;
     pthread_t thread;
-    atomic_bool connected, draining;
+    atomic_bool connected, draining, ill;
 };
 
 // ---- the daemon, in a thread of its own
@@ -34,10 +34,15 @@ static json_t *on_status(void *ctx)
 {
     struct fixture *f = ctx;
 
-    return json_pack("{s:s, s:s, s:b, s:b, s:i, s:i, s:i, s:f, s:f}", "version", "7", "domain",
-                     "relay.example.org", "connected", (int)atomic_load(&f->connected), "draining",
-                     (int)atomic_load(&f->draining), "uptime_s", 3723, "calls", 2, "allocations", 5,
-                     "load", 0.25, "bits_per_second", 1.5e6);
+    return json_pack(
+        "{s:s, s:s, s:{s:b}, s:b, s:i, s:{s:{s:i}, s:{s:i}}, s:{s:i}, s:{s:f, s:f}, s:{s:b, "
+        "s:[{s:b, s:s}]}}",
+        "version", "7", "domain", "relay.example.org", "component", "connected",
+        (int)atomic_load(&f->connected), "draining", (int)atomic_load(&f->draining), "uptime_ms",
+        3723000, "calls", "addressed", "active", 2, "diverted", "active", 1, "turn", "allocations",
+        5, "capacity", "load", 0.25, "bits_per_second", 1.5e6, "selftest", "ok",
+        (int)!atomic_load(&f->ill), "findings", "ok", (int)!atomic_load(&f->ill), "text",
+        "the echo did not come back");
 }
 
 static void on_kick(void *ctx, unsigned long long call, const char *user, struct verb_reply reply)
@@ -170,6 +175,7 @@ static void every_answer_is_printed(void **state)
 
     expect(f, "status", CTL_OK, "relay.example.org (jingle-relayd 7), up for 1 h 02 min");
     expect(f, "status", CTL_OK, "traffic        1.5 Mbit/s");
+    expect(f, "status", CTL_OK, "calls          3 active");
     expect(f, "kick ff", CTL_OK, "Ended: 1 calls, 0 TURN allocations.");
     expect(f, "kick alice@example.org", CTL_OK, "Ended: 1 calls, 3 TURN allocations.");
     expect(f, "drain", CTL_OK, "over in 1 min 30 s, nearly surely in 1 h 06 min");
@@ -205,6 +211,10 @@ static void how_it_ends_is_for_scripts(void **state)
     atomic_store(&f->connected, false);
     expect(f, "status", CTL_PROBLEM, "NOT CONNECTED");
     expect(f, "--json status", CTL_PROBLEM, "\"connected\": false");
+    atomic_store(&f->connected, true);
+    atomic_store(&f->ill, true);
+    expect(f, "status", CTL_PROBLEM, "the echo did not come back");
+    expect(f, "-j status", CTL_PROBLEM, "selftest");
     expect_refusal(f, "kick 1", CTL_PROBLEM, "no such call is running");
     expect_refusal(f, "kick x", CTL_PROBLEM, "neither the id of a call");
     expect_refusal(f, "kick", CTL_USAGE, "Usage: jingle-relayctl kick CALL|USER");
