@@ -5,7 +5,12 @@
 #include "local_addr.h"
 #include "options.h"
 
+#include <malloc.h>
 #include <stdio.h>
+
+// Memory for a moment, as a look at all calls takes, is to go back to the system: glibc would raise
+// this limit each time until such blocks stay with the rest.
+#define BIG_BLOCK (256 << 10)
 
 static int load(const char *path, struct config *config)
 {
@@ -30,6 +35,9 @@ int main(int argc, char *argv[])
     char error[256];
     int status;
 
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, BIG_BLOCK);
+#endif
     if (options_parse(argc, argv, &options, error, sizeof error) < 0) {
         fprintf(stderr, "jingle-relayd: %s\n", error);
         return OPTIONS_EXIT_USAGE;

@@ -6,6 +6,7 @@ open_calls(n) sees to it that there are n calls and returns the lines for rtploa
 """
 
 import http.client
+import json
 import os
 import subprocess
 import time
@@ -158,6 +159,10 @@ class Daemon:
         rows = (line.rsplit(" ", 1) for line in self._get("/metrics")[1].splitlines()
                 if line and not line.startswith("#"))
         return {name.removeprefix("jingle_relay_"): float(value) for name, value in rows}
+
+    def known_calls(self):
+        """How many calls run, by the daemon's own list, which takes a look at each."""
+        return len(json.loads(self._get("/api/calls")[1])["calls"])
 
     def open_calls(self, total):
         return [call.line() for call in self.callers.set_up(total)]

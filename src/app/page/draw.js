@@ -131,7 +131,7 @@ export function lines(rows, { least, floor = 0, label, digits = 0 }) {
         value.toFixed(digits || (top < 5 && floor === 0) ? 1 : 0)));
   }
   svg.append(draw('text', { x: left, y: height - 3 }, start < 1 ? 'first packet' : span(start * 1000)),
-    draw('text', { x: width - 6, y: height - 3, 'text-anchor': 'end' }, span(end * 1000)));
+    draw('text', { x: width - 6, y: height - 3, 'text-anchor': 'end' }, span((start + length) * 1000)));
   ['one', 'two'].forEach((name, side) => {
     const points = rows.map(row => [row[0], row[side + 1]]);
     const last = points.findLast(point => point[1] !== null);
