@@ -28,6 +28,7 @@ static bool open_path(struct world *w, uint64_t call, uint64_t path, enum path_m
     order.u.open.mode = mode;
     order.u.open.rtp_path = rtp_path;
     order.u.open.component = rtp_path ? 2 : 1;
+    order.u.open.own_ports = path == SCENE_BEGINS; // it has the names of another
     order.u.open.bytes_per_second = 100000;
     order.u.open.family_v4[A] = order.u.open.family_v4[B] = true;
     order.u.open.family_v6[A] = order.u.open.family_v6[B] = mode == PATH_ICE;

@@ -16,8 +16,7 @@ struct scene {
     size_t check_len;
 };
 
-// Into a world with ports of its own. No assertion but those of the world, so that memory may run
-// out on the way.
+// With ports of its own for each path, or a shared one.
 void scene_play(struct world *w, struct scene *scene);
 // Asserts that both are heard, and that the captured check is good for nothing.
 void scene_goes_on(struct world *w, const struct scene *scene);
