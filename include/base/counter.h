@@ -274,6 +274,8 @@
     X(CONTROL_REQUESTS, COUNTER, "control_requests_total", "", "Requests at the control socket")   \
     X(CONTROL_REFUSED, COUNTER, "control_errors_total", "",                                        \
       "Of them, and of connections there, those that were answered with an error")                 \
+    X(LOG_SUPPRESSED, GAUGE, "log_suppressed", "",                                                 \
+      "Log records not written since the start, for there were too many of their kind")            \
     X(RELOADS, COUNTER, "reloads_total", "result=\"applied\"",                                     \
       "Times the configuration was read again, by what came of it")                                \
     X(RELOADS_FAILED, COUNTER, "reloads_total", "result=\"failed\"", "")                           \
