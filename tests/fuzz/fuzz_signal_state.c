@@ -39,6 +39,7 @@ static int on_send(void *ctx, const struct xml *stanza)
 {
     struct buf text = {0};
 
+    (void)ctx;
     must(xml_attr(stanza, "to") != NULL);
     xml_write(stanza, "jabber:client", &text);
     must(!text.failed);
@@ -80,6 +81,7 @@ static void on_random(void *ctx, void *buf, size_t len)
 
 static void on_ended(void *ctx, const struct call_report *report, usec_t now)
 {
+    (void)ctx;
     must(report->state == CALL_ENDED && report->end_reason && call_verdict(report, now) >= 0);
 }
 
