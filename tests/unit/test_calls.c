@@ -408,9 +408,35 @@ static void zero_is_no_limit(void **state)
     calls_free(&o.calls);
 }
 
+// Limits that change hold for what comes; an allowance of another rate begins anew.
+static void limits_may_change(void **state)
+{
+    struct calls_limits limits = {.calls = 1, .new_calls_per_minute = 1, .ring_timeout = 60 * SEC};
+    struct office o;
+    struct call first = {0}, second = {0};
+
+    (void)state;
+    office_open(&o, &limits);
+    assert_int_equal(call(&o, &first, "alice@example.org"), CALL_ADMITTED);
+    assert_int_equal(call(&o, &second, "bob@example.org"), CALL_REFUSED_TOTAL);
+    limits.calls = 2;
+    calls_set_limits(&o.calls, &limits, o.now);
+    assert_int_equal(call(&o, &second, "alice@example.org"), CALL_REFUSED_RATE);
+    limits.new_calls_per_minute = 2;
+    limits.ring_timeout = 5 * SEC;
+    calls_set_limits(&o.calls, &limits, o.now);
+    assert_int_equal(call(&o, &second, "alice@example.org"), CALL_ADMITTED);
+    call_ringing(&o.calls, &second, o.now);
+    pass(&o, 5 * SEC);
+    assert_ptr_equal(o.expired, &second);
+    call_ended(&o.calls, &first);
+    calls_free(&o.calls);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_may_change),
         cmocka_unit_test(states_are_counted),
         cmocka_unit_test(calls_in_all_are_limited),
         cmocka_unit_test(calls_per_user_are_limited),

@@ -703,6 +703,25 @@ static void sessions_are_limited(void **state)
     SSL_shutdown(f->client[0].ssl);
     run(f);
     assert_true(connected(client_connect(f, SESSIONS_MAX, 100)));
+    client_leave(f, SESSIONS_MAX);
+}
+
+// At once, and for those to come.
+static void limits_may_change(void **state)
+{
+    struct fixture *f = *state;
+    const struct dtls_config two = {.sessions_max = 2, .per_source_max = 1, .half_open_max = 2};
+    const struct dtls_config one = {.sessions_max = 1, .per_source_max = 1, .half_open_max = 1};
+    assert_int_equal(dtls_set_limits(f->dtls, &two), 0);
+    for (int i = 0; i < 2; i++) {
+        client_put(f, client_connect(f, i, i + 1), "hello");
+        dtls_trusted(f->last);
+    }
+    assert_false(connected(client_connect(f, 2, 3)));
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_LIMIT), 1);
+    client_leave(f, 2);
+    assert_int_equal(dtls_set_limits(f->dtls, &one), 0);
+    assert_int_equal(count_of(f, COUNTER_CONN_DTLS), 2); // who is there stays
 }
 
 static void sessions_are_limited_per_source(void **state)
@@ -810,6 +829,7 @@ int main(void)
         TEST(forged_alerts_do_not_end_a_handshake),
         TEST(the_server_sends_again),
         TEST(sessions_are_limited),
+        TEST(limits_may_change),
         TEST(sessions_are_limited_per_source),
         TEST(the_oldest_stranger_makes_room),
         TEST(a_stranger_has_little_time_and_the_idle_some),

@@ -346,6 +346,38 @@ static void connections_are_limited(void **state)
         close(fd[i]);
 }
 
+// At once, and for those to come.
+static void limits_may_change(void **state)
+{
+    struct fixture *f = *state;
+    const struct streams_config one = {
+        .connections_max = 1, .per_source_max = 1, .half_open_max = 1};
+    const struct streams_config more = {
+        .connections_max = 3, .per_source_max = 2, .half_open_max = 3};
+    int fd[4];
+    for (int i = 0; i < 2; i++) {
+        fd[i] = client_connect_from(f, i);
+        client_put(fd[i], binding, sizeof binding);
+        pump(f, &f->messages, (unsigned)i + 1);
+        stream_trusted(f->last);
+    }
+    assert_int_equal(streams_set_limits(f->streams, &one), 0);
+    fd[2] = client_connect_from(f, 2); // two are there, and stay
+    assert_closed(f, fd[2]);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_LIMIT), 1);
+    assert_int_equal(f->gone, 0);
+    close(fd[2]);
+    assert_int_equal(streams_set_limits(f->streams, &more), 0);
+    fd[2] = client_connect_from(f, 0); // the second of its source, and the last one
+    client_put(fd[2], binding, sizeof binding);
+    pump(f, &f->messages, 3);
+    fd[3] = client_connect_from(f, 3);
+    assert_closed(f, fd[3]);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_LIMIT), 2);
+    for (int i = 0; i < 4; i++)
+        close(fd[i]);
+}
+
 static void connections_are_limited_per_source(void **state)
 {
     struct fixture *f = *state;
@@ -517,6 +549,7 @@ int main(void)
         TEST(a_client_that_reads_no_replies_is_left),
         TEST(a_client_that_vanished_is_noticed_by_sending),
         TEST(connections_are_limited),
+        TEST(limits_may_change),
         TEST(connections_are_limited_per_source),
         TEST(the_oldest_stranger_makes_room),
         TEST(a_stranger_has_little_time),

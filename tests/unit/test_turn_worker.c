@@ -34,6 +34,8 @@ struct fixture {
     struct addr peer_address;
     unsigned answers;                    // to the question about allocations
     unsigned allocations[WORKERS], away; // as they came
+    unsigned done;                       // workers that have done what they were told
+    int ended;                           // allocations
 };
 
 static struct addr at(const char *ip, uint16_t port)
@@ -97,6 +99,15 @@ static void open_peer(struct fixture *f)
     f->peer_address = at("127.0.0.3", ntohs(sa.sin_port));
 }
 
+static void on_done(void *ctx, uint64_t token, int result)
+{
+    struct fixture *f = ctx;
+
+    assert_int_equal(token, 9);
+    f->done++;
+    f->ended += result;
+}
+
 // Every test runs twice: the second time ICE paths use the server's port, too, and a program in the
 // kernel says which worker gets what.
 static uint16_t shared_port;
@@ -115,7 +126,7 @@ static int setup(void **state)
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)},
                                        .advertise = {at("127.0.0.1", 0)},
                                        .allow = {&f->loopback, 1}};
-    const struct workers_handler handler = {f, on_event, on_turn, NULL};
+    const struct workers_handler handler = {f, on_event, on_turn, on_done};
     f->base = event_base_new();
     f->address = at("127.0.0.1", SERVER_PORT);
     f->user = (struct turn_user){"romeo", "montague"};
@@ -249,6 +260,43 @@ static void echo(struct fixture *f, struct client *client, const char *text)
 }
 
 // ---- tests
+
+static int end_user(struct fixture *f, const char *identity)
+{
+    f->done = 0;
+    f->ended = 0;
+    assert_int_equal(workers_end_user(f->workers, identity, 9), 0);
+    while (f->done < WORKERS)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    return f->ended;
+}
+
+static void an_administrator_ends_a_users_allocations(void **state)
+{
+    struct fixture *f = *state;
+    struct client client[6];
+    char endless[WORKERS_IDENTITY_MAX + 1];
+
+    for (unsigned i = 0; i < 6; i++) {
+        client[i] = client_open(&f->address, i % 2);
+        assert_int_equal(
+            client_ask(&client[i], STUN_ALLOCATE, i < 2 ? put_allocate_mobile : put_allocate, NULL),
+            0);
+    }
+    client_close(&client[1]); // a mobile one that is away
+    assert_int_equal(count(f), 6);
+    assert_int_equal(end_user(f, "juliet"), 0);
+    assert_int_equal(count(f), 6);
+    assert_int_equal(end_user(f, "romeo"), 6);
+    assert_int_equal(count(f), 0);
+    assert_int_equal(end_user(f, "romeo"), 0);
+    memset(endless, 'x', sizeof endless);
+    endless[WORKERS_IDENTITY_MAX] = '\0';
+    assert_int_equal(workers_end_user(f->workers, endless, 9), -ENAMETOOLONG);
+    for (unsigned i = 0; i < 6; i++)
+        if (i != 1)
+            client_close(&client[i]);
+}
 
 static void clients_of_both_workers(void **state)
 {
@@ -470,6 +518,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(clients_of_both_workers),
+        CASE(an_administrator_ends_a_users_allocations),
         CASE(a_client_moves_between_workers),
         CASE(a_mobile_client_may_be_away),
         CASE(a_reserved_port_is_fetched_by_anybody),
