@@ -306,6 +306,14 @@ static int start_peers(struct daemon *d)
     return r;
 }
 
+static void start_fastpath(struct daemon *d)
+{
+    if (d->fastpath)
+        return;
+    d->fastpath = fast_start(d->base, d->config);
+    fast_late_bind(&d->fast, d->fastpath);
+}
+
 static int start_workers(struct daemon *d)
 {
     const struct relay_config relay = config_for_relay(d->config);
@@ -331,14 +339,15 @@ static int start_workers(struct daemon *d)
     if (r < 0)
         return r;
     config.turn = d->turn;
-    d->fastpath = fast_start(d->base, d->config);
-    const struct offload_io offload =
-        d->fastpath ? fastpath_io(d->fastpath) : (struct offload_io){0};
-    config.offload = d->fastpath ? &offload : NULL;
-    if (d->fastpath)
-        admission_count(d->admission, fast_forwarded, d->fastpath);
+    const struct offload_io offload = fast_late_io(&d->fast);
+    if (d->config->relay.fastpath != CONFIG_FASTPATH_OFF) {
+        config.offload = &offload;
+        admission_count(d->admission, fast_late_forwarded, &d->fast);
+    }
     r = workers_new(d->base, &config, &handler, &d->workers);
     succession_heard(&d->left);
+    if (r == 0)
+        start_fastpath(d);
     if (r < 0)
         log_kind(LOG_CANNOT_START, "the forwarding threads cannot be started: %s", strerror(-r));
     return r;
@@ -468,11 +477,14 @@ static int daemon_start(struct daemon *d)
     raise_descriptor_limit(d->config);
     d->clock = clock_offset();
     d->started = usec_now();
-    r = start_succession(d);
-    if (r == 0)
-        r = start_loop(d);
+    r = start_loop(d);
     if (r == 0)
         r = start_peers(d);
+    // It takes a while: better while a daemon before this one still listens than while nobody does.
+    if (r == 0 && d->options->take_over)
+        start_fastpath(d);
+    if (r == 0)
+        r = start_succession(d);
     if (r == 0)
         r = start_workers(d);
     if (r == 0)

@@ -8,6 +8,7 @@
 #include "admin.h"
 #include "admission.h"
 #include "fast.h"
+#include "fast_late.h"
 #include "inquiry.h"
 #include "platform/component.h"
 #include "signal/signal.h"
@@ -32,6 +33,7 @@ struct daemon {
     struct admission *admission;
     struct turn_server *turn;  // NULL: off
     struct fastpath *fastpath; // NULL: none
+    struct fast_late fast;     // the same for the workers
     struct workers *workers;
     struct signal *signal;
     struct component *component;

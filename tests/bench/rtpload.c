@@ -11,6 +11,8 @@
 //   each
 //                                        direction, evenly spaced over the calls and in time; BURST
 //                                        of them at a time in each direction
+//   each CALLS                           of the last run: per client how many packets were sent to
+//                                        it, and how many it received
 //   forget                               all calls
 //
 //   rtpload SIDE-A SIDE-B
@@ -287,6 +289,22 @@ static void run(struct load *load, unsigned calls, double rate, double seconds, 
     puts("");
 }
 
+// What became of each client's packets in the last run: for call 0 how many were sent to side A and
+// received there, the same for side B, and so on.
+static void each(const struct load *load, unsigned calls)
+{
+    printf("{\"each\": [");
+    for (unsigned i = 0; i < calls && i < load->calls; i++)
+        for (enum side side = SIDE_A; side < SIDES; side++) {
+            uint64_t sent = load->media.sent[side == SIDE_A ? SIDE_B : SIDE_A];
+
+            printf("%s[%llu, %u]", i == 0 && side == SIDE_A ? "" : ", ",
+                   (unsigned long long)((sent + calls - 1 - i) / calls),
+                   load->call[i].client[side].received);
+        }
+    puts("]}");
+}
+
 static void command(struct load *load, const char *line)
 {
     double seconds, rate;
@@ -299,6 +317,8 @@ static void command(struct load *load, const char *line)
         latch(load, seconds);
     } else if (sscanf(line, "run %u %lf %lf %u", &calls, &rate, &seconds, &burst) == 4) {
         run(load, calls, rate, seconds, burst);
+    } else if (sscanf(line, "each %u", &calls) == 1) {
+        each(load, calls);
     } else if (strncmp(line, "forget", 6) == 0) {
         load->calls = load->answered = 0;
         puts("{\"ok\": true}");
