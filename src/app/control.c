@@ -139,20 +139,21 @@ static void on_done(void *ctx, json_t *result, const char *error)
 
 // ---- requests
 
-// The connection is the verb's from now on.
-static void give_away(struct conn *conn)
+// The connection is the verb's from now on. False: it cannot be given.
+static bool give_away(struct conn *conn)
 {
     const struct verbs_world *world = verbs_world(conn->control->verbs);
     int fd = world->hand_over ? dup(bufferevent_getfd(conn->bev)) : -1;
 
     if (fd < 0) {
         refuse(conn, "this daemon cannot do that", false);
-        return;
+        return false;
     }
     conn_free(conn);
     // Both descriptors were of one open file: blocking belongs to it.
     evutil_make_socket_closeonexec(fd);
     world->hand_over(world->ctx, fd);
+    return true;
 }
 
 static void run(struct conn *conn, const struct verb *verb, const json_t *arguments)
@@ -188,7 +189,7 @@ static bool take_line(struct conn *conn, const char *line, size_t len)
     else if (!verb)
         refuse(conn, "there is no such verb; daemon and tool may be of different versions", false);
     else if (verb->takes_connection)
-        give_away(conn), alive = false;
+        alive = !give_away(conn);
     else
         run(conn, verb, json_object_get(json, "args"));
     json_decref(json);

@@ -214,6 +214,36 @@ static void losses_lower_the_ceiling_for_a_while(void **state)
     assert_true(room(&c, &use).least > 20);
 }
 
+// What was measured stays, and so does what losses have taught.
+static void limits_may_change(void **state)
+{
+    struct capacity_use use = use_of(100, 100);
+    struct capacity_limits other = plenty;
+    struct capacity_sample lossy = {.span = SECOND, .load = 0.6, .packets = 10000, .missed = 11};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.6, 0, &use);
+    other.number[CAPACITY_CALL] = 101;
+    capacity_set_limits(&c, &other);
+    assert_int_equal(room(&c, &use).least, 1);
+    other.number[CAPACITY_CALL] = 0;
+    other.load = 0.5;
+    capacity_set_limits(&c, &other);
+    assert_int_equal(room(&c, &use).least, 0); // it is at 0.6
+    capacity_set_limits(&c, &plenty);
+    assert_true(room(&c, &use).least > 20);
+    assert_true(c.limits.descriptors == plenty.descriptors);
+    capacity_measured(&c, &lossy, &use);
+    double ceiling = c.ceiling;
+    other.load = 0.4; // half of it
+    capacity_set_limits(&c, &other);
+    assert_true(c.ceiling > ceiling / 2 - 0.01 && c.ceiling < ceiling / 2 + 0.01);
+    other.load = 0;
+    capacity_set_limits(&c, &other);
+    assert_int_equal(room(&c, &use).of[CAPACITY_LOAD], CAPACITY_UNBOUNDED);
+}
+
 // Somebody floods one socket of a daemon that has little to do.
 static void losses_at_little_load_mean_nothing(void **state)
 {
@@ -503,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_daemon_guesses),
+        cmocka_unit_test(limits_may_change),
         cmocka_unit_test(nothing_bounds_what_has_no_limit),
         cmocka_unit_test(the_mean_of_those_that_run),
         cmocka_unit_test(calls_that_do_not_send_yet),

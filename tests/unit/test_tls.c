@@ -210,6 +210,24 @@ static void says_who_may_read(void **state)
 
 // ---- reloading
 
+static void other_files_are_taken_only_when_they_are_good(void **state)
+{
+    struct fixture *f = *state;
+    struct certificate_files other = {0};
+    certificate_make(&other, CERTIFICATE_GOOD, 9);
+    // The key of one is not the other's.
+    assert_int_equal(tls_set_files(f->tls, other.certificate, f->files.key, f->error),
+                     -EKEYREJECTED);
+    assert_int_equal(serial_now(f->tls), 1);
+    assert_int_equal(tls_reload(f->tls, f->error), 0); // the old ones are known still
+    assert_int_equal(tls_set_files(f->tls, other.certificate, other.key, f->error), 0);
+    assert_int_equal(serial_now(f->tls), 9);
+    certificate_make(&other, CERTIFICATE_GOOD, 10);
+    assert_int_equal(tls_reload(f->tls, f->error), 0);
+    assert_int_equal(serial_now(f->tls), 10);
+    certificate_remove(&other);
+}
+
 static void a_reload_leaves_sessions_alone(void **state)
 {
     struct fixture *f = *state;
@@ -452,6 +470,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(says_what_is_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(says_what_cannot_be_opened, setup, teardown),
         cmocka_unit_test_setup_teardown(says_who_may_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_files_are_taken_only_when_they_are_good, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_reload_leaves_sessions_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_when_it_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(watches_the_files, setup, teardown),

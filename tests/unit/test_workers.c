@@ -29,7 +29,7 @@ struct fixture {
     struct workers *workers;
     struct peers *peers;
     struct prefix loopback;
-    unsigned opened, failed, views, ends;
+    unsigned opened, failed, views, ends, silent, done;
     struct relay_event last; // EVENT_OPENED
     struct path_view view;
 };
@@ -46,7 +46,16 @@ static void on_event(void *ctx, const struct relay_event *event)
         f->view = *event->u.view;
     }
     f->failed += event->kind == EVENT_FAILED;
+    f->silent += event->kind == EVENT_SILENT;
     f->ends += event->kind == EVENT_SNAPSHOT_END;
+}
+
+static void on_done(void *ctx, uint64_t token, int result)
+{
+    struct fixture *f = ctx;
+    assert_int_equal(token, 5);
+    assert_int_equal(result, 0);
+    f->done++;
 }
 
 static void start(struct fixture *f, uint16_t shared_port)
@@ -59,7 +68,7 @@ static void start(struct fixture *f, uint16_t shared_port)
         .allow = {.item = &f->loopback, .count = 1},
         .limits = {.quarantine = USEC_PER_SEC, .learning_window = USEC_PER_SEC},
     };
-    const struct workers_handler handler = {.ctx = f, .event = on_event};
+    const struct workers_handler handler = {.ctx = f, .event = on_event, .done = on_done};
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
     f->base = event_base_new();
     assert_int_equal(peers_new(&peers, &f->peers), 0);
@@ -331,10 +340,27 @@ static void no_thread_is_left_when_starting_fails(void **state)
     assert_null(workers);
 }
 
+// A path that is open falls silent by a limit that there was not when it was opened.
+static void limits_may_change(void **state)
+{
+    struct fixture *f = *state;
+    const struct workers_renewal renewal = {
+        .limits = {.quarantine = USEC_PER_SEC, .silence = 20 * USEC_PER_MSEC}};
+    open_path(f, 1, 1);
+    while (f->opened < 1)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    assert_int_equal(f->silent, 0);
+    assert_int_equal(workers_renew(f->workers, &renewal, 5), 0);
+    while (f->done < WORKERS || f->silent < 1)
+        event_base_loop(f->base, EVLOOP_ONCE);
+    assert_int_equal(f->done, WORKERS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(calls_are_spread, setup, teardown),
+        cmocka_unit_test_setup_teardown(limits_may_change, setup, teardown),
         cmocka_unit_test_setup_teardown(figures_are_read_while_packets_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_drops_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(one_port_for_all_calls, setup_shared, teardown),
