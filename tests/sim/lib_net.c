@@ -142,8 +142,10 @@ static void trace_event(struct net *net, const struct relay_event *event)
 // After anything that the relay was told: it may want to be called at another time.
 static void after_relay(struct net *net)
 {
+    unsigned sends = net->sends;
     usec_t next = relay_tick(net->relay, net->now);
 
+    net->tied = net->tied || net->sends > sends + 1;
     check_relay(net);
     if (next == USEC_NEVER)
         timer_cancel(&net->timers, &net->relay_timer);
@@ -153,10 +155,27 @@ static void after_relay(struct net *net)
 
 // --- the world of the relay --------------------------------------------------------------------
 
+// After a restart: the socket that was left open.
+static int bind_again(struct net *net, const struct addr *local, struct port *port,
+                      void **ret_socket)
+{
+    for (unsigned i = 0; i < NET_SOCKETS; i++) {
+        if (!net->left[i].port || net->socket[i].port || !addr_equal(&net->left[i].local, local))
+            continue;
+        net->socket[i] = net->left[i];
+        net->socket[i].port = port;
+        *ret_socket = &net->socket[i];
+        return 0;
+    }
+    net_fail(net, "a port is bound after a restart that was not before");
+}
+
 static int do_bind(void *ctx, const struct addr *local, struct port *port, void **ret_socket)
 {
     struct net *net = ctx;
 
+    if (net->left)
+        return bind_again(net, local, port, ret_socket);
     if (net_random(net, 50) == 0)
         return -EADDRINUSE;
     for (unsigned i = 0; i < NET_SOCKETS; i++) {
@@ -182,6 +201,7 @@ static int do_send(void *ctx, void *socket, const struct addr *to, const uint8_t
     struct net_socket *s = socket;
 
     (void)tos;
+    net->sends++;
     if (!s->port && !s->shared)
         net_fail(net, "sent from a closed socket");
     trace_leaving(net, &s->local, to, data, len);
@@ -196,6 +216,8 @@ static void do_event(void *ctx, const struct relay_event *event)
 {
     struct net *net = ctx;
 
+    if (net->left)
+        return; // it is open, as everybody knows
     trace_event(net, event);
     if (net->hooks.event)
         net->hooks.event(net->hooks.ctx, event);
@@ -216,13 +238,20 @@ static void relay_due(struct timer *timer, void *ctx, usec_t now)
     after_relay(ctx);
 }
 
-struct net *net_new(uint64_t seed, const struct relay_config *config, const struct net_hooks *hooks)
+static void new_relay(struct net *net)
 {
     static const struct relay_io io = {.bind = do_bind,
                                        .unbind = do_unbind,
                                        .send = do_send,
                                        .event = do_event,
                                        .random = do_random};
+
+    if (relay_new(&net->config, &io, net, &net->counters, &net->relay) < 0)
+        net_fail(net, "no relay");
+}
+
+struct net *net_new(uint64_t seed, const struct relay_config *config, const struct net_hooks *hooks)
+{
     struct net *net = calloc(1, sizeof(*net));
 
     if (!net)
@@ -234,8 +263,8 @@ struct net *net_new(uint64_t seed, const struct relay_config *config, const stru
     net->next_port = 20000;
     net->relay_timer.fire = relay_due;
     net->fate = (struct net_fate){.delay = 10 * USEC_PER_MSEC};
-    if (relay_new(config, &io, net, &net->counters, &net->relay) < 0)
-        net_fail(net, "no relay");
+    net->config = *config;
+    new_relay(net);
     return net;
 }
 
@@ -267,6 +296,61 @@ void net_offload(struct net *net, enum net_offload how)
         net->kernel->pass_up = 1 + (unsigned)(net->seed % 300);
         net->kernel->refuse = 300;
     }
+}
+
+// --- restarts ------------------------------------------------------------------------------------
+
+static json_t *through_text(struct net *net, json_t *state)
+{
+    char *text = json_dumps(state, JSON_COMPACT);
+    json_t *again = text ? json_loads(text, 0, NULL) : NULL;
+
+    if (!again)
+        net_fail(net, "what a relay leaves is no text");
+    json_decref(state);
+    free(text);
+    return again;
+}
+
+static void successor(struct net *net)
+{
+    relay_free(net->relay);
+    new_relay(net);
+    for (unsigned i = 0; i < NET_SOCKETS; i++)
+        if (net->socket[i].shared)
+            relay_share(net->relay, net->socket[i].local.family, NET_SHARED_PORT, &net->socket[i]);
+    if (net->kernel) {
+        const struct offload_io io = kernel_io(net->kernel);
+        relay_set_offload(net->relay, &io);
+    }
+}
+
+static void restart(struct net *net)
+{
+    struct net_socket left[NET_SOCKETS];
+    uint64_t random = net->random;
+    json_t *state = through_text(net, relay_save(net->relay, net->now));
+    unsigned lost = 0;
+
+    memcpy(left, net->socket, sizeof(left));
+    net->left = left;
+    successor(net);
+    if (relay_restore(net->relay, state, net->now, &lost) < 0 || lost > 0)
+        net_fail(net, "%u paths were lost by a restart", lost);
+    net->left = NULL;
+    net->random = random;
+    net->restarted++;
+    json_decref(state);
+    check_relay(net);
+}
+
+static void maybe_restart(struct net *net)
+{
+    if (net->restarts == 0)
+        return;
+    net->restart_random = net->restart_random * 6364136223846793005u + net->seed * 2 + 1;
+    if ((net->restart_random >> 33) % net->restarts == 0)
+        restart(net);
 }
 
 void net_free(struct net *net)
@@ -466,6 +550,7 @@ static void to_relay(struct net *net, struct net_socket *socket, struct net_flig
     struct packet packet = {.data = flight->data, .len = flight->len};
     struct forward forward;
 
+    maybe_restart(net);
     if (net->hooks.arrives)
         net->hooks.arrives(net->hooks.ctx, socket, flight);
     if (to_kernel(net, socket, flight))

@@ -81,6 +81,14 @@ struct net {
     struct kernel *kernel; // owned; NULL: the relay forwards everything itself
     uint64_t trace;        // of all that the relay has sent and reported
     bool coarse;           // but what of a stream only he can tell who counts all of it
+    struct relay_config config;
+    // One of so many datagrams finds another relay than the one before, which has begun with what
+    // that one left; 0: none. The trace does not tell.
+    unsigned restarts;
+    uint64_t restart_random, restarted;
+    unsigned sends; // of the relay on its own
+    bool tied;      // it had two timers at once; which is first, a successor may see otherwise
+    const struct net_socket *left; // during a restart: the sockets that the relay has left open
     struct counters counters;
     struct timer relay_timer;
     struct net_socket socket[NET_SOCKETS];

@@ -73,6 +73,7 @@ struct sim {
     struct net *net;
     unsigned mask;
     bool calm, shared;
+    unsigned restarts; // one of so many datagrams finds a new relay; 0: none
     struct life life[LIVES];
     struct captured captured[CAPTURED];
     unsigned captureds;
@@ -80,7 +81,12 @@ struct sim {
 
 struct totals {
     uint64_t lives, carried, failed, forwarded, moved, refused, checks, dropped;
-    uint64_t by_kernel, taken;
+    uint64_t by_kernel, taken, restarted, tied;
+};
+
+struct manner { // in which the same life is lived
+    enum net_offload offload;
+    unsigned restarts;
 };
 
 // --- the wire --------------------------------------------------------------------------------
@@ -496,6 +502,16 @@ static void trouble(struct life *life)
     }
 }
 
+// Which of its free ports a relay gives out next is not what its successor would: it begins when
+// all that are needed are given out.
+static void restarts(struct sim *sim)
+{
+    for (unsigned i = 0; i < LIVES; i++)
+        if (!sim->life[i].open && !sim->life[i].over)
+            return;
+    sim->net->restarts = sim->restarts;
+}
+
 static void chaos(struct sim *sim)
 {
     struct net *net = sim->net;
@@ -512,6 +528,7 @@ static void chaos(struct sim *sim)
             signalling(life, false);
             trouble(life);
         }
+        restarts(sim);
     }
 }
 
@@ -610,7 +627,7 @@ static void sim_free(struct sim *sim)
 }
 
 // What the wire has seen, and every figure that was asked for.
-static uint64_t run(uint64_t seed, unsigned mask, enum net_offload how, struct totals *totals)
+static uint64_t run(uint64_t seed, unsigned mask, struct manner how, struct totals *totals)
 {
     struct sim *sim = sim_new(seed, mask);
     const struct counters *c = &sim->net->counters;
@@ -619,7 +636,8 @@ static uint64_t run(uint64_t seed, unsigned mask, enum net_offload how, struct t
     sim->net->coarse = seed % 4 == 1;
     if (sim->shared)
         net_share(sim->net, &config_of_lives);
-    net_offload(sim->net, how);
+    net_offload(sim->net, how.offload);
+    sim->restarts = how.restarts;
     chaos(sim);
     calm(sim);
     for (unsigned i = 0; i < LIVES; i++) {
@@ -642,26 +660,34 @@ static uint64_t run(uint64_t seed, unsigned mask, enum net_offload how, struct t
     totals->dropped += counter_get(c, COUNTER_DROP_UNPROVED);
     totals->by_kernel += sim->net->kernel ? sim->net->kernel->packets : 0;
     totals->taken += sim->net->kernel ? sim->net->kernel->takes : 0;
+    totals->restarted += sim->net->restarted;
+    totals->tied += sim->net->tied;
     trace = sim->net->trace;
     sim_free(sim);
     return trace;
 }
 
-// Half of the seeds run twice, with a kernel and without.
+// Half of the seeds run twice, with a kernel and without; a third with restarts and without.
 static void run_seed(uint64_t seed, unsigned mask, struct totals *totals)
 {
-    enum net_offload how = seed % 4 == 1 ? NET_OFFLOAD_SOME : NET_OFFLOAD_ALL;
-    uint64_t trace = run(seed, mask, NET_OFFLOAD_NONE, totals);
+    struct manner how = {0};
+    uint64_t trace = run(seed, mask, how, totals);
     struct totals twin = {0};
 
-    if (seed % 2 == 0)
+    if (seed % 2 == 1)
+        how.offload = seed % 4 == 1 ? NET_OFFLOAD_SOME : NET_OFFLOAD_ALL;
+    if (seed % 3 == 0)
+        how.restarts = seed % 5 == 0 ? 3 : 50;
+    if (!how.offload && !how.restarts)
         return;
-    if (run(seed, mask, how, &twin) != trace) {
-        fprintf(stderr, "seed %" PRIu64 ": with a kernel the path lives otherwise\n", seed);
+    if (run(seed, mask, how, &twin) != trace && !(how.restarts && twin.tied)) {
+        fprintf(stderr, "seed %" PRIu64 ": with a kernel or restarts the path lives otherwise\n",
+                seed);
         abort();
     }
     totals->by_kernel += twin.by_kernel;
     totals->taken += twin.taken;
+    totals->restarted += twin.restarted;
 }
 
 static uint64_t setting(const char *name, uint64_t fallback)
@@ -684,12 +710,12 @@ int main(void)
            " replays and %" PRIu64 " strangers refused\n",
            t.lives, t.carried, t.failed, t.forwarded, t.moved, t.checks, t.refused, t.dropped);
     printf("beside them, with a kernel: %" PRIu64 " datagrams forwarded by it, %" PRIu64
-           " times a flow was taken back\n",
-           t.by_kernel, t.taken);
+           " times a flow was taken back; %" PRIu64 " restarts\n",
+           t.by_kernel, t.taken, t.restarted);
     // A simulation in which nothing happens proves nothing.
     if (lives >= 100 && mask == ~0u &&
         (t.carried < t.lives / 2 || t.failed == 0 || t.moved == 0 || t.refused == 0 ||
-         t.dropped == 0 || t.by_kernel == 0 || t.taken == 0))
+         t.dropped == 0 || t.by_kernel == 0 || t.taken == 0 || t.restarted == 0))
         return 1;
     return 0;
 }
