@@ -9,11 +9,13 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 from lab.call import Call, require
 from lab.client import ClientError
 from lab.lab import SERVER4, Lab, through_relay
 from lab.network import wait_for
+from lab.turn import Endpoint, TurnLab
 
 SCENARIOS = {}
 AUDIO = ["audio"]
@@ -30,8 +32,8 @@ def scenario(**options):
     return register
 
 
-class ControlLab(Lab):
-    groups = TURN
+class Control:
+    """What a lab has beside: the administrator."""
 
     def ctl(self, *arguments, socket_path=None):
         """Runs the tool: (exit status, stdout, stderr)."""
@@ -54,6 +56,10 @@ class ControlLab(Lab):
         with open(self.daemon.config, "w", encoding="utf-8") as file:
             file.write(text.replace(old, new))
 
+
+class ControlLab(Control, Lab):
+    groups = TURN
+
     def stun(self, port):
         """Whether a STUN server answers on this UDP port."""
         def request():
@@ -67,9 +73,14 @@ class ControlLab(Lab):
         return self.network.inside("alice", request)
 
 
+class ControlTurnLab(Control, TurnLab):
+    pass
+
+
 def run(name, daemon, logs=None):
     function, options = SCENARIOS[name]
-    with ControlLab(daemon, logs=logs, **options) as lab:
+    kind = ControlTurnLab if name.endswith("-turn") else ControlLab
+    with kind(daemon, logs=logs, **options) as lab:
         figures = function(lab)
         status = lab.daemon.stop()
         require(status == 0, f"the daemon ended with status {status}")
@@ -193,3 +204,27 @@ def control_drain(lab):
     call.alice.ask("hangup")
     wait_for("the daemon's end after the call's", lambda: lab.daemon.process.poll() is not None, 15)
     return {"refused": 1}
+
+
+@scenario()
+def control_turn(lab):
+    """Allocations of a user are ended; a drain refuses new ones, and waits for those there are."""
+    alice, bob = Endpoint(lab), Endpoint(lab, "bob")
+    for name in ("a0", "a1"):
+        require("relayed" in alice.allocate(name, user="alice@example.test"), f"no {name}")
+    require("relayed" in bob.allocate("b0", user="bob@example.test"), "no b0")
+    for command in (("allocations",), ("--json", "allocations")):
+        code, text, errors = lab.ctl(*command)
+        require(code == OK and text.count("bob@example.test") >= 1, f"{text} {errors}")
+    kicked = lab.ask("kick", "alice@example.test")
+    require(kicked == {"calls": 0, "allocations": 2}, f"kicked: {kicked}")
+    wait_for("their end", lambda: len(lab.allocations()) == 1, 5)
+    lab.ctl("drain")
+    refused = bob.allocate("b1", user="bob@example.test")
+    require(refused == {"error": 508}, f"while draining: {refused}")
+    bob.echo("b0")
+    time.sleep(3)  # it looks once a second
+    require(lab.daemon.process.poll() is None, "the daemon ended before the allocation")
+    bob.ask("close", name="b0")
+    wait_for("the daemon's end after it", lambda: lab.daemon.process.poll() is not None, 15)
+    return {"kicked": 2}
