@@ -30,6 +30,7 @@ struct track {
     struct map_node node; // in tracks.calls
     uint64_t id;
     enum call_state state;
+    enum call_verdict verdict;
     enum call_health health;
     usec_t opened;
     struct mark look, kept;      // where the two stretches began
@@ -242,12 +243,15 @@ static void show(struct tracks *tracks, struct track *track, const struct call_r
                  usec_t now)
 {
     struct track_figures shown = rounded(&track->newest);
+    enum call_verdict verdict = call_verdict(report, now);
     enum call_health health = call_health(report, now);
-    bool fresh = track->fresh == 0 || track->state != report->state || track->health != health;
+    bool fresh = track->fresh == 0 || track->state != report->state || track->verdict != verdict ||
+                 track->health != health;
 
     if (!fresh && memcmp(&shown, &track->shown, sizeof shown) == 0)
         return;
     track->state = report->state;
+    track->verdict = verdict;
     track->health = health;
     track->shown = shown;
     track->changed = ++tracks->serial;
@@ -303,7 +307,8 @@ bool tracks_changed(const struct tracks *tracks, uint64_t call, uint64_t since,
 
     if (!track || track->changed <= since)
         return false;
-    *ret_view = (struct track_view){call, track->fresh > since, track->shown};
+    *ret_view = (struct track_view){call, track->fresh > since, track->verdict, track->health,
+                                    track->shown};
     return true;
 }
 

@@ -26,7 +26,9 @@ struct tracks;
 // What a list shows of a call, when it has changed since the serial number 'since'.
 struct track_view {
     uint64_t id;
-    bool fresh; // it is new since then, or another state
+    bool fresh; // it is new since then, or in another state, or judged otherwise
+    enum call_verdict verdict;
+    enum call_health health;
     struct track_figures figures;
 };
 

@@ -89,9 +89,9 @@ struct changes {
     const struct tracks *tracks;
     struct clock_offset clock;
     json_t *fresh, *changed;
-    usec_t now;
 };
 
+// Without the workers' figures: what follows from these is in the track.
 static void list_change(void *ctx, const struct call_report *report)
 {
     const struct changes *c = ctx;
@@ -109,13 +109,13 @@ static void list_change(void *ctx, const struct call_report *report)
         return;
     }
     json_array_append_new(
-        c->fresh, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "door",
-                            report->door, "state", call_state_name(report->state), "verdict",
-                            call_verdict_text(call_verdict(report, c->now)), "health",
-                            call_health_name(call_health(report, c->now)), "initiator",
-                            report->jid[SIDE_INITIATOR], "responder", report->jid[SIDE_RESPONDER],
-                            "opened", json_time(report->opened, c->clock), "accepted",
-                            json_time(report->accepted, c->clock), "lately", figures));
+        c->fresh,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "door",
+                  report->door, "state", call_state_name(report->state), "verdict",
+                  call_verdict_text(view.verdict), "health", call_health_name(view.health),
+                  "initiator", report->jid[SIDE_INITIATOR], "responder",
+                  report->jid[SIDE_RESPONDER], "opened", json_time(report->opened, c->clock),
+                  "accepted", json_time(report->accepted, c->clock), "lately", figures));
 }
 
 // The first time everything is told, with 'all'.
@@ -127,8 +127,7 @@ static void tell_calls(struct watcher *watcher, usec_t now)
                         .tracks = inquiry_tracks(sources->inquiry),
                         .clock = sources->clock,
                         .fresh = json_array(),
-                        .changed = json_array(),
-                        .now = now};
+                        .changed = json_array()};
     json_t *ended = ended_list(over, watcher->ended, now);
     bool all = !watcher->told;
 

@@ -153,6 +153,8 @@ def live_page(lab):
     call.place()
     viewer.wait("the call in the list", "#rows", "alice@example.test", "active")
     viewer.wait("the headline", "#headline", "One call is running")
+    wait_for("the call is found to be well",
+             lambda: viewer.evaluate("!!document.querySelector('#rows .chip.good')"), 10)
     _moves(viewer, "#pps")
     _moves(viewer, "#rows td.length:nth-of-type(4)")
     tabs = viewer.reaches_everything()

@@ -117,6 +117,8 @@ static void lists_are_told_what_has_changed(void **state)
     (void)tracks_update(f->tracks, &f->report, 110 * SECOND);
     assert_true(tracks_changed(f->tracks, 7, 0, &view));
     assert_true(view.fresh);
+    assert_int_equal(view.verdict, VERDICT_CALL_NO_MEDIA_RESPONDER);
+    assert_int_equal(view.health, HEALTH_BAD);
     seen = tracks_serial(f->tracks);
     assert_false(tracks_changed(f->tracks, 7, seen, &view));
     send_media(f, 1, 0); // as before

@@ -22,7 +22,7 @@ const HEALTH = { waiting: '', good: 'good', unsure: 'unsure', bad: 'bad' };
 /** "active", "carried" ... with its colour. */
 export function chip(call) {
   const running = !call.ended;
-  const words = { good: 'fine', unsure: 'past the relay', bad: running ? 'in trouble' : 'failed' };
+  const words = { good: 'fine', unsure: 'not relayed', bad: running ? 'in trouble' : 'failed' };
   const state = running ? STATES[call.state] : call.verdict === 'ended before it was answered' ? 'not answered' : 'ended';
   const text = call.health === 'bad' ? words.bad
     : running && call.health === 'unsure' ? words.unsure : state;

@@ -49,7 +49,8 @@ export function bits(value) {
     scaled /= 1000;
     unit++;
   }
-  return [unit > 0 && scaled < 99.5 ? scaled.toFixed(1) : String(Math.round(scaled)), units[unit]];
+  const digits = unit > 0 && scaled < (unit > 1 ? 99.5 : 9.95) ? 1 : 0;
+  return [scaled.toFixed(digits), units[unit]];
 }
 
 export function percent(value) {
