@@ -541,6 +541,8 @@ static uint64_t run(uint64_t seed, enum net_offload how, struct totals *t)
     o = w->office = new_office(w, seed);
     o->net->coarse = seed % 4 == 2;
     net_offload(o->net, how);
+    if (restarts)
+        o->net->restarts = 200;
     o->net->fate = (struct net_fate){.delay = 10 * MSEC,
                                      .jitter = office_random(o, 3) * 40 * MSEC,
                                      .loss = (unsigned)office_random(o, 4) * 20,
