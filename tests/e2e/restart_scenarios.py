@@ -3,11 +3,9 @@
 counted. Nobody's clock is measured: how long it took is in the figures, not in the verdict.
 """
 
-import time
-
 from lab.call import require
-from lab.network import wait_for
-from lab.succession import SuccessionLab
+from lab.succession import SuccessionLab, TurnSuccessionLab
+from lab.turn import PEER4, PEER_PORT, Endpoint
 from scenarios import AUDIO, BOTH, carry, ends
 
 SCENARIOS = {}
@@ -24,7 +22,9 @@ def scenario(**options):
 
 def run(name, daemon, logs=None):
     function, options = SCENARIOS[name]
-    with SuccessionLab(daemon, logs=logs, **options) as lab:
+    lab_class = options.get("lab", SuccessionLab)
+    options = {key: value for key, value in options.items() if key != "lab"}
+    with lab_class(daemon, logs=logs, **options) as lab:
         figures = function(lab)
         status = lab.daemon.stop()
         require(status == 0, f"the daemon ended with status {status}")
@@ -75,20 +75,56 @@ def idle(lab):
 
 def _under_a_call(lab, a, b, kinds):
     call, figures = carry(lab, a, b, kinds)
-    restarts = {how: goes_on(lab, call, how) for how in RESTARTS}
-    return call, {**figures, **restarts}
+    return call, {**figures, **{how: goes_on(lab, call, how) for how in RESTARTS}}
 
 
 @scenario(ice_ports="dedicated")
 def under_a_call(lab):
-    """Chromium and aiortc, a bundle on ports of its own. After it the call is restarted by ICE, ends
-    as ever, and there is a next one."""
-    call, figures = _under_a_call(lab, "chromium", "aiortc", BOTH)
+    """A bundle on ports of its own. After two restarts ICE restarts as ever, the call ends as ever,
+    and there is a next one."""
+    call, figures = _under_a_call(lab, "chromium", "wrtc", BOTH)
+    call.alice.ask("restart")
+    call.keep_flowing(3)
     ends(call, figures)
     call.close()
-    return ends(carry(lab, "chromium", "aiortc", BOTH)[0], figures)
+    return ends(carry(lab, "chromium", "wrtc", BOTH)[0], figures)
 
 
 @scenario()
 def under_a_call_on_the_shared_port(lab):
-    return ends(*_under_a_call(lab, "wrtc", "aiortc", AUDIO))
+    """And a successor that cannot start takes nothing away."""
+    call, figures = _under_a_call(lab, "wrtc", "aiortc", AUDIO)
+    lab.daemon.take_over_fails()
+    call.keep_flowing(3)
+    require(call.carried(), "the call is not carried by the old daemon")
+    return ends(call, figures)
+
+
+@scenario(lab=TurnSuccessionLab)
+def under_allocations(lab):
+    """Allocations of UDP clients go on: while packets are on their way, afterwards, and when they are
+    refreshed with the nonce of the daemon before. Those of TCP clients end."""
+    alice, names = Endpoint(lab), [f"udp{i}" for i in range(4)]
+    for name in names:
+        answer = alice.allocate(name)
+        require("error" not in answer, f"{name}: {answer}")
+    require("error" not in alice.allocate("tcp", transport="tcp"), "no allocation over TCP")
+    alice.echo(*names, "tcp")
+    restarts = {}
+    for how in RESTARTS:
+        before = {name: alice.ask("received", name=name)["count"] for name in names}
+        sending = [alice.client.post("send", name=name, peer=(PEER4, PEER_PORT), count=200,
+                                     pause=0.01) for name in names]
+        getattr(lab.daemon, how)()
+        for number in sending:
+            alice.client.take(number)
+        echoed = alice.echo(*names)
+        lost = {name: 240 + before[name] - alice.ask("received", name=name)["count"]
+                for name in names}
+        restarts[how] = {**restart_figures(lab), "packets_lost": lost}
+        require(restarts[how]["allocations_kept"] == len(names), f"{how}: {restarts[how]}")
+        for name in names:
+            answer = alice.ask("refresh", name=name)
+            require(answer.get("lifetime"), f"refresh of {name}: {answer}")
+    require("error" not in alice.allocate("next"), "no allocation after the restarts")
+    return {**restarts, "echoed": echoed + alice.echo("next")}

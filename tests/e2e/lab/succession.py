@@ -5,14 +5,17 @@ over from the one that runs."""
 import os
 import signal
 
-from .daemon import Daemon
+from .daemon import STATS_PORT, Daemon
 from .fdstore import FdStore
 from .lab import Lab
 from .network import wait_for
+from .turn import TurnLab
 
 
 class ManagedDaemon(Daemon):
     """A daemon under a service manager with an fd store."""
+
+    joins = True  # an XMPP server
 
     def __init__(self, network, directory, *arguments, **options):
         super().__init__(network, directory, *arguments, **options)
@@ -54,8 +57,26 @@ class ManagedDaemon(Daemon):
         self.start()
         self.comes_up()
 
+    def take_over_fails(self):
+        """A successor that cannot start, since its port for figures is another program's."""
+        with open(self.config, encoding="utf-8") as file:
+            text = file.read()
+        config = f"{self.config}.wrong"
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(text.replace(f"127.0.0.1:{STATS_PORT}", "127.0.0.1:5347"))
+        argv, options = self.store.command(self.program, "--config", config, "--take-over")
+        process = self.network.start("srv", *argv, log="jingle-relayd-wrong", **options)
+        status = process.wait(20)
+        self.network.stop(process)
+        if status != 1:
+            raise RuntimeError(f"the wrong successor ended with status {status}")
+        self.comes_up()
+
     def comes_up(self):
-        wait_for("the next daemon's connection to the XMPP server", self.is_up, 20)
+        wait_for("the next daemon", self.is_up if self.joins else self.answers, 20)
+
+    def answers(self):
+        return self.get("/metrics")[0] == 200
 
     def stop(self):
         """Not a restart: systemd would say so over D-Bus, here SIGINT does."""
@@ -67,10 +88,26 @@ class ManagedDaemon(Daemon):
         self.store = None
 
 
+class AloneDaemon(ManagedDaemon):
+    joins = False
+
+
 class SuccessionLab(Lab):
     """A lab whose daemon has a manager."""
 
     daemon_class = ManagedDaemon
+
+    def close(self):
+        daemon = getattr(self, "daemon", None)
+        if daemon:
+            daemon.close()
+        super().close()
+
+
+class TurnSuccessionLab(TurnLab):
+    """The same for TURN."""
+
+    daemon_class = AloneDaemon
 
     def close(self):
         daemon = getattr(self, "daemon", None)

@@ -51,6 +51,8 @@ class TurnLab(Place):
     proxy         a host for a load balancer
     limits, turn  more settings of these groups"""
 
+    daemon_class = Daemon
+
     def __init__(self, program, *, two_uplinks=False, proxy=False, limits="", turn="",
                  fastpath="auto", logs=None):
         super().__init__(logs)
@@ -62,8 +64,9 @@ class TurnLab(Place):
                                ("turn-users", f"{STATIC_USER}:{STATIC_PASSWORD}")):
                 self.write(name, text + "\n")
             self.limits, self.turn = limits, turn
-            self.daemon = Daemon(self.network, self.directory, program, address4=SERVER4,
-                                 address6=SERVER6, fastpath=fastpath, groups=self._groups())
+            self.daemon = self.daemon_class(
+                self.network, self.directory, program, address4=SERVER4, address6=SERVER6,
+                fastpath=fastpath, groups=self._groups())
             self.daemon.start()
             wait_for("the daemon listens for TURN", self._listens, 20)
             self.network.start("peer", "turnutils_peer", "-L", PEER4, "-L", PEER6, "-p",
