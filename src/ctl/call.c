@@ -42,14 +42,31 @@ static void print_head(struct ctl *ctl, const json_t *call)
 
 // ---- what happened
 
+static void add_what(struct ctl_table *table, const json_t *step)
+{
+    const char *action = ctl_string(step, "action");
+    double path = ctl_number(step, "path");
+    char text[CTL_VALUE_MAX];
+
+    snprintf(text, sizeof text, "%s", *action ? action : ctl_string(step, "what"));
+    for (char *p = text; *p; p++) {
+        if (*p == '_')
+            *p = ' ';
+    }
+    if (path > 0)
+        ctl_table_add(table, "%s, path %.0f", text, path);
+    else
+        ctl_table_add(table, "%s", text);
+}
+
 static void add_step(struct ctl_table *table, const json_t *step)
 {
-    const char *action = ctl_string(step, "action"), *address = ctl_string(step, "address");
+    const char *address = ctl_string(step, "address");
     double times = ctl_number(step, "times");
 
     ctl_table_add(table, "%.3f s", ctl_number(step, "at_ms") / 1000);
     ctl_table_add(table, "%s", ctl_string(step, "by"));
-    ctl_table_add(table, "%s", *action ? action : ctl_string(step, "what"));
+    add_what(table, step);
     if (times > 1)
         ctl_table_add(table, "%s%s%.0f times", address, *address ? ", " : "", times);
     else
@@ -183,6 +200,7 @@ static void print_legs(struct ctl *ctl, const json_t *call)
         ctl_table_print(ctl, &table);
     }
     ctl_table_free(&table);
+    fputs("\n", ctl->out);
     for (int side = 0; side < 2; side++) {
         const char *key = side == 0 ? "mos_from_initiator" : "mos_from_responder";
 
