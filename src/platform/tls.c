@@ -277,13 +277,15 @@ int tls_set_files(struct tls *tls, const char *certificate_file, const char *key
     const struct load load = {certificate_file, key_file, error};
     char *old[2] = {tls->certificate_file, tls->key_file};
     char *new[2] = {strdup(certificate_file), strdup(key_file)};
-    int r = new[0] && new[1] ? 0 : fail(&load, -ENOMEM, "out of memory");
-    if (r == 0) {
-        tls->certificate_file = new[0];
-        tls->key_file = new[1];
-        r = tls_reload(tls, error);
+    if (!new[0] || !new[1]) {
+        free(new[0]);
+        free(new[1]);
+        return fail(&load, -ENOMEM, "out of memory");
     }
-    if (r < 0 && tls->certificate_file == new[0]) {
+    tls->certificate_file = new[0];
+    tls->key_file = new[1];
+    int r = tls_reload(tls, error);
+    if (r < 0) {
         tls->certificate_file = old[0];
         tls->key_file = old[1];
     }
