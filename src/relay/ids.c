@@ -17,10 +17,16 @@ void ids_free(struct ids *ids)
     *ids = (struct ids){0};
 }
 
+// 40 bits of a keyed hash tell 4,096 ids apart well enough, and a snapshot has no more of them.
+static bool id_same(uint64_t a, uint64_t b)
+{
+    return (a ^ b) >> IDS_IGNORED == 0;
+}
+
 enum id_seen ids_look(const struct ids *ids, uint64_t id, uint32_t source)
 {
     for (unsigned i = 0; i < ids->count; i++)
-        if (ids->id[i] == id)
+        if (id_same(ids->id[i], id))
             return ids->source[i] == source ? ID_SAME_SOURCE : ID_OTHER_SOURCE;
     return ID_NEW;
 }

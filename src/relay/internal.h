@@ -106,6 +106,8 @@ struct ids {
     uint16_t size, count, next;
 };
 
+#define IDS_IGNORED 24 // low bits
+
 enum id_seen { ID_NEW, ID_SAME_SOURCE, ID_OTHER_SOURCE };
 
 void ids_free(struct ids *ids);

@@ -202,41 +202,66 @@ static bool sources_restore(struct revival *revival, struct path *path, enum sid
 
 // --- ids -----------------------------------------------------------------------------------------
 
-#define ID_BYTES 12
+// Where an id came from says whether it is repeated or replayed. Nobody repeats old ones, so of
+// most only the id is left: what comes with it again was captured.
+#define ID_BYTES     5
+#define SOURCE_BYTES 4
+#define IDS_FRESH    64
 
-static void ids_save(const struct ids *ids, json_t *object)
+static unsigned nth_id(const struct ids *ids, unsigned n)
 {
-    uint8_t *bytes = malloc((size_t)ids->count * ID_BYTES + 1);
     unsigned oldest = ids->count == ids->size && ids->next < ids->count ? ids->next : 0;
 
-    for (unsigned i = 0; bytes && i < ids->count; i++) {
-        unsigned at = (oldest + i) % ids->count;
-        struct writer w = writer_over(bytes + (size_t)i * ID_BYTES, ID_BYTES);
-        write_u64(&w, ids->id[at]);
-        write_u32(&w, ids->source[at]);
+    return (oldest + n) % ids->count;
+}
+
+static void ids_put(const struct ids *ids, unsigned first, unsigned count, bool sources,
+                    json_t *object, const char *key)
+{
+    const size_t each = sources ? ID_BYTES + SOURCE_BYTES : ID_BYTES, size = count * each;
+    uint8_t *bytes = count > 0 ? malloc(size) : NULL;
+    struct writer w = writer_over(bytes, bytes ? size : 0);
+
+    for (unsigned i = 0; bytes && i < count; i++) {
+        unsigned at = nth_id(ids, first + i);
+        write_u8(&w, (uint8_t)(ids->id[at] >> 56));
+        write_u32(&w, (uint32_t)(ids->id[at] >> IDS_IGNORED));
+        if (sources)
+            write_u32(&w, ids->source[at]);
     }
-    if (!bytes)
-        state_put(object, "ids", NULL);
-    else if (ids->count > 0)
-        state_put_bytes(object, "ids", bytes, (size_t)ids->count * ID_BYTES);
+    if (bytes)
+        state_put_bytes(object, key, bytes, size);
+    else if (count > 0)
+        state_put(object, key, NULL);
     free(bytes);
 }
 
-static bool ids_read(struct ids *ids, const uint8_t *bytes, size_t len)
+static void ids_save(const struct ids *ids, json_t *object)
+{
+    unsigned fresh = ids->count < IDS_FRESH ? ids->count : IDS_FRESH;
+
+    ids_put(ids, 0, ids->count - fresh, false, object, "old_ids");
+    ids_put(ids, ids->count - fresh, fresh, true, object, "ids");
+}
+
+static bool ids_read(struct ids *ids, const uint8_t *bytes, size_t len, bool sources)
 {
     struct reader r = reader_over(bytes, len);
+    const size_t each = sources ? ID_BYTES + SOURCE_BYTES : ID_BYTES;
 
-    for (; len >= ID_BYTES; len -= ID_BYTES) {
-        uint64_t id = read_u64(&r);
-        if (ids_add(ids, id, read_u32(&r)) < 0)
+    for (; len >= each; len -= each) {
+        uint64_t id = (uint64_t)read_u8(&r) << 56;
+        id |= (uint64_t)read_u32(&r) << IDS_IGNORED;
+        if (ids_add(ids, id, sources ? read_u32(&r) : 0) < 0)
             return false;
     }
     return true;
 }
 
-static bool ids_restore(struct revival *revival, struct ids *ids, struct state_reader *reader)
+static bool ids_get(struct revival *revival, struct ids *ids, struct state_reader *reader,
+                    const char *key, bool sources)
 {
-    const char *text = state_text(reader, "ids", 2 * ID_BYTES * IDS_MAX);
+    const char *text = state_text(reader, key, (size_t)2 * (ID_BYTES + SOURCE_BYTES) * IDS_MAX);
     size_t size = text ? strlen(text) / 2 : 0;
     uint8_t *bytes;
     bool fits;
@@ -244,10 +269,16 @@ static bool ids_restore(struct revival *revival, struct ids *ids, struct state_r
     if (size == 0)
         return true;
     bytes = malloc(size);
-    fits = bytes && ids_read(ids, bytes, state_bytes(reader, "ids", bytes, size));
+    fits = bytes && ids_read(ids, bytes, state_bytes(reader, key, bytes, size), sources);
     free(bytes);
     revival->no_memory = revival->no_memory || !fits;
     return fits;
+}
+
+static bool ids_restore(struct revival *revival, struct ids *ids, struct state_reader *reader)
+{
+    return ids_get(revival, ids, reader, "old_ids", false) &&
+           ids_get(revival, ids, reader, "ids", true);
 }
 
 // --- the request that waits

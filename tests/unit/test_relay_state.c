@@ -119,6 +119,35 @@ static void an_answer_that_waited(void **state)
     world_free(w);
 }
 
+// However long ago the id was used, and wherever it comes from now.
+static void old_checks_prove_nothing(void **state)
+{
+    struct scene scene;
+    struct world *w = new_world();
+    char id[16];
+    struct check c = {.to = "bobb",
+                      .from = "alic",
+                      .pwd = "bob-password-of-22-chars",
+                      .id = id,
+                      .tie_breaker = 77};
+
+    scene_play(w, &scene);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(id, sizeof(id), "number %u", i);
+        world_recv(w, scene.pa, scene.alice, buf, build_check(buf, sizeof(buf), &c));
+    }
+    world_restart(w);
+    uint64_t refused = world_counter(w, COUNTER_LATCHES_REFUSED);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(id, sizeof(id), "number %u", i);
+        size_t len = build_check(buf, sizeof(buf), &c);
+        assert_int_equal(world_recv(w, scene.pa, scene.mallory, buf, len).verdict, VERDICT_DROP);
+    }
+    assert_int_equal(world_counter(w, COUNTER_LATCHES_REFUSED), refused + 200);
+    scene_goes_on(w, &scene);
+    world_free(w);
+}
+
 static void a_rate_is_not_new(void **state)
 {
     struct scene scene;
@@ -326,6 +355,7 @@ int main(void)
         cmocka_unit_test(it_goes_on),
         cmocka_unit_test(a_pause_is_nobodys_silence),
         cmocka_unit_test(an_answer_that_waited),
+        cmocka_unit_test(old_checks_prove_nothing),
         cmocka_unit_test(a_rate_is_not_new),
         cmocka_unit_test(ports_rest_over_a_restart),
         cmocka_unit_test(a_port_that_cannot_be_had),
