@@ -374,6 +374,7 @@ struct manager { // of one service, with room for so many descriptors
     char name[KEPT_MAX][32];
     int kept;
     int removals;
+    pthread_mutex_t lock; // of what is kept
     pthread_t thread;
 };
 
@@ -421,6 +422,7 @@ static bool manager_take(struct manager *m)
     ssize_t n = recvmsg(m->socket, &message, MSG_CMSG_CLOEXEC);
     assert_true(n >= 0);
     text[n] = '\0';
+    pthread_mutex_lock(&m->lock);
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
         if (c->cmsg_type == SCM_RIGHTS) {
             count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -432,6 +434,7 @@ static bool manager_take(struct manager *m)
         manager_remove(m, text);
     else if (strncmp(text, "BARRIER=1", 9) == 0)
         close(fds[0]);
+    pthread_mutex_unlock(&m->lock);
     return strcmp(text, "end") != 0;
 }
 
@@ -446,13 +449,22 @@ static void *manager_main(void *arg)
 static void manager_start(struct manager *m, int room)
 {
     socklen_t len = sizeof m->address;
-    *m = (struct manager){.room = room, .address = {.sun_family = AF_UNIX}};
+    *m = (struct manager){
+        .room = room, .address = {.sun_family = AF_UNIX}, .lock = PTHREAD_MUTEX_INITIALIZER};
     m->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     snprintf(m->address.sun_path, sizeof m->address.sun_path, "/tmp/test-handover-%d", getpid());
     unlink(m->address.sun_path);
     assert_int_equal(bind(m->socket, (struct sockaddr *)&m->address, len), 0);
     setenv("NOTIFY_SOCKET", m->address.sun_path, 1);
     assert_int_equal(pthread_create(&m->thread, NULL, manager_main, m), 0);
+}
+
+static void manager_has(struct manager *m, int fd, const char *name)
+{
+    pthread_mutex_lock(&m->lock);
+    m->fd[m->kept] = fd;
+    strcpy(m->name[m->kept++], name);
+    pthread_mutex_unlock(&m->lock);
 }
 
 static void manager_stop(struct manager *m)
@@ -475,9 +487,12 @@ static void manager_forget(struct manager *m)
 
 // In a process of its own, with what the manager keeps from descriptor 3 on, the last first, as
 // systemd does it. 'check' says with which status it ends.
-static int successor(const struct manager *m, int (*check)(struct handover *, void *), void *arg)
+static int successor(struct manager *m, int (*check)(struct handover *, void *), void *arg)
 {
+    pthread_mutex_lock(&m->lock);
     pid_t pid = fork();
+    if (pid != 0)
+        pthread_mutex_unlock(&m->lock);
     if (pid == 0) {
         char names[KEPT_MAX * 32] = "", number[16];
         int high[KEPT_MAX];
@@ -562,8 +577,10 @@ static void a_manager_keeps_them(void **state)
     handover_free(left);
     for (int i = 0; i < MANY; i++)
         close(fd[i]);
+    pthread_mutex_lock(&m.lock);
     assert_int_equal(m.kept, MANY + 1);
     int removals = m.removals;
+    pthread_mutex_unlock(&m.lock);
     assert_int_equal(successor(&m, everything_is_there, &e), 0);
     manager_stop(&m);
     assert_int_equal(m.removals, removals + 2); // the successor had it forgotten
@@ -579,7 +596,9 @@ static void a_manager_with_too_little_room(void **state)
     struct handover *left = leave(fd, &e);
     manager_start(&m, MANY - 7);
     assert_int_equal(handover_store(left), 0);
+    pthread_mutex_lock(&m.lock);
     assert_int_equal(m.kept, MANY - 7);
+    pthread_mutex_unlock(&m.lock);
     e.sockets = MANY - 8;
     assert_int_equal(successor(&m, everything_is_there, &e), 0);
     manager_stop(&m);
@@ -594,8 +613,7 @@ static void sockets_without_image(void **state)
     static struct manager m;
     struct addr addr = {0};
     manager_start(&m, KEPT_MAX);
-    m.fd[m.kept] = bound(SOCK_DGRAM, false, &addr);
-    strcpy(m.name[m.kept++], "jingle-relayd-socket");
+    manager_has(&m, bound(SOCK_DGRAM, false, &addr), "jingle-relayd-socket");
     assert_int_equal(successor(&m, nothing_is_there, NULL), EPROTO);
     manager_stop(&m);
     assert_int_equal(m.kept, 0);
@@ -606,8 +624,7 @@ static void foreign_descriptors_are_left_alone(void **state)
     static struct manager m;
     struct addr addr = {0};
     manager_start(&m, KEPT_MAX);
-    m.fd[m.kept] = bound(SOCK_DGRAM, false, &addr);
-    strcpy(m.name[m.kept++], "activation");
+    manager_has(&m, bound(SOCK_DGRAM, false, &addr), "activation");
     assert_int_equal(successor(&m, nothing_is_there, NULL), 0);
     manager_stop(&m);
     assert_int_equal(m.kept, 1);
