@@ -189,7 +189,8 @@ void relay_free(struct relay *relay); // unbinds every port; no events
 void relay_set_offload(struct relay *relay, const struct offload_io *offload);
 
 // Other limits and destinations from now on; 'allow's items are borrowed. Paths that are open keep
-// their learning windows; ports that rest are kept for as long as was meant when they were released.
+// their learning windows; ports that rest are kept for as long as was meant when they were
+// released.
 void relay_set_limits(struct relay *relay, const struct relay_limits *limits,
                       const struct prefix_list *allow);
 

@@ -434,7 +434,7 @@ enum verdict leg_media(const struct recv *r);
 
 enum verdict ice_recv(const struct recv *r);
 uint32_t source_hash(const struct relay *relay, const struct addr *addr);
-int ice_credentials(struct path *path, const struct order *order);    // 0 or -ENOMEM
+int ice_credentials(struct path *path, const struct order *order); // 0 or -ENOMEM
 // Listed where the path shares ports; NULL without memory.
 struct credentials *credentials_new(struct path *path, enum side side, const void *ufrag,
                                     size_t ufrag_len, const void *pwd, size_t pwd_len);

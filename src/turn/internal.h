@@ -432,7 +432,7 @@ unsigned token_worker(uint64_t token);
 
 // --- mobility.c --------------------------------------------------------------------------------
 
-int mobility_new(struct turn *turn, struct allocation *a);  // 0 or -ENOMEM
+int mobility_new(struct turn *turn, struct allocation *a); // 0 or -ENOMEM
 // With tickets from before a restart: the current one, and the one before until then (0: none).
 int mobility_again(struct turn *turn, struct allocation *a, const uint8_t current[TICKET_LEN],
                    const uint8_t before[TICKET_LEN], usec_t until);

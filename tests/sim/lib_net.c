@@ -59,7 +59,7 @@ static struct net_flight *flight_of(struct timer *timer)
     return timer->fire == arrival ? container_of(timer, struct net_flight, timer) : NULL;
 }
 
-static void check_relay(const struct net *net)
+void net_check_relay(const struct net *net)
 {
     const char *wrong = relay_check(net->relay);
 
@@ -146,7 +146,7 @@ static void after_relay(struct net *net)
     usec_t next = relay_tick(net->relay, net->now);
 
     net->tied = net->tied || net->sends > sends + 1;
-    check_relay(net);
+    net_check_relay(net);
     if (next == USEC_NEVER)
         timer_cancel(&net->timers, &net->relay_timer);
     else
@@ -238,7 +238,7 @@ static void relay_due(struct timer *timer, void *ctx, usec_t now)
     after_relay(ctx);
 }
 
-static void new_relay(struct net *net)
+void net_new_relay(struct net *net)
 {
     static const struct relay_io io = {.bind = do_bind,
                                        .unbind = do_unbind,
@@ -264,7 +264,7 @@ struct net *net_new(uint64_t seed, const struct relay_config *config, const stru
     net->relay_timer.fire = relay_due;
     net->fate = (struct net_fate){.delay = 10 * USEC_PER_MSEC};
     net->config = *config;
-    new_relay(net);
+    net_new_relay(net);
     return net;
 }
 
@@ -296,61 +296,6 @@ void net_offload(struct net *net, enum net_offload how)
         net->kernel->pass_up = 1 + (unsigned)(net->seed % 300);
         net->kernel->refuse = 300;
     }
-}
-
-// --- restarts ------------------------------------------------------------------------------------
-
-static json_t *through_text(struct net *net, json_t *state)
-{
-    char *text = json_dumps(state, JSON_COMPACT);
-    json_t *again = text ? json_loads(text, 0, NULL) : NULL;
-
-    if (!again)
-        net_fail(net, "what a relay leaves is no text");
-    json_decref(state);
-    free(text);
-    return again;
-}
-
-static void successor(struct net *net)
-{
-    relay_free(net->relay);
-    new_relay(net);
-    for (unsigned i = 0; i < NET_SOCKETS; i++)
-        if (net->socket[i].shared)
-            relay_share(net->relay, net->socket[i].local.family, NET_SHARED_PORT, &net->socket[i]);
-    if (net->kernel) {
-        const struct offload_io io = kernel_io(net->kernel);
-        relay_set_offload(net->relay, &io);
-    }
-}
-
-static void restart(struct net *net)
-{
-    struct net_socket left[NET_SOCKETS];
-    uint64_t random = net->random;
-    json_t *state = through_text(net, relay_save(net->relay, net->now));
-    unsigned lost = 0;
-
-    memcpy(left, net->socket, sizeof(left));
-    net->left = left;
-    successor(net);
-    if (relay_restore(net->relay, state, net->now, &lost) < 0 || lost > 0)
-        net_fail(net, "%u paths were lost by a restart", lost);
-    net->left = NULL;
-    net->random = random;
-    net->restarted++;
-    json_decref(state);
-    check_relay(net);
-}
-
-static void maybe_restart(struct net *net)
-{
-    if (net->restarts == 0)
-        return;
-    net->restart_random = net->restart_random * 6364136223846793005u + net->seed * 2 + 1;
-    if ((net->restart_random >> 33) % net->restarts == 0)
-        restart(net);
 }
 
 void net_free(struct net *net)
@@ -550,7 +495,7 @@ static void to_relay(struct net *net, struct net_socket *socket, struct net_flig
     struct packet packet = {.data = flight->data, .len = flight->len};
     struct forward forward;
 
-    maybe_restart(net);
+    net_maybe_restart(net);
     if (net->hooks.arrives)
         net->hooks.arrives(net->hooks.ctx, socket, flight);
     if (to_kernel(net, socket, flight))

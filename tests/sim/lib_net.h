@@ -127,6 +127,10 @@ struct addr net_external(const struct net *net, const struct agent *agent, unsig
 void net_send(struct net *net, const struct addr *from, const struct addr *to,
               const struct net_origin *origin, const void *data, size_t len);
 struct net_socket *net_socket_at(struct net *net, const struct addr *local); // open, or NULL
+// For lib_restart.c, which restarts the relay as net.restarts has it.
+void net_maybe_restart(struct net *net);
+void net_new_relay(struct net *net);
+void net_check_relay(const struct net *net);
 // Prints the seed and ends the program.
 void net_fail(const struct net *net, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
