@@ -123,15 +123,14 @@ unsigned restart_workers(const struct restart *restart)
 }
 
 // Borrowed from the snapshot; the texts are copied by who gets them.
-static void read_old_secrets(const json_t *array, struct turn_old_secret old[TURN_OLD_SECRETS_MAX])
+static void read_old_secrets(const json_t *array, struct turn_kept_secret old[TURN_OLD_SECRETS_MAX])
 {
     for (unsigned i = 0; i < TURN_OLD_SECRETS_MAX; i++) {
         struct state_reader reader = state_read(json_array_get(array, i));
         const char *text = state_text(&reader, "text", SECRET_MAX);
 
         old[i].until = state_u64(&reader, "until", UINT64_MAX);
-        // Not written to: copied.
-        old[i].text = reader.wrong ? NULL : (char *)(uintptr_t)text;
+        old[i].text = reader.wrong ? NULL : text;
     }
 }
 
@@ -139,7 +138,7 @@ int restart_turn(const struct restart *restart, const struct config *config,
                  struct turn_server *server, usec_t now)
 {
     struct state_reader reader = state_read(restart->root);
-    struct turn_old_secret old[TURN_OLD_SECRETS_MAX];
+    struct turn_kept_secret old[TURN_OLD_SECRETS_MAX];
     uint8_t key[sizeof server->turn.nonce_key];
     const char *secret = state_text(&reader, "turn_secret", SECRET_MAX);
 

@@ -379,7 +379,8 @@ unsigned turn_server_surplus(const struct turn_server *server, const struct conf
 }
 
 static int revive_secrets(struct turn_server *server, const struct config *config,
-                          const char *generated, const struct turn_old_secret *old, usec_t now)
+                          const char *generated,
+                          const struct turn_kept_secret old[TURN_OLD_SECRETS_MAX], usec_t now)
 {
     bool in_use = config->turn.secrets.count == 0;
     unsigned count = 0;
@@ -403,7 +404,8 @@ static int revive_secrets(struct turn_server *server, const struct config *confi
 }
 
 int turn_server_revive(struct turn_server *server, const struct config *config,
-                       const char *generated, const struct turn_old_secret *old, usec_t now)
+                       const char *generated,
+                       const struct turn_kept_secret old[TURN_OLD_SECRETS_MAX], usec_t now)
 {
     int r = revive_secrets(server, config, generated, old, now);
 

@@ -41,12 +41,17 @@ struct turn_server {
 // For so many workers. 'config' is borrowed. What is wrong is logged. Returns 0 or -errno.
 int turn_server_new(struct event_base *base, const struct config *config, struct peers *peers,
                     unsigned workers, struct turn_server **ret_server);
+struct turn_kept_secret { // the same, of a daemon before this one
+    const char *text;     // borrowed; NULL: none
+    usec_t until;
+};
+
 // After a restart, before its workers are made: what a daemon before this one has made. 'generated'
 // may be NULL; it stays in use where the operator has given no secret, and is accepted for as long
-// as credentials made with it are good where he has. 'old' as in the server, copied. Returns 0 or
-// -ENOMEM.
+// as credentials made with it are good where he has. Texts are copied. Returns 0 or -ENOMEM.
 int turn_server_revive(struct turn_server *server, const struct config *config,
-                       const char *generated, const struct turn_old_secret *old, usec_t now);
+                       const char *generated,
+                       const struct turn_kept_secret old[TURN_OLD_SECRETS_MAX], usec_t now);
 void turn_server_free(struct turn_server *server); // after the workers
 
 // One for the configuration as it is by now, in the place of 'old'. Certificate, quotas and nonce
