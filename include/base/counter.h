@@ -283,6 +283,11 @@
     X(WATCHERS, GAUGE, "watchers", "", "Pages that are told how the daemon does, now")             \
     X(WATCHERS_REFUSED, COUNTER, "watchers_refused_total", "",                                     \
       "Pages that were not, because there were too many")                                          \
+    X(ADMIN_DONE, COUNTER, "admin_commands_total", "result=\"done\"",                              \
+      "Commands of administrators over XMPP (XEP-0050), by what came of them")                     \
+    X(ADMIN_FAILED, COUNTER, "admin_commands_total", "result=\"failed\"", "")                      \
+    X(ADMIN_FORBIDDEN, COUNTER, "admin_commands_total", "result=\"forbidden\"", "")                \
+    X(ADMIN_LIMIT, COUNTER, "admin_commands_total", "result=\"limit\"", "")                        \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \
       "Time that workers spent on packets and orders")                                             \
     X(WORKER_WAKEUPS, COUNTER, "worker_wakeups_total", "", "Bursts handled by workers")

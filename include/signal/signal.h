@@ -44,6 +44,10 @@ struct signal_config {         // copied, strings too
     struct calls_limits calls;
     usec_t path_silence; // how long the relay waits before it reports silence
     struct signal_services services;
+    const char *const *admins; // bare JIDs whose clients may give commands (XEP-0050)
+    size_t admin_count;
+    const char *const *contact; // URIs at which the operator is reached (XEP-0157)
+    size_t contact_count;
 };
 
 struct signal_io {
@@ -86,6 +90,41 @@ bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, 
 unsigned signal_kick_user(struct signal *signal, const char *user, const char *reason, usec_t now);
 // Ends every call: session-terminate with this reason (XEP-0166 section 7.4) to both sides.
 void signal_end_all(struct signal *signal, const char *reason, usec_t now);
+
+// What administrators may ask for over XMPP: verbs, whose arguments are texts and whose answer is
+// an object or an error for people.
+#define SIGNAL_ARGUMENTS_MAX 2
+
+struct signal_argument {
+    const char *name, *help;
+    const char *const *words; // what it may be, NULL at the end; NULL: anything
+    bool required;
+};
+
+struct signal_verb {
+    const char *name, *help;
+    struct signal_argument argument[SIGNAL_ARGUMENTS_MAX]; // up to the first without a name
+    // Its lists are shown as a table of these members ("initiator.jid"), NULL at the end. NULL: all
+    // is shown, line by line.
+    const char *const *columns;
+    bool changes; // something; not only looks
+};
+
+struct signal_admin {               // copied; what it points to is borrowed
+    const struct signal_verb *verb; // none is called like a namespace
+    size_t verbs;
+    void *ctx;
+    // Answers by signal_admin_answer() with this token, once, from inside or later. 'arguments' is
+    // borrowed; NULL: none.
+    void (*run)(void *ctx, const struct signal_verb *verb, const json_t *arguments, uint64_t token);
+    unsigned (*allocations)(void *ctx); // of TURN, now; NULL: nobody knows
+};
+
+// NULL: nobody's commands are taken any more, and none is answered.
+void signal_set_admin(struct signal *signal, const struct signal_admin *admin);
+// Either 'result' (borrowed, an object) or 'error' is not NULL. A token that is over is ignored.
+void signal_admin_answer(struct signal *signal, uint64_t token, const json_t *result,
+                         const char *error);
 unsigned signal_calls(const struct signal *signal); // running
 // Running ones, and those that ended but have not been given to io.ended yet.
 unsigned signal_unfinished(const struct signal *signal);

@@ -2,6 +2,7 @@
 // From verbs to the parts of the daemon; see admin.h.
 #include "admin.h"
 
+#include "admin_xmpp.h"
 #include "base/log.h"
 #include "base/log_kind.h"
 #include "platform/udp.h"
@@ -24,6 +25,7 @@ struct kick { // waits for the workers
 struct admin {
     struct admin_parts parts;
     struct verbs *verbs;
+    struct admin_xmpp *xmpp;
     struct control *control; // NULL: none
     struct event *drained;   // looks whether the last call is over
     bool ends;               // when it is
@@ -254,6 +256,19 @@ static void hand_over(void *ctx, int connection)
 
 // ---- life
 
+static unsigned on_allocations(void *ctx)
+{
+    return admin_allocations(ctx);
+}
+
+static int open_xmpp(struct admin *admin)
+{
+    const struct admin_xmpp_parts parts = {admin->parts.signal, admin->verbs, admin,
+                                           on_allocations};
+
+    return admin_xmpp_new(&parts, &admin->xmpp);
+}
+
 static int open_socket(struct admin *admin)
 {
     const char *path = admin->parts.config->control.socket;
@@ -292,6 +307,8 @@ int admin_new(const struct admin_parts *parts, struct admin **ret_admin)
     admin->drained = evtimer_new(parts->base, on_drained, admin);
     r = admin->drained ? verbs_new(&world, &admin->verbs) : -ENOMEM;
     if (r == 0)
+        r = open_xmpp(admin);
+    if (r == 0)
         r = open_socket(admin);
     if (r < 0) {
         admin_free(admin);
@@ -313,6 +330,7 @@ void admin_free(struct admin *admin)
         free(kick);
     }
     verbs_free(admin->verbs);
+    admin_xmpp_free(admin->xmpp);
     control_free(admin->control);
     if (admin->drained)
         event_free(admin->drained);

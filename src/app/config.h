@@ -67,6 +67,8 @@ struct config {
         char *secret;      // what the component authenticates with, wherever it was read from
         char *secret_file; // NULL when the secret stands in the configuration itself
         struct config_list served_domains;
+        struct config_list admins; // bare JIDs
+        struct config_list contact;
     } xmpp;
     struct {
         struct config_addr address[2];   // [0] IPv4, [1] IPv6: what ports are bound to

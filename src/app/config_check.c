@@ -3,6 +3,8 @@
 // and the addresses in the end.
 #include "config_load.h"
 
+#include "codec/jid.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -32,6 +34,23 @@ static void check_domains(struct config_load *load)
                          "\"%s\" is the relay's own domain (xmpp.domain): expected the domains of "
                          "its users",
                          domain);
+}
+
+// Whoever is not served is refused.
+static void check_admins(struct config_load *load)
+{
+    const struct config_list *admins = &load->config.xmpp.admins;
+    const struct config_list *domains = &load->config.xmpp.served_domains;
+    for (size_t i = 0; i < admins->count; i++) {
+        size_t k = 0;
+        while (k < domains->count && !jid_domain_is(admins->item[i], domains->item[k]))
+            k++;
+        if (k == domains->count)
+            config_blame(load, true, config_row_find("xmpp", "admins"),
+                         "\"%s\" is not of a served domain (xmpp.served_domains), and may give no "
+                         "commands",
+                         admins->item[i]);
+    }
 }
 
 static void check_addresses(struct config_load *load)
@@ -91,6 +110,7 @@ int config_check(struct config_load *load)
 {
     check_required(load);
     check_domains(load);
+    check_admins(load);
     check_addresses(load);
     check_ports(load);
     check_listen(load);

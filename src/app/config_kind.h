@@ -37,6 +37,8 @@ extern const struct config_kind config_kind_host;        // char *
 extern const struct config_kind config_kind_path;        // char *, absolute
 extern const struct config_kind config_kind_socket;      // char *, a path or "none"
 extern const struct config_kind config_kind_path_list;   // struct config_list
+extern const struct config_kind config_kind_user_list;   // struct config_list, bare JIDs
+extern const struct config_kind config_kind_uri_list;    // struct config_list
 extern const struct config_kind config_kind_realm;       // char *
 extern const struct config_kind config_kind_secret;      // char *, never shown
 extern const struct config_kind config_kind_addr4;       // struct config_addr

@@ -3,6 +3,8 @@
 // them.
 #include "config_kind.h"
 
+#include "codec/jid.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
@@ -170,6 +172,58 @@ static void clear_list(void *field)
     *list = (struct config_list){0};
 }
 
+static const char *check_domain(const char *text)
+{
+    if (is_domain(text))
+        return NULL;
+    return strchr(text, '@') ? "not a user's address" : "";
+}
+
+static const char *check_path(const char *text)
+{
+    return text[0] == '/' ? NULL : "";
+}
+
+static const char *check_user(const char *text)
+{
+    struct jid jid;
+    if (jid_parse(text, &jid) < 0 || jid.local_len == 0)
+        return "";
+    return jid.resource_len == 0 ? NULL : "without what stands behind \"/\"";
+}
+
+// RFC 3986 section 3: a scheme, and something of printable ASCII.
+static const char *check_uri(const char *text)
+{
+    size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+    if (scheme == 0 || text[scheme] != ':' || !text[scheme + 1])
+        return strchr(text, '@') ? "with \"mailto:\" or \"xmpp:\" before it" : "";
+    for (const char *p = text; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f || strchr("<>\"", *p))
+            return "";
+    return NULL;
+}
+
+// What may stand in a list: NULL, or what is wrong ("": the expectation says it all).
+static const struct list_kind {
+    const struct config_kind *kind;
+    const char *(*check)(const char *text);
+    int (*compare)(const char *a, const char *b);
+} list_kinds[] = {
+    {&config_kind_domain_list, check_domain, strcasecmp},
+    {&config_kind_path_list, check_path, strcmp},
+    {&config_kind_user_list, check_user, strcasecmp},
+    {&config_kind_uri_list, check_uri, strcmp},
+};
+
+static const struct list_kind *list_kind_of(const struct config_row *row)
+{
+    size_t i = 0;
+    while (list_kinds[i].kind != row->kind)
+        i++;
+    return &list_kinds[i];
+}
+
 static bool list_has(const struct config_list *list, const char *text,
                      int (*compare)(const char *a, const char *b))
 {
@@ -183,13 +237,12 @@ static int list_add(struct config_input *in, struct config_list *list, unsigned 
 {
     const config_setting_t *element = config_setting_get_elem(in->setting, i);
     const char *text = config_text_value(element);
-    bool paths = in->row->kind == &config_kind_path_list;
+    const struct list_kind *kind = list_kind_of(in->row);
+    const char *wrong = kind->check(text);
     in->culprit = element;
-    if (paths && text[0] != '/')
-        return config_wrong(in, NULL);
-    if (!paths && !is_domain(text))
-        return config_wrong(in, strchr(text, '@') ? "not a user's address" : NULL);
-    if (list_has(list, text, paths ? strcmp : strcasecmp))
+    if (wrong)
+        return config_wrong(in, *wrong ? wrong : NULL);
+    if (list_has(list, text, kind->compare))
         return config_wrong(in, "it stands in the list twice");
     list->item[list->count] = strdup(text);
     if (!list->item[list->count])
@@ -242,6 +295,21 @@ static void expect_path_list(const struct config_row *row, struct buf *out)
                row->max);
 }
 
+static void expect_user_list(const struct config_row *row, struct buf *out)
+{
+    buf_printf(out,
+               "a list of at most %" PRIu64 " users' addresses such as [ \"admin@example.org\" ]",
+               row->max);
+}
+
+static void expect_uri_list(const struct config_row *row, struct buf *out)
+{
+    buf_printf(out,
+               "a list of at most %" PRIu64 " URIs such as [ \"mailto:admin@example.org\", "
+               "\"xmpp:admin@example.org\" ]",
+               row->max);
+}
+
 const struct config_kind config_kind_domain = {"domain",      parse_domain, print_text,
                                                expect_domain, clear_text,   sizeof(char *)};
 const struct config_kind config_kind_domain_list = {"list of domains", parse_list,
@@ -254,6 +322,12 @@ const struct config_kind config_kind_path = {"path",      parse_path, print_text
 const struct config_kind config_kind_path_list = {"list of paths", parse_list,
                                                   print_list,      expect_path_list,
                                                   clear_list,      sizeof(struct config_list)};
+const struct config_kind config_kind_user_list = {"list of users", parse_list,
+                                                  print_list,      expect_user_list,
+                                                  clear_list,      sizeof(struct config_list)};
+const struct config_kind config_kind_uri_list = {"list of URIs", parse_list,
+                                                 print_list,     expect_uri_list,
+                                                 clear_list,     sizeof(struct config_list)};
 const struct config_kind config_kind_socket = {"socket",      parse_socket, print_text,
                                                expect_socket, clear_text,   sizeof(char *)};
 const struct config_kind config_kind_realm = {"realm",      parse_realm, print_text,

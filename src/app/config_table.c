@@ -74,6 +74,13 @@ const struct config_row config_rows[] = {
     {KEY(xmpp, served_domains), .kind = &config_kind_domain_list, .min = 1, .max = 1024,
      .required = true, .reload = true,
      .help = "Users of these domains may open calls; they may call anybody."},
+    {KEY(xmpp, admins), .kind = &config_kind_user_list, .max = 64, .fallback = "[ ]",
+     .reload = true,
+     .help = "Users, of served domains, who may give the daemon commands out of their clients "
+             "(XEP-0050): what jingle-relayctl can do, but for secrets."},
+    {KEY(xmpp, contact), .kind = &config_kind_uri_list, .max = 16, .fallback = "[ ]",
+     .reload = true,
+     .help = "Where the operator is reached; told to everybody who asks (XEP-0157)."},
 
     {AT(relay, address4, address[0]), .kind = &config_kind_addr4, .words = bind_words,
      .fallback = "\"auto\"",

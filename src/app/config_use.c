@@ -103,6 +103,10 @@ struct signal_config config_for_signal(const struct config *c, const char *secre
                   .duration = c->limits.call_duration},
         .path_silence = silence(c),
         .services = services_of(c, secret, services),
+        .admins = (const char *const *)c->xmpp.admins.item,
+        .admin_count = c->xmpp.admins.count,
+        .contact = (const char *const *)c->xmpp.contact.item,
+        .contact_count = c->xmpp.contact.count,
     };
 }
 

@@ -162,15 +162,25 @@ static void run_secrets(struct verbs *verbs, const json_t *arguments, struct ver
 
 static const char *const drain_modes[] = {"on", "stay", "off", NULL};
 static const char *const secrets_actions[] = {"rotate", NULL};
+static const char *const call_columns[] = {
+    "id", "state", "initiator.jid", "responder.jid", "opened", "verdict", NULL};
+static const char *const allocation_columns[] = {"identity", "client",    "transport",
+                                                 "opened",   "expires_s", NULL};
 
 const struct verb verb_rows[] = {
     {.name = "status", .help = "Show how the relay is doing.", .run = run_status},
-    {.name = "calls", .help = "List running calls and the last that ended.", .run = run_calls},
+    {.name = "calls",
+     .help = "List running calls and the last that ended.",
+     .columns = call_columns,
+     .run = run_calls},
     {.name = "call",
      .help = "Tell the story of one call.",
      .argument = {{"id", "The call's id, as the list has it.", NULL, true}},
      .run = run_call},
-    {.name = "allocations", .help = "List TURN allocations.", .run = run_allocations},
+    {.name = "allocations",
+     .help = "List TURN allocations.",
+     .columns = allocation_columns,
+     .run = run_allocations},
     {.name = "kick",
      .help = "End a call, or all calls and TURN allocations of a user.",
      .argument = {{"target", "A call's id, or a user: alice@example.org.", NULL, true}},

@@ -33,6 +33,8 @@ struct verb {
     const char *name;
     const char *help; // what it does: a sentence
     struct verb_argument argument[VERB_ARGUMENTS_MAX];
+    // Of the lists in its answer, for who shows them as a table ("initiator.jid"); NULL: no table.
+    const char *const *columns;
     bool changes; // something; not only looks
     bool local;   // only by the control socket: secrets, descriptors
     // The whole connection is given to verbs_world.hand_over(); there is no run().

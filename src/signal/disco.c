@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the component says of itself (XEP-0030, 0199, 0092, 0012), what a JID that stands for
 // another says before a call, and what disco#info tells of a client's dialect.
+#include "adhoc.h"
 #include "services.h"
 
 #include <inttypes.h>
@@ -131,6 +132,22 @@ static struct xml *info_reply(const struct xml *iq, const char *category, const 
     return reply;
 }
 
+static int add_component(struct signal *signal, const struct xml *iq, struct xml *query, usec_t now)
+{
+    static const char *const commands[] = {NS_COMMANDS};
+
+    // By the second identity relays of XEP-0278 know each other.
+    if (add_identity(query, "proxy", "relay", "Jingle Nodes Relay") ||
+        add_features(query, component_features,
+                     sizeof component_features / sizeof component_features[0]) ||
+        (signal->config.services.count > 0 &&
+         add_features(query, service_features,
+                      sizeof service_features / sizeof service_features[0])) ||
+        (adhoc_is_admin(signal, xml_attr(iq, "from")) && add_features(query, commands, 1)))
+        return -1;
+    return adhoc_add_service_info(signal, query, now);
+}
+
 void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
 {
     struct jid to;
@@ -138,25 +155,20 @@ void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
     const char *node = xml_attr(xml_child(iq, "query", NULL), "node");
     struct xml *reply;
 
-    (void)now;
     if (component && node && *node) { // the only nodes that we have
-        stanza_send(signal, delegation_disco(signal, iq, node));
+        if (adhoc_has_node(signal, node))
+            adhoc_disco_info(signal, iq, node);
+        else
+            stanza_send(signal, delegation_disco(signal, iq, node));
         return;
     }
     reply = component ? info_reply(iq, "component", "generic", "Jingle relay")
                       : info_reply(iq, "client", "phone", NULL);
     if (!reply)
         return;
-    // By the second identity relays of XEP-0278 know each other.
-    if ((component &&
-         add_identity(xml_child(reply, "query", NULL), "proxy", "relay", "Jingle Nodes Relay")) ||
-        add_features(xml_child(reply, "query", NULL),
-                     component ? component_features : proxy_features,
-                     component ? sizeof component_features / sizeof component_features[0]
-                               : sizeof proxy_features / sizeof proxy_features[0]) ||
-        (component && signal->config.services.count > 0 &&
-         add_features(xml_child(reply, "query", NULL), service_features,
-                      sizeof service_features / sizeof service_features[0]))) {
+    if ((component ? add_component(signal, iq, xml_child(reply, "query", NULL), now)
+                   : add_features(xml_child(reply, "query", NULL), proxy_features,
+                                  sizeof proxy_features / sizeof proxy_features[0])) < 0) {
         xml_free(reply);
         return;
     }
@@ -165,9 +177,17 @@ void disco_info(struct signal *signal, const struct xml *iq, usec_t now)
 
 void disco_items(struct signal *signal, const struct xml *iq, usec_t now)
 {
-    struct xml *reply = reply_new(iq, "result");
+    const char *node = xml_attr(xml_child(iq, "query", NULL), "node");
+    struct xml *reply;
+    struct jid to;
 
     (void)now;
+    if (node && strcmp(node, NS_COMMANDS) == 0 && jid_parse(xml_attr(iq, "to"), &to) == 0 &&
+        to.local_len == 0) {
+        adhoc_disco_items(signal, iq);
+        return;
+    }
+    reply = reply_new(iq, "result");
     if (reply && !xml_add(reply, "query", NS_DISCO_ITEMS)) {
         xml_free(reply);
         return;

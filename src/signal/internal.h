@@ -175,12 +175,17 @@ struct pending {          // an IQ of ours that waits for its answer
 };
 
 struct dialect_entry; // of one full JID
+struct adhoc_session; // of a command
 
 struct signal {
     struct signal_config config; // strings owned
     struct signal_io io;
     struct counters *counters;
     struct calls calls;
+    struct signal_admin admin;        // zeros: nobody gives commands
+    LIST_HEAD(, adhoc_session) adhoc; // commands under way; see adhoc.c
+    unsigned adhoc_count;
+    uint64_t adhoc_last; // number
     struct timers timers;
     struct map sessions, proposals, pending, paths, relations;
     struct map ids;                     // running and ended sessions, by call id

@@ -2,6 +2,7 @@
 // IQ in both directions: the table of namespaces that are answered, stanza errors, and our own
 // requests with their ids and timers. An IQ that is passed on gets an id of ours, unguessable
 // because some servers match results by id alone; its answer is sent to who asked, once.
+#include "adhoc.h"
 #include "services.h"
 
 #include "base/log.h"
@@ -48,6 +49,7 @@ static const struct iq_row {
     {"get", "services", NS_JINGLENODES, service_iq, NULL},
     {"get", "turn", NS_JINGLENODES_TURN, service_iq, NULL},
     {"get", "channel", NS_JINGLENODES_CHANNEL, nodes_channel, NULL},
+    {"set", "command", NS_COMMANDS, adhoc_command, NULL},
     {"set", "delegation", NS_DELEGATION_2, delegation_iq, NULL},
     {"set", "delegation", NS_DELEGATION_1, delegation_iq, NULL},
     {"set", "divert", NS_DIVERT, divert_iq, NULL},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The signalling as a whole: construction, dispatch of stanzas and events, time.
+#include "adhoc.h"
 #include "services.h"
 
 #include "base/log.h"
@@ -8,32 +9,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void list_free(const char *const *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++)
+        free((void *)(uintptr_t)list[i]);
+    free((void *)(uintptr_t)list);
+}
+
+// On failure what there is of it can be freed.
+static int list_copy(const char *const **to, const char *const *from, size_t count)
+{
+    const char **list = calloc(count + 1, sizeof *list);
+
+    *to = list;
+    for (size_t i = 0; list && i < count; i++) {
+        list[i] = strdup(from[i]);
+        if (!list[i])
+            return -ENOMEM;
+    }
+    return list ? 0 : -ENOMEM;
+}
+
 static void config_free(struct signal_config *config)
 {
-    size_t i;
-
-    for (i = 0; config->served && i < config->served_count; i++)
-        free((void *)(uintptr_t)config->served[i]);
-    free((void *)(uintptr_t)config->served);
+    list_free(config->served, config->served_count);
+    list_free(config->admins, config->admin_count);
+    list_free(config->contact, config->contact_count);
     free((void *)(uintptr_t)config->domain);
     services_free(&config->services);
 }
 
 static int config_copy(struct signal_config *to, const struct signal_config *from)
 {
-    const char **list = calloc(from->served_count + 1, sizeof *list);
-    size_t i;
-
     *to = *from;
     to->services = (struct signal_services){0};
+    to->served = to->admins = to->contact = NULL;
     to->domain = strdup(from->domain);
-    to->served = list;
-    for (i = 0; list && i < from->served_count; i++) {
-        list[i] = strdup(from->served[i]);
-        if (!list[i])
-            return -ENOMEM;
-    }
-    if (!list || !to->domain)
+    if (!to->domain || list_copy(&to->served, from->served, from->served_count) < 0 ||
+        list_copy(&to->admins, from->admins, from->admin_count) < 0 ||
+        list_copy(&to->contact, from->contact, from->contact_count) < 0)
         return -ENOMEM;
     return services_copy(&to->services, &from->services);
 }
@@ -119,6 +133,7 @@ void signal_free(struct signal *signal)
     pending_free_all(signal);
     push_free_all(signal);
     dialects_free_all(signal);
+    adhoc_free_all(signal);
     while ((node = map_each(&signal->ids, NULL)))
         session_free(container_of(node, struct session, id_node));
     while ((node = map_each(&signal->channels, NULL)))

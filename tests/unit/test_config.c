@@ -29,6 +29,12 @@
 #define EXPECT_DOMAINS                                                                             \
     "expected a list of domain names such as [ \"example.org\", \"example.net\" ]"
 
+#define EXPECT_USERS                                                                               \
+    "expected a list of at most 64 users' addresses such as [ \"admin@example.org\" ]"
+#define EXPECT_URIS                                                                                \
+    "expected a list of at most 16 URIs such as [ \"mailto:admin@example.org\", "                  \
+    "\"xmpp:admin@example.org\" ]"
+
 static const struct config_wrong wrong[] = {
     // names
     {XMPP "relay = { polcy = \"fallback\"; };",
@@ -42,8 +48,8 @@ static const struct config_wrong wrong[] = {
     {XMPP "log = { frobnicate = 1; };",
      "t.conf:2: log.frobnicate: unknown key; log has: level, target"},
     {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
-    {XMPP "frobnicate = { calls = 3; };",
-     "t.conf:2: frobnicate: unknown group; the groups are: xmpp, relay, limits, turn, stats, control, drain, log"},
+    {XMPP "frobnicate = { calls = 3; };", "t.conf:2: frobnicate: unknown group; the groups are: "
+                                          "xmpp, relay, limits, turn, stats, control, drain, log"},
     {XMPP "calls = 3;",
      "t.conf:2: calls: unknown key outside of a group; did you mean limits.calls?"},
     {XMPP "stats = \"127.0.0.1:1\";", "t.conf:2: stats: expected a group, stats = { ... }"},
@@ -69,6 +75,18 @@ static const struct config_wrong wrong[] = {
      "t.conf:2: relay.allow_peers = \"10.0.0.0/8\": " EXPECT_PREFIXES " (a list stands in [ ])"},
     {XMPP "relay = { allow_peers = [ 10 ]; };",
      "t.conf:2: relay.allow_peers = 10: " EXPECT_PREFIXES},
+    {XMPP_WITH("admins = [ \"example.org\" ];"),
+     "t.conf:2: xmpp.admins = \"example.org\": " EXPECT_USERS},
+    {XMPP_WITH("admins = [ \"bob@example.org/phone\" ];"),
+     "t.conf:2: xmpp.admins = \"bob@example.org/phone\": " EXPECT_USERS
+     " (without what stands behind \"/\")"},
+    {XMPP_WITH("admins = [ \"bob@example.org\", \"bob@example.org\" ];"),
+     "t.conf:2: xmpp.admins = \"bob@example.org\": " EXPECT_USERS " (it stands in the list twice)"},
+    {XMPP_WITH("contact = [ \"admin@example.org\" ];"),
+     "t.conf:2: xmpp.contact = \"admin@example.org\": " EXPECT_URIS
+     " (with \"mailto:\" or \"xmpp:\" before it)"},
+    {XMPP_WITH("contact = [ \"mailto:a b\" ];"),
+     "t.conf:2: xmpp.contact = \"mailto:a b\": " EXPECT_URIS},
     // bounds
     {XMPP_WITH("port = 65536;"),
      "t.conf:2: xmpp.port = 65536: expected a whole number from 1 to 65535"},

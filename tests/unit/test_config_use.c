@@ -79,7 +79,8 @@ static const char *const elsewhere[] = {
     "xmpp.server",          "xmpp.port",      "xmpp.secret_file",
     "xmpp.secret",          "stats.listen",   "log.level",
     "log.target",           "xmpp.domain",    "xmpp.served_domains",
-    "turn.tcp_allocations", "control.socket", "drain.alternative"};
+    "turn.tcp_allocations", "control.socket", "drain.alternative",
+    "xmpp.admins",          "xmpp.contact"};
 
 static int find_address(enum family family, struct addr *ret_addr)
 {

@@ -17,6 +17,7 @@ from .servers import DOMAIN
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
 COMMANDS = {
     "asker": [sys.executable, f"{CLIENTS}/asker.py"],
+    "commander": [sys.executable, f"{CLIENTS}/commander.py"],
     "chromium": ["node", f"{CLIENTS}/chromium.cjs"],
     "wrtc": ["node", f"{CLIENTS}/wrtc.cjs"],
     "aiortc": [sys.executable, f"{CLIENTS}/webrtc.py", "aiortc"],

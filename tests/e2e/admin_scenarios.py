@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: ISC
+"""The administrator in his XMPP client: what he finds, sees and does by commands (XEP-0050) while
+real clients talk; and that nobody else can.
+"""
+
+from control_scenarios import ControlLab
+from lab.call import Call, require
+from lab.network import wait_for
+from lab.servers import DOMAIN, RELAY
+
+SCENARIOS = {}
+CONTACT = "mailto:admin@example.test"
+
+
+def scenario(function):
+    SCENARIOS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def run(name, daemon, logs=None):
+    with ControlLab(daemon, logs=logs) as lab:
+        figures = SCENARIOS[name](lab)
+        status = lab.daemon.stop()
+        require(status == 0, f"the daemon ended with status {status}")
+        return figures
+
+
+def _talk(lab):
+    call = Call(lab, "plain", "plain", ["audio"]).connect().place()
+    call.keep_flowing(2)
+    return call
+
+
+def _appoint(lab):
+    """Alice becomes the administrator of the running daemon; gives a client of hers, and Bob's."""
+    lab.configure("served_domains", f'admins = [ "alice@{DOMAIN}" ]; contact = [ "{CONTACT}" ];\n'
+                                    "  served_domains")
+    found = lab.ask("reload")
+    require(found["applied"] == ["xmpp.admins", "xmpp.contact"], f"applied: {found}")
+    clients = [lab.client("commander", user) for user in ("alice", "bob")]
+    for client in clients:
+        lab.connect(client)
+    return clients
+
+
+@scenario
+def admin_looks(lab):
+    """The administrator finds the commands, and sees the status, the calls and one call's story;
+    another user is refused, and both are told figures and contact."""
+    alice, bob = _appoint(lab)
+    call = _talk(lab)
+    listed = alice.ask("commands", to=RELAY)
+    require({"status", "calls", "call", "kick", "drain", "reload"} <= set(listed), f"{listed}")
+    require(not {"secrets", "hand-over"} & set(listed), f"what is local is offered: {listed}")
+    status = alice.ask("command", to=RELAY, node="status")
+    require(status["status"] == "completed" and status["form"] == "result", f"status: {status}")
+    require(status["values"]["component.connected"] == ["yes"], f"status: {status['values']}")
+    rows = alice.ask("command", to=RELAY, node="calls")["rows"]
+    require([row["initiator.jid"] for row in rows] == [[call.alice.jid]], f"calls: {rows}")
+    number = rows[0]["id"][0]
+    story = alice.ask("command", to=RELAY, node="call", values={"id": number})
+    require(story["values"]["verdict"] == ["carried"] and len(story["values"]["paths"]) == 2,
+            f"its story: {story}")
+    wrong = alice.ask("command", to=RELAY, node="call", values={"id": "ffff"})
+    require(wrong["notes"][0][0] == "error" and "no such call" in wrong["notes"][0][1], f"{wrong}")
+    for refused in (bob.ask("commands", to=RELAY),
+                    bob.ask("command", to=RELAY, node="status").get("error"),
+                    bob.ask("command", to=RELAY, node="kick", values={"target": number})["error"]):
+        require(refused == "forbidden", f"Bob: {refused}")
+    about = bob.ask("about", to=RELAY)
+    require([CONTACT] in [form.get("admin-addresses") for form in about["forms"]], f"{about}")
+    require(["1"] in [form.get("calls") for form in about["forms"]], f"figures: {about}")
+    require(not any("commands" in feature for feature in about["features"]), f"Bob: {about}")
+    call.keep_flowing(1)
+    call.hangup()
+    return {"commands": len(listed)}
+
+
+@scenario
+def admin_acts(lab):
+    """Out of his client the administrator ends a call, drains, reloads, and cancels a form."""
+    alice, _ = _appoint(lab)
+    call = _talk(lab)
+    kept = alice.ask("command", to=RELAY, node="kick", values={"target": "x"}, action="cancel")
+    require(kept["status"] == "canceled", f"canceled: {kept}")
+    call.keep_flowing(1)
+    kicked = alice.ask("command", to=RELAY, node="kick", values={"target": call.bob.jid})
+    require(kicked["values"]["calls"] == ["1"], f"kicked: {kicked}")
+    for client in call.both:
+        wait_for(f"{client.user} hears of the end", lambda c=client: c.ask("stats")["ended"], 5)
+    kicked = alice.ask("command", to=RELAY, node="kick", values={"target": f"bob@{DOMAIN}"})
+    require(kicked["values"] == {"calls": ["0"], "allocations": ["0"]}, f"of nobody: {kicked}")
+    for mode, expected in (("stay", "yes"), ("off", "no")):
+        drained = alice.ask("command", to=RELAY, node="drain", values={"mode": mode})
+        require(drained["values"]["draining"] == [expected], f"drain {mode}: {drained}")
+    lab.configure("load = 0;", "load = 0; calls = 1;")
+    applied = alice.ask("command", to=RELAY, node="reload")["values"]["applied"]
+    require(applied == ["limits.calls"], f"reload: {applied}")
+    metrics = lab.daemon.metrics()
+    require(metrics['admin_commands_total{result="done"}'] == 5, "commands are not counted")
+    lab.configure(f'admins = [ "alice@{DOMAIN}" ];', "admins = [ ];")
+    require(lab.ask("reload")["applied"] == ["xmpp.admins"], "the list was not applied")
+    require(alice.ask("commands", to=RELAY) == "forbidden", "she is an administrator still")
+    drained = lab.ask("drain", "stay")
+    require(drained["draining"], f"the socket: {drained}")
+    return {"commands": 6}
