@@ -22,7 +22,7 @@ LAYERS = {
     "signal": ["base", "codec", "relay", "obs", "turn"],
     "platform": ["base", "codec", "relay"],
     "app": ["base", "codec", "relay", "obs", "media", "turn", "signal", "platform"],
-    "ctl": ["base"],
+    "ctl": ["base", "platform"],
 }
 MARK = "SPDX-License-Identifier: ISC"
 MARKED = re.compile(r"(\.(c|h|cjs|py|sh|conf|service|catalog|sysusers|txt|cmake|yml)|(^|/)[^./]+|^\.clang-(tidy|format))$")

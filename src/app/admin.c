@@ -55,6 +55,13 @@ static json_t *status(void *ctx)
     return json;
 }
 
+static json_t *facts(void *ctx)
+{
+    const struct admin *admin = ctx;
+
+    return admin->parts.facts(admin->parts.ctx);
+}
+
 // ---- kick
 
 static void kick_answer(struct verb_reply reply, unsigned calls, unsigned allocations)
@@ -290,8 +297,10 @@ int admin_new(const struct admin_parts *parts, struct admin **ret_admin)
     struct admin *admin = calloc(1, sizeof *admin);
     const struct verbs_world world = {
         .inquiry = parts->inquiry,
+        .questions = parts->questions,
         .ctx = admin,
         .status = status,
+        .facts = facts,
         .hand_over = parts->hand_over ? hand_over : NULL,
         .kick = kick,
         .drain = drain,

@@ -24,12 +24,14 @@ struct admin_parts {
     struct workers *workers;
     struct signal *signal;
     struct inquiry *inquiry;
+    struct questions *questions;
     struct reload *reload;
     struct drain_history *history;
     atomic_bool *draining;     // while it is true new TURN allocations are refused
     struct counters *counters; // of the main thread
     void *ctx;
     json_t *(*status)(void *ctx);                 // a new reference; NULL: no memory
+    json_t *(*facts)(void *ctx);                  // the same
     void (*changed)(void *ctx);                   // calls were ended: their time is due
     void (*drained)(void *ctx);                   // the last call is over: end
     void (*hand_over)(void *ctx, int connection); // takes the descriptor; NULL: no

@@ -70,6 +70,8 @@ static void on_stanza(void *ctx, const struct xml *stanza)
 {
     struct daemon *d = ctx;
 
+    if (questions_stanza(d->questions, stanza))
+        return;
     tell_time(d);
     signal_stanza(d->signal, stanza, usec_now());
     tick(d);
@@ -443,12 +445,14 @@ static int start_admin(struct daemon *d)
         .workers = d->workers,
         .signal = d->signal,
         .inquiry = d->inquiry,
+        .questions = d->questions,
         .reload = d->reload,
         .history = &d->history,
         .draining = &d->draining,
         .counters = &d->counters,
         .ctx = d,
         .status = on_status,
+        .facts = daemon_facts,
         .changed = on_changed,
         .drained = on_drained,
         .hand_over = daemon_hand_over,
@@ -492,6 +496,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_inquiry(d);
     if (r == 0)
+        r = daemon_start_facts(d);
+    if (r == 0)
         r = start_stats(d);
     if (r == 0)
         r = start_reload(d);
@@ -519,6 +525,7 @@ static void daemon_stop(struct daemon *d)
     stats_free(d->stats);
     admin_free(d->admin);
     d->admin = NULL;
+    daemon_stop_facts(d);
     inquiry_free(d->inquiry);
     d->inquiry = NULL;
     signal_free(d->signal); // may have orders left for the workers

@@ -11,6 +11,7 @@
 #include "fast_late.h"
 #include "inquiry.h"
 #include "platform/component.h"
+#include "questions.h"
 #include "signal/signal.h"
 #include "stats.h"
 #include "succession.h"
@@ -38,6 +39,7 @@ struct daemon {
     struct signal *signal;
     struct component *component;
     struct inquiry *inquiry;
+    struct questions *questions;
     struct stats *stats;
     struct reload *reload;
     struct admin *admin;
@@ -55,6 +57,13 @@ struct daemon {
 // ---- daemon.c
 
 int daemon_start_component(struct daemon *d);
+
+// ---- daemon_facts.c: what the daemon finds out about itself
+
+// Before the control socket, and after the signalling. Returns 0 or -ENOMEM.
+int daemon_start_facts(struct daemon *d);
+void daemon_stop_facts(struct daemon *d); // after the control socket
+json_t *daemon_facts(void *daemon);       // a new reference
 
 // ---- daemon_leave.c
 

@@ -3,6 +3,7 @@
 #include "verbs.h"
 
 #include "inquiry.h"
+#include "questions.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -13,8 +14,9 @@
 
 #define ERROR_MAX 512
 
-struct waiting { // for an inquiry
+struct waiting { // for an inquiry, or for answers of the XMPP server
     LIST_ENTRY(waiting) link;
+    struct verbs *verbs;
     struct verb_reply reply;
 };
 
@@ -49,6 +51,7 @@ static struct waiting *wait_for(struct verbs *verbs, struct verb_reply reply)
         verb_answer(reply, NULL);
         return NULL;
     }
+    waiting->verbs = verbs;
     waiting->reply = reply;
     LIST_INSERT_HEAD(&verbs->waiting, waiting, link);
     return waiting;
@@ -123,6 +126,31 @@ static void run_allocations(struct verbs *verbs, const json_t *arguments, struct
     (void)arguments;
     if (waiting)
         inquiry_allocations(verbs->world.inquiry, on_inquired, waiting);
+}
+
+static void on_answers(void *ctx, json_t *answers)
+{
+    struct waiting *waiting = ctx;
+    const struct verbs_world *world = &waiting->verbs->world;
+    struct verb_reply reply = waiting->reply;
+    json_t *facts = world->facts(world->ctx);
+
+    LIST_REMOVE(waiting, link);
+    free(waiting);
+    if (facts && answers)
+        json_object_set(facts, "server", answers);
+    json_decref(answers);
+    verb_answer(reply, facts);
+}
+
+static void run_facts(struct verbs *verbs, const json_t *arguments, struct verb_reply reply)
+{
+    struct waiting *waiting = wait_for(verbs, reply);
+
+    (void)arguments;
+    if (waiting &&
+        (!verbs->world.questions || questions_ask(verbs->world.questions, on_answers, waiting) < 0))
+        on_answers(waiting, NULL);
 }
 
 static void run_kick(struct verbs *verbs, const json_t *arguments, struct verb_reply reply)
@@ -204,6 +232,10 @@ const struct verb verb_rows[] = {
      .changes = true,
      .local = true,
      .run = run_secrets},
+    {.name = "facts",
+     .help = "Tell what \"jingle-relayctl doctor\" needs to know, and ask the XMPP server.",
+     .local = true,
+     .run = run_facts},
     {.name = "hand-over",
      .help = "Give sockets and state to a successor, who asks for it by itself, and end.",
      .changes = true,
@@ -295,7 +327,7 @@ static bool can(const struct verbs_world *world, const struct verb *verb)
     } needs[] = {
         {run_status, world->status != NULL},  {run_kick, world->kick != NULL},
         {run_drain, world->drain != NULL},    {run_reload, world->reload != NULL},
-        {run_secrets, world->rotate != NULL}, {NULL, false},
+        {run_secrets, world->rotate != NULL}, {run_facts, world->facts != NULL},
     };
 
     for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++) {
@@ -338,6 +370,8 @@ void verbs_free(struct verbs *verbs)
         return;
     if (verbs->world.inquiry)
         inquiry_cancel(verbs->world.inquiry, on_inquired);
+    if (verbs->world.questions)
+        questions_cancel(verbs->world.questions, on_answers);
     while ((waiting = LIST_FIRST(&verbs->waiting))) {
         LIST_REMOVE(waiting, link);
         free(waiting);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 struct inquiry;
+struct questions;
 struct verbs;
 
 #define VERB_ARGUMENTS_MAX 2
@@ -50,9 +51,11 @@ const struct verb *verb_find(const char *name); // NULL: there is none
 // The daemon, as verbs see it. Functions that are NULL: this daemon cannot do that. 'reply' is
 // answered once, at once or later.
 struct verbs_world {
-    struct inquiry *inquiry; // borrowed
+    struct inquiry *inquiry;     // borrowed
+    struct questions *questions; // borrowed; NULL: nothing is asked of the XMPP server
     void *ctx;
     json_t *(*status)(void *ctx);
+    json_t *(*facts)(void *ctx); // for "doctor" (facts.h)
     // One call by its number, or with 0 the calls of a user (bare or full JID), and his TURN
     // allocations. How many calls were ended is in the answer.
     void (*kick)(void *ctx, unsigned long long call, const char *user, struct verb_reply reply);

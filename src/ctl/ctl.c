@@ -21,6 +21,8 @@ const struct ctl_command ctl_commands[] = {
     {"drain", "[on|stay|off]", "take no new calls, and end after the last (on)", 0, 1, ctl_drain},
     {"reload", "", "read the configuration again, without touching a call", 0, 0, ctl_reload},
     {"secrets", "rotate", "a new secret for TURN credentials", 1, 1, ctl_secrets},
+    {"doctor", "", "what is wrong, and the line to change; works without the daemon", 0, 0,
+     ctl_doctor},
 };
 
 const size_t ctl_command_count = sizeof ctl_commands / sizeof ctl_commands[0];
@@ -40,6 +42,7 @@ static enum ctl_exit usage(FILE *out)
     }
     fputs("\n  -j, --json             print what the daemon says as JSON\n"
           "  -s, --socket PATH      its control socket, instead of " CONTROL_DEFAULT_PATH "\n"
+          "  -c, --config FILE      the daemon's configuration, for doctor\n"
           "  -V, --version          print the version, and end\n"
           "  -h, --help             print this text, and end\n\n"
           "Ends with 0 when all is well, 1 when a problem was found, 2 after a wrong command line, "
@@ -82,6 +85,22 @@ static bool is_option(const char *word, const char *letter, const char *name)
     return strcmp(word, letter) == 0 || strcmp(word, name) == 0;
 }
 
+// "-s PATH", "--socket PATH" or "--socket=PATH"; argv ends with NULL.
+static bool takes_path(const char *word, const char *letter, const char *name, char *const argv[],
+                       int *i, const char **ret_path)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(word, name, len) == 0 && word[len] == '=') {
+        *ret_path = word + len + 1;
+        return true;
+    }
+    if (!is_option(word, letter, name) || !argv[*i + 1])
+        return false;
+    *ret_path = argv[++*i];
+    return true;
+}
+
 // Options may stand before and behind the command. -1: go on; else the program ends with that.
 static int parse(struct ctl *ctl, int argc, char *const argv[], const char **ret_command)
 {
@@ -98,11 +117,12 @@ static int parse(struct ctl *ctl, int argc, char *const argv[], const char **ret
             return fputs("jingle-relayctl " RELAYD_VERSION "\n", ctl->out) < 0;
         else if (options && is_option(word, "-j", "--json"))
             ctl->json = true;
-        else if (options && is_option(word, "-s", "--socket") && i + 1 < argc)
-            ctl->socket = argv[++i];
-        else if (options && strncmp(word, "--socket=", 9) == 0)
-            ctl->socket = word + 9;
-        else if (options && is_option(word, "-s", "--socket"))
+        else if (options && takes_path(word, "-s", "--socket", argv, &i, &ctl->socket))
+            ctl->socket_given = true;
+        else if (options && takes_path(word, "-c", "--config", argv, &i, &ctl->config))
+            continue;
+        else if (options &&
+                 (is_option(word, "-s", "--socket") || is_option(word, "-c", "--config")))
             return (int)wrong(ctl->err, word, " needs a path");
         else if (options && word[0] == '-' && word[1])
             return (int)wrong(ctl->err, "unknown option ", word);
@@ -140,7 +160,8 @@ int ctl_main(int argc, char *const argv[], FILE *out, FILE *err)
     const struct ctl_command *command;
     int r;
 
-    ctl.socket = own && *own ? own : CONTROL_DEFAULT_PATH;
+    ctl.socket_given = own && *own;
+    ctl.socket = ctl.socket_given ? own : CONTROL_DEFAULT_PATH;
     ctl.live = isatty(fileno(out)) == 1;
     ctl.colour = ctl.live && wants_colour();
     r = parse(&ctl, argc, argv, &name);

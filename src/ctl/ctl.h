@@ -21,9 +21,11 @@ enum ctl_exit {
 
 struct ctl {
     const char *socket;
-    bool json;   // print what the daemon says and nothing else
-    bool colour; // 'out' is a terminal that wants it
-    bool live;   // 'out' is a terminal
+    bool socket_given;  // by whoever runs it
+    const char *config; // the daemon's, for those that read it; NULL: not given
+    bool json;          // print what the daemon says and nothing else
+    bool colour;        // 'out' is a terminal that wants it
+    bool live;          // 'out' is a terminal
     FILE *out, *err;
     const char *argument[CTL_ARGUMENTS_MAX]; // of the command
     int arguments;
@@ -101,3 +103,4 @@ enum ctl_exit ctl_kick(struct ctl *ctl);
 enum ctl_exit ctl_drain(struct ctl *ctl);
 enum ctl_exit ctl_reload(struct ctl *ctl);
 enum ctl_exit ctl_secrets(struct ctl *ctl);
+enum ctl_exit ctl_doctor(struct ctl *ctl); // doctor.h

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: ISC
+// The names of this server: in DNS, and on its certificate.
+#include "doctor.h"
+
+#include "base/addr.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define FOUND_MAX 8
+#define SOON_DAYS 14
+
+// ---- DNS
+
+static struct addr from_sockaddr(const struct sockaddr *sa)
+{
+    const void *any = sa;
+    struct addr addr = {0};
+
+    if (sa->sa_family == AF_INET) {
+        addr.family = FAMILY_V4;
+        memcpy(addr.ip, &((const struct sockaddr_in *)any)->sin_addr, 4);
+    } else if (sa->sa_family == AF_INET6) {
+        addr = addr_v6(((const struct sockaddr_in6 *)any)->sin6_addr.s6_addr, 0);
+    }
+    return addr;
+}
+
+// Returns how many there are, or an EAI_ code below zero.
+static int look_up(const char *name, struct addr found[FOUND_MAX])
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *all = NULL;
+    int count = 0, r = getaddrinfo(name, NULL, &hints, &all);
+
+    if (r != 0)
+        return r;
+    for (const struct addrinfo *a = all; a && count < FOUND_MAX; a = a->ai_next)
+        found[count++] = from_sockaddr(a->ai_addr);
+    freeaddrinfo(all);
+    return count;
+}
+
+static bool contains(const struct addr *list, unsigned count, const struct addr *addr)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (addr_equal_ip(&list[i], addr))
+            return true;
+    }
+    return false;
+}
+
+void doctor_judge_name(struct doctor *doctor, const char *name, const struct addr *found,
+                       unsigned count, const struct addr advertised[2])
+{
+    static const char *const types[] = {"A", "AAAA"};
+    char text[ADDR_TEXT_MAX], own[ADDR_TEXT_MAX];
+    bool ok = true;
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned v6 = found[i].family == FAMILY_V6;
+
+        if (contains(advertised, 2, &found[i]))
+            continue;
+        ok = false;
+        doctor_find(doctor, DOCTOR_PROBLEM,
+                    "turn.host = %s leads to %s, which is not the address of this relay", name,
+                    addr_format_ip(&found[i], text));
+        if (advertised[v6].family == FAMILY_NONE)
+            doctor_change(doctor, "DNS: no %s record for %s; or relay.address%u in %s", types[v6],
+                          name, v6 ? 6U : 4U, doctor->path);
+        else
+            doctor_change(doctor,
+                          "DNS: %s. %s %s; or, if that is this server behind a NAT: "
+                          "relay.advertise%u = \"%s\"; in %s",
+                          name, types[v6], addr_format_ip(&advertised[v6], own), v6 ? 6U : 4U, text,
+                          doctor->path);
+    }
+    for (unsigned i = 0; i < 2 && ok; i++) {
+        if (advertised[i].family == FAMILY_NONE || contains(found, count, &advertised[i]))
+            continue;
+        ok = false;
+        doctor_find(doctor, DOCTOR_WARNING, "turn.host = %s has no %s record for %s", name,
+                    types[i], addr_format_ip(&advertised[i], own));
+        doctor_change(doctor, "DNS: %s. %s %s", name, types[i], own);
+    }
+    if (ok)
+        doctor_find(doctor, DOCTOR_OK, "%s leads here", name);
+}
+
+void doctor_check_names(struct doctor *doctor)
+{
+    const struct addr advertised[2] = {doctor->config.relay.advertise[0].addr,
+                                       doctor->config.relay.advertise[1].addr};
+    const char *name = doctor->config.turn.host;
+    struct addr found[FOUND_MAX], literal;
+    int count;
+
+    if (!name || !doctor->config.turn.enabled) {
+        doctor_find(doctor, DOCTOR_SKIPPED, "turn.host is not set: clients are told addresses");
+        return;
+    }
+    count = addr_parse_ip(name, 0, &literal) == 0 ? 1 : look_up(name, found);
+    if (addr_parse_ip(name, 0, &literal) == 0)
+        found[0] = literal;
+    if (count > 0) {
+        doctor_judge_name(doctor, name, found, (unsigned)count, advertised);
+        return;
+    }
+    doctor_find(doctor, DOCTOR_PROBLEM, "turn.host = %s cannot be resolved: %s", name,
+                gai_strerror(count));
+    doctor_change(doctor, "DNS: an A (AAAA) record for %s.; or turn.host in %s", name,
+                  doctor->path);
+}
+
+// ---- the certificate
+
+static X509 *read_certificate(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    X509 *certificate = file ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+
+    if (file)
+        fclose(file);
+    return certificate;
+}
+
+static EVP_PKEY *read_key(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char none[] = "";
+    EVP_PKEY *key = file ? PEM_read_PrivateKey(file, NULL, NULL, none) : NULL;
+
+    if (file)
+        fclose(file);
+    return key;
+}
+
+static bool judge_dates(struct doctor *doctor, const X509 *certificate)
+{
+    const char *path = doctor->config.turn.certificate;
+    int days = 0, seconds = 0;
+
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) {
+        doctor_find(doctor, DOCTOR_PROBLEM, "%s is not valid yet: is the clock right?", path);
+        doctor_change(doctor, "timedatectl set-ntp true");
+        return false;
+    }
+    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) != 1)
+        return true;
+    if (days < 0 || seconds < 0) {
+        doctor_find(doctor, DOCTOR_PROBLEM, "%s expired %d days ago", path, -days);
+        doctor_change(doctor,
+                      "certbot renew (or what renews it), and a new file at %s; the daemon "
+                      "reads it by itself",
+                      path);
+        return false;
+    }
+    if (days < SOON_DAYS) {
+        doctor_find(doctor, DOCTOR_WARNING, "%s expires in %d days", path, days);
+        doctor_change(doctor, "certbot renew (or what renews it): systemctl status certbot.timer");
+        return false;
+    }
+    return true;
+}
+
+static bool judge_subject(struct doctor *doctor, X509 *certificate)
+{
+    const char *name = doctor->config.turn.host;
+    struct addr literal;
+    int r;
+
+    if (!name) {
+        doctor_find(doctor, DOCTOR_WARNING,
+                    "turn.host is not set: clients that are told an address cannot check the "
+                    "certificate's name");
+        doctor_change(doctor, "%s: turn.host = \"THE NAME ON THE CERTIFICATE\";", doctor->path);
+        return false;
+    }
+    r = addr_parse_ip(name, 0, &literal) == 0 ? X509_check_ip_asc(certificate, name, 0)
+                                              : X509_check_host(certificate, name, 0, 0, NULL);
+    if (r == 1)
+        return true;
+    doctor_find(doctor, DOCTOR_PROBLEM, "%s is not for turn.host = %s: clients refuse it",
+                doctor->config.turn.certificate, name);
+    doctor_change(doctor, "certbot certonly -d %s; or turn.host in %s", name, doctor->path);
+    return false;
+}
+
+static bool judge_key(struct doctor *doctor, X509 *certificate)
+{
+    const char *path = doctor->config.turn.key;
+    EVP_PKEY *key = read_key(path);
+    bool ok = key && X509_check_private_key(certificate, key) == 1;
+
+    if (!ok && key)
+        doctor_find(doctor, DOCTOR_PROBLEM, "the key in %s does not fit the certificate in %s",
+                    path, doctor->config.turn.certificate);
+    else if (!ok)
+        doctor_find(doctor, DOCTOR_PROBLEM, "there is no private key that can be read in %s", path);
+    if (!ok)
+        doctor_change(doctor,
+                      "%s: turn.certificate and turn.key: both files of one issue "
+                      "(fullchain.pem and privkey.pem of one directory), without passphrase",
+                      doctor->path);
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+void doctor_check_certificate(struct doctor *doctor)
+{
+    const struct config *c = &doctor->config;
+    X509 *certificate;
+    bool ok;
+
+    if (!c->turn.enabled || !c->turn.certificate) {
+        doctor_find(doctor, DOCTOR_SKIPPED, "there is none: neither TLS nor DTLS");
+        return;
+    }
+    certificate = read_certificate(c->turn.certificate);
+    if (!certificate) {
+        doctor_find(doctor, DOCTOR_PROBLEM, "there is no certificate that can be read in %s",
+                    c->turn.certificate);
+        doctor_change(doctor,
+                      "%s: turn.certificate: a PEM file that begins with the server's "
+                      "certificate",
+                      doctor->path);
+        return;
+    }
+    ok = judge_dates(doctor, certificate);
+    ok = judge_subject(doctor, certificate) && ok;
+    ok = judge_key(doctor, certificate) && ok;
+    if (ok)
+        doctor_find(doctor, DOCTOR_OK, "%s is for %s", c->turn.certificate, c->turn.host);
+    X509_free(certificate);
+    ERR_clear_error();
+}
