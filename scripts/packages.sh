@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 build="build-essential cmake ninja-build pkg-config libevent-dev libstrophe-dev libssl-dev
-  libconfig-dev libsystemd-dev libjansson-dev libexpat1-dev libcmocka-dev
+  libconfig-dev libsystemd-dev libjansson-dev libexpat1-dev libcmocka-dev libsrtp2-dev
   clang bpftool libbpf-dev"
 demo="iproute2 nftables procps prosody python3 python3-aiortc python3-slixmpp"
 test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git

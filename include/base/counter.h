@@ -274,6 +274,17 @@
     X(CONTROL_REQUESTS, COUNTER, "control_requests_total", "", "Requests at the control socket")   \
     X(CONTROL_REFUSED, COUNTER, "control_errors_total", "",                                        \
       "Of them, and of connections there, those that were answered with an error")                 \
+    X(ECHO_CALLS, GAUGE, "echo_calls", "", "Calls to the test partner now")                        \
+    X(ECHO_TAKEN, COUNTER, "echo_calls_total", "result=\"taken\"",                                 \
+      "Calls to the test partner, by whether they were taken")                                     \
+    X(ECHO_TURNED_AWAY, COUNTER, "echo_calls_total", "result=\"refused\"", "")                     \
+    X(ECHO_PACKETS, COUNTER, "echo_packets_total", "",                                             \
+      "RTP packets that the test partner has returned")                                            \
+    X(ECHO_DTLS, COUNTER, "echo_handshakes_total", "",                                             \
+      "DTLS handshakes of the test partner that gave keys")                                        \
+    X(ECHO_REFUSED, COUNTER, "echo_drops_total", "reason=\"not_proved\"",                          \
+      "Datagrams to the test partner that were not taken, by reason")                              \
+    X(ECHO_LIMITED, COUNTER, "echo_drops_total", "reason=\"bandwidth\"", "")                       \
     X(LOG_SUPPRESSED, GAUGE, "log_suppressed", "",                                                 \
       "Log records not written since the start, for there were too many of their kind")            \
     X(RELOADS, COUNTER, "reloads_total", "result=\"applied\"",                                     \

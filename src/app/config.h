@@ -130,6 +130,11 @@ struct config {
         char *alternative; // a host; NULL: none
     } drain;
     struct {
+        bool enabled;
+        unsigned calls; // at once
+        usec_t duration;
+    } echo;
+    struct {
         enum log_level level;
         enum log_target target;
     } log;

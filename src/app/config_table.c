@@ -267,6 +267,15 @@ const struct config_row config_rows[] = {
      .help = "While the relay is drained clients are told this STUN and TURN server (XEP-0215) "
              "instead: a host with the same ports and the same secret (turn.secret_files)."},
 
+    {KEY(echo, enabled), .kind = &config_kind_bool, .fallback = "true",
+     .help =
+         "Users of the served domains may call echo@DOMAIN, which returns what it hears: a test "
+         "of their network from any client."},
+    {KEY(echo, calls), .kind = &config_kind_uint, .min = 1, .max = 1000, .fallback = "10",
+     .help = "Most calls to it at the same time."},
+    {KEY(echo, duration), .kind = &config_kind_duration, .min = SEC(1), .max = HOUR(1),
+     .fallback = "\"2 min\"", .help = "How long such a call may last."},
+
     {KEY(log, level), .kind = &config_kind_word, .words = levels, .fallback = "\"info\"",
      .reload = true, .help = "The least important records that are still written."},
     {KEY(log, target), .kind = &config_kind_word, .words = targets, .fallback = "\"auto\"",

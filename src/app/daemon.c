@@ -150,6 +150,28 @@ static void on_turn_listing(void *ctx, const struct turn_listing *listing)
     inquiry_turn(d->inquiry, listing);
 }
 
+static void on_echo_event(void *ctx, const struct echo_event *event)
+{
+    struct daemon *d = ctx;
+
+    signal_echo_event(d->signal, event, usec_now());
+    tick(d);
+}
+
+static int on_echo_open(void *ctx, uint64_t id, const struct media_terms *terms)
+{
+    struct daemon *d = ctx;
+
+    return workers_echo(d->workers, id, terms);
+}
+
+static int on_echo_close(void *ctx, uint64_t id)
+{
+    struct daemon *d = ctx;
+
+    return workers_echo(d->workers, id, NULL);
+}
+
 static void on_done(void *ctx, uint64_t token, int result)
 {
     struct daemon *d = ctx;
@@ -316,16 +338,27 @@ static void start_fastpath(struct daemon *d)
     fast_late_bind(&d->fast, d->fastpath);
 }
 
+static int start_echo(struct daemon *d)
+{
+    int r = d->config->echo.enabled ? echo_identity_new(&d->echo) : 0;
+
+    if (r == -EOPNOTSUPP)
+        log_info("built without libsrtp2: there is no test partner (echo.enabled)");
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
 static int start_workers(struct daemon *d)
 {
     const struct relay_config relay = config_for_relay(d->config);
-    const struct workers_handler handler = {d, on_relay_event, on_turn_listing, on_done};
+    const struct workers_handler handler = {d, on_relay_event, on_turn_listing, on_done,
+                                            on_echo_event};
     struct workers_config config = {
         .count = d->worker_count,
         .relay = &relay,
         .peers = d->peers,
         .shared_port = config_shared_port(d->config),
         .revival = succession_revival(&d->left),
+        .echo = d->echo,
     };
     const struct capacity_limits limits = config_for_capacity(d->config, config.count);
     int r = admission_new(d->base, &limits, &d->admission);
@@ -355,6 +388,18 @@ static int start_workers(struct daemon *d)
     return r;
 }
 
+static int set_echo(struct daemon *d)
+{
+    const struct echo_io io = {d, on_echo_open, on_echo_close};
+    const struct echo_config config = {
+        .fingerprint = echo_identity_fingerprint(d->echo),
+        .calls = d->config->echo.calls,
+        .duration = d->config->echo.duration,
+    };
+
+    return signal_set_echo(d->signal, &config, &io);
+}
+
 static int start_signal(struct daemon *d)
 {
     struct config_services services;
@@ -364,6 +409,8 @@ static int start_signal(struct daemon *d)
 
     int r = signal_new(&config, &io, &d->counters, usec_now(), &d->signal);
 
+    if (r == 0 && d->echo)
+        r = set_echo(d);
     if (r == 0)
         succession_signal(&d->left, d->signal);
     return r;
@@ -490,6 +537,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_succession(d);
     if (r == 0)
+        r = start_echo(d);
+    if (r == 0)
         r = start_workers(d);
     if (r == 0)
         r = start_signal(d);
@@ -530,6 +579,7 @@ static void daemon_stop(struct daemon *d)
     d->inquiry = NULL;
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
+    echo_identity_free(d->echo);
     reload_free(d->reload);
     fastpath_free(d->fastpath);
     admission_free(d->admission);

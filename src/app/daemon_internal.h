@@ -32,9 +32,10 @@ struct daemon {
     struct counters counters;
     struct peers *peers;
     struct admission *admission;
-    struct turn_server *turn;  // NULL: off
-    struct fastpath *fastpath; // NULL: none
-    struct fast_late fast;     // the same for the workers
+    struct turn_server *turn;    // NULL: off
+    struct media_identity *echo; // NULL: off
+    struct fastpath *fastpath;   // NULL: none
+    struct fast_late fast;       // the same for the workers
     struct workers *workers;
     struct signal *signal;
     struct component *component;

@@ -25,6 +25,7 @@ enum message_kind {
     MESSAGE_LIST_TURN,
     MESSAGE_RENEW,
     MESSAGE_END_USER,
+    MESSAGE_ECHO,
     MESSAGE_STOP
 };
 
@@ -42,6 +43,10 @@ struct message { // to a worker
             uint64_t token;
             char identity[WORKERS_IDENTITY_MAX];
         } end_user;
+        struct {
+            uint64_t id;
+            struct media_terms *terms; // owned; NULL: it is to be closed
+        } echo;
     } u;
 };
 
@@ -49,6 +54,7 @@ struct report { // from a worker
     struct relay_event event;
     struct path_view *view;       // owned: the copy that event.u.view points to
     struct turn_listing *listing; // owned; then there is no event
+    struct echo_event *echo;      // owned; then there is no event
     uint64_t done;                // token of what is done, with this result; 0: something else
     int result;
 };
@@ -75,6 +81,10 @@ void worker_tick(struct worker *worker, usec_t now)
     usec_t relay = relay_tick(worker->relay, now);
     usec_t turn = worker->turn ? turn_worker_tick(worker->turn, now) : USEC_NEVER;
 
+    usec_t echo = worker->echo ? echo_worker_tick(worker->echo, now) : USEC_NEVER;
+
+    if (echo < turn)
+        turn = echo;
     arm(worker, relay < turn ? relay : turn, now);
 }
 
@@ -129,13 +139,34 @@ static void end_user(struct worker *worker, const char *identity, uint64_t token
     tell_done(worker, token, (int)ended);
 }
 
+static void take_echo(struct worker *worker, uint64_t id, struct media_terms *terms, usec_t now)
+{
+    if (worker->echo && !worker->closing && terms)
+        echo_worker_open(worker->echo, id, terms, now);
+    else if (worker->echo && !worker->closing)
+        echo_worker_close(worker->echo, id, now);
+    free(terms);
+}
+
+static void on_echo_event(void *ctx, const struct echo_event *event)
+{
+    struct worker *worker = ctx;
+    struct report report = {.echo = malloc(sizeof *event)};
+
+    if (!report.echo)
+        return;
+    *report.echo = *event;
+    if (mailbox_post(worker->workers->events, &report) < 0)
+        free(report.echo);
+}
+
 static void take_message(void *ctx, const void *item)
 {
     const struct message *message = item;
     struct worker *worker = ctx;
     usec_t now = usec_now();
 
-    if (worker->closing && message->kind != MESSAGE_LETTER)
+    if (worker->closing && message->kind != MESSAGE_LETTER && message->kind != MESSAGE_ECHO)
         return;
     switch (message->kind) {
     case MESSAGE_ORDER:
@@ -152,6 +183,9 @@ static void take_message(void *ctx, const void *item)
         break;
     case MESSAGE_END_USER:
         end_user(worker, message->u.end_user.identity, message->u.end_user.token, now);
+        break;
+    case MESSAGE_ECHO:
+        take_echo(worker, message->u.echo.id, message->u.echo.terms, now);
         break;
     case MESSAGE_STOP:
         event_base_loopbreak(worker->base);
@@ -300,9 +334,13 @@ static void take_report(void *ctx, const void *item)
     } else if (report->listing) {
         if (workers->handler.turn)
             workers->handler.turn(workers->handler.ctx, report->listing);
+    } else if (report->echo) {
+        if (workers->handler.echo)
+            workers->handler.echo(workers->handler.ctx, report->echo);
     } else if (workers->handler.event) {
         workers->handler.event(workers->handler.ctx, &report->event);
     }
+    free(report->echo);
     turn_listing_free(report->listing);
     free(report->view);
 }
@@ -325,6 +363,21 @@ static int start_turn(struct worker *worker, const struct turn_server *server,
     };
 
     return server ? turn_worker_new(&config, &worker->turn) : 0;
+}
+
+static int start_echo(struct worker *worker, struct media_identity *identity)
+{
+    const struct echo_worker_config config = {
+        .udp = worker->udp,
+        .relay = worker->relay,
+        .peers = worker->workers->peers,
+        .counters = &worker->counters,
+        .identity = identity,
+        .ctx = worker,
+        .event = on_echo_event,
+    };
+
+    return identity ? echo_worker_new(&config, &worker->echo) : 0;
 }
 
 // Everything but the thread.
@@ -358,6 +411,8 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
         relay_set_offload(worker->relay, config->offload);
     if (r == 0)
         r = start_turn(worker, config->turn, config->offload, share);
+    if (r == 0 && share == 0) // it is little
+        r = start_echo(worker, config->echo);
     return r;
 }
 
@@ -452,6 +507,7 @@ static void worker_free(struct worker *worker)
 {
     worker->closing = true;
     mailbox_flush(worker->orders); // letters own memory
+    echo_worker_free(worker->echo);
     relay_free(worker->relay);
     udp_close(worker->shared[0]);
     udp_close(worker->shared[1]);
@@ -579,4 +635,21 @@ pid_t workers_thread(const struct workers *workers, unsigned worker)
 const struct counters *workers_counters(const struct workers *workers, unsigned worker)
 {
     return &workers->worker[worker].counters;
+}
+
+int workers_echo(struct workers *workers, uint64_t id, const struct media_terms *terms)
+{
+    struct message message = {.kind = MESSAGE_ECHO, .u.echo = {.id = id}};
+
+    if (terms) {
+        message.u.echo.terms = malloc(sizeof *terms);
+        if (!message.u.echo.terms)
+            return -ENOMEM;
+        *message.u.echo.terms = *terms;
+    }
+    if (mailbox_post(workers->worker[0].orders, &message) < 0) {
+        free(message.u.echo.terms);
+        return -ENOMEM;
+    }
+    return 0;
 }

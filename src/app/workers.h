@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/counter.h"
+#include "echo_worker.h"
 #include "peers.h"
 #include "platform/handover.h"
 #include "relay/relay.h"
@@ -24,6 +25,8 @@ struct workers_handler { // called in the thread of 'base'
     void (*turn)(void *ctx, const struct turn_listing *listing);
     // Answers workers_renew() and workers_end_user(), once per worker. NULL: nobody asks.
     void (*done)(void *ctx, uint64_t token, int result);
+    // What becomes of workers_echo(). NULL: nobody asks.
+    void (*echo)(void *ctx, const struct echo_event *event);
 };
 
 // What the workers of a daemon before this one have left, and what has become of it.
@@ -41,6 +44,7 @@ struct workers_config { // borrowed
     struct peers *peers;              // is told which ports are open
     const struct turn_server *turn;   // NULL: no STUN, no TURN
     const struct offload_io *offload; // established flows go there; NULL: nowhere
+    struct media_identity *echo;      // of the test partner; NULL: there is none
     uint16_t shared_port;             // of all ICE paths; 0: each has ports of its own
     struct workers_revival *revival;  // NULL: a cold start
 };
@@ -76,6 +80,8 @@ int workers_renew(struct workers *workers, const struct workers_renewal *renewal
 // answer how many they had. Returns 0, -ENAMETOOLONG or -ENOMEM.
 #define WORKERS_IDENTITY_MAX 512
 int workers_end_user(struct workers *workers, const char *identity, uint64_t token);
+// Opens media of the test partner, or closes them (terms NULL). Returns 0 or -ENOMEM.
+int workers_echo(struct workers *workers, uint64_t id, const struct media_terms *terms);
 unsigned workers_count(const struct workers *workers);
 pid_t workers_thread(const struct workers *workers, unsigned worker); // 0: it has not begun
 const struct counters *workers_counters(const struct workers *workers, unsigned worker);

@@ -27,6 +27,7 @@ struct worker {
     struct udp_socket *shared[2]; // of ICE paths alone; by family
     struct relay *relay;
     struct turn_worker *turn;        // NULL: off
+    struct echo_worker *echo;        // NULL: none, or not on this worker
     struct workers_revival *revival; // while it is made anew
     struct counters counters;
     uint8_t apart[128]; // what the next worker's thread reads is in no cache line written here

@@ -166,7 +166,7 @@ static void answer_subscription(struct signal *signal, const struct xml *presenc
 }
 
 // To everybody else of the served domains, the face of an address that takes calls.
-static void show_face(struct signal *signal, const struct xml *presence, const char *type)
+void show_face(struct signal *signal, const struct xml *presence, const char *type)
 {
     if (strcmp(type, "unsubscribe") == 0) {
         answer_subscription(signal, presence, "unsubscribed");

@@ -201,6 +201,7 @@ struct signal {
     struct map dialects;                      // of clients that were asked; see ask.c
     TAILQ_HEAD(, dialect_entry) dialect_list; // the oldest first
     uint64_t last_id;                         // of paths
+    struct echo *echo;                        // the test partner; NULL: there is none
     bool saved;                               // the paths are the successor's: none is closed
 };
 
@@ -333,6 +334,15 @@ struct xml *readdress(const struct signal *signal, const struct xml *stanza);
 void door_message(struct signal *signal, const struct xml *message, usec_t now);
 void door_presence(struct signal *signal, const struct xml *presence, usec_t now);
 void door_disco(struct signal *signal, const struct xml *iq, usec_t now);
+// The answer to presence of this type ("" for none) that an address which takes calls gives.
+void show_face(struct signal *signal, const struct xml *presence, const char *type);
+
+// ---- echo.c: the test partner (more in echo.h)
+
+bool echo_is(const struct signal *signal, const struct jid *jid);
+void echo_stanza(struct signal *signal, const struct xml *stanza, const struct jid *to, usec_t now);
+void echo_end_all(struct signal *signal, const char *reason, usec_t now);
+void echo_free(struct signal *signal);
 
 // ---- session.c: the life of sessions
 

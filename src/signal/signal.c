@@ -130,6 +130,7 @@ void signal_free(struct signal *signal)
         return;
     if (signal->saved)
         signal->io.order = order_nothing;
+    echo_free(signal);
     pending_free_all(signal);
     push_free_all(signal);
     dialects_free_all(signal);
@@ -187,7 +188,9 @@ void signal_stanza(struct signal *signal, const struct xml *stanza, usec_t now)
         counter_add(signal->counters, COUNTER_STANZAS_MALFORMED, 1);
         return;
     }
-    if (xml_is(stanza, "iq", NS_CLIENT)) {
+    if (echo_is(signal, &jid)) {
+        echo_stanza(signal, stanza, &jid, now);
+    } else if (xml_is(stanza, "iq", NS_CLIENT)) {
         dispatch_iq(signal, stanza, now);
     } else if (xml_is(stanza, "message", NS_CLIENT)) {
         counter_add(signal->counters, COUNTER_STANZAS_MESSAGE, 1);
@@ -283,6 +286,7 @@ void signal_end_all(struct signal *signal, const char *reason, usec_t now)
 {
     struct map_node *node, *next;
 
+    echo_end_all(signal, reason, now);
     for (node = map_each(&signal->sessions, NULL); node; node = next) {
         next = map_each(&signal->sessions, node);
         session_terminate(container_of(node, struct session, node), reason, now);
