@@ -12,7 +12,7 @@
 
 static void nothing_is_there_yet(void **state)
 {
-    struct fast_late late = {0};
+    struct fast_late late = {NULL};
     const struct offload_io io = fast_late_io(&late);
     const struct offload_flow flow = {0};
     struct offload_report report;
