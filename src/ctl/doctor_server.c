@@ -108,7 +108,7 @@ static bool judge_credential(struct doctor *doctor, const char *domain, const js
                 "server (401)",
                 domain);
     doctor_change(doctor,
-                  "%s: turn: { secret_files = [ \"/etc/jingle-relayd/turn-secret\" ]; };\n"
+                  "%s: turn: { secret_files = [ \"/etc/jingle-relayd/turn-secret\" ]; }\n"
                   "Prosody: turn_external_secret = \"the text in that file\" (and each secret in "
                   "external_services)\n"
                   "ejabberd: mod_stun_disco: secret: \"the text in that file\"",

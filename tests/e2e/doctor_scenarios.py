@@ -2,15 +2,18 @@
 """jingle-relayctl doctor: a relay in order, and set-ups that are broken in one thing each. Each must
 be found, named, and have its line to change.
 
-The table that is printed with DOCTOR_TABLE=FILE stands in docs/OPERATING.md.
+With DOCTOR_TABLE=FILE the table that stands in docs/OPERATING.md is written there.
 """
 
+import contextlib
+import datetime
+import hashlib
 import json
 import os
 import re
-import resource
+import shutil
+import socket
 import subprocess
-import time
 
 from lab.authority import Authority
 from lab.call import require
@@ -54,10 +57,37 @@ table inet filter {{
     type filter hook input priority 0; policy drop;
     iifname "lo" accept
     ct state established,related accept
-    tcp dport {{ 5222, 3478, 5349 }} accept
+    tcp dport {{ 5222, {tcp} }} accept
     udp dport {{ {udp} }} accept
   }}
 }}
+"""
+
+# An hour late, instead of Prosody's own.
+WRONG_TIME = """
+-- SPDX-License-Identifier: ISC
+local st = require "util.stanza";
+module:hook("iq-get/host/urn:xmpp:time:time", function (event)
+  event.origin.send(st.reply(event.stanza):tag("time", { xmlns = "urn:xmpp:time" })
+    :tag("tzo"):text("+00:00"):up()
+    :tag("utc"):text(os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - 3600)));
+  return true;
+end);
+"""
+
+AUTHORITY = """
+[ca]
+default_ca = lab
+[lab]
+database = {directory}/ca-index
+new_certs_dir = {directory}
+serial = {directory}/ca-serial
+default_md = sha256
+policy = any
+email_in_dn = no
+copy_extensions = copy
+[any]
+commonName = supplied
 """
 
 
@@ -119,6 +149,185 @@ class DoctorLab(Place):
     def stop(self):
         self.daemon.stop()
 
+    # --- to break it ---
+
+    @contextlib.contextmanager
+    def instead(self, path, *pairs, mode=None):
+        """A file of the lab with other text in it, for a while."""
+        path = os.path.join(self.directory, path)
+        with open(path, encoding="utf-8") as file:
+            old = file.read()
+        new = old
+        for was, now in pairs:
+            require(was in new, f"{path} has no {was}")
+            new = new.replace(was, now)
+        before = os.stat(path).st_mode & 0o7777
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(new)
+            os.chmod(path, before if mode is None else mode)
+            yield
+        finally:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(old)
+            os.chmod(path, before)
+
+    @contextlib.contextmanager
+    def daemon_with(self, *pairs, joins=True, starts=True):
+        """Its configuration is another, and it was started with it, or tried to."""
+        self.stop()
+        with self.instead("jingle-relayd.conf", *pairs):
+            if starts:
+                self.start(joins)
+            yield
+            if starts:
+                self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def server_with(self, *pairs):
+        self.stop()
+        self.server.stop()
+        with self.instead("prosody.cfg.lua", *pairs):
+            self.server.start()
+            self.start()
+            yield
+            self.stop()
+            self.server.stop()
+        self.server.start()
+        self.start()
+
+    @contextlib.contextmanager
+    def firewall(self, tcp, udp):
+        self.network.run("srv", "nft", "-f", "-", input=RULES.format(tcp=tcp, udp=udp).encode())
+        try:
+            yield
+        finally:
+            self.network.run("srv", "nft", "delete", "table", "inet", "filter")
+
+    @contextlib.contextmanager
+    def names(self, hosts):
+        self.network.know(hosts)
+        try:
+            yield
+        finally:
+            self.network.know({TURN_HOST: SERVER4})
+
+    @contextlib.contextmanager
+    def certificate(self, name=TURN_HOST, days=(-60, 60), other_key=False):
+        """Another certificate, good from and until so many days from now."""
+        files = [f"{self.directory}/turn.{kind}" for kind in ("pem", "key")]
+        for path in files:
+            shutil.copy2(path, f"{path}.kept")
+        self.issue(name, days)
+        if other_key:
+            key = ("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+            subprocess.run(["openssl", *key, "-out", files[1]], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            for path in files:
+                os.rename(f"{path}.kept", path)
+
+    def issue(self, name, days):
+        at = f"{self.directory}/"
+        self.write("ca-index", "")
+        self.write("ca-serial", "1000")
+        config = self.write("ca.cnf", AUTHORITY.format(directory=self.directory))
+        now = datetime.datetime.now(datetime.timezone.utc)
+        dates = [(now + datetime.timedelta(days=n)).strftime("%Y%m%d%H%M%SZ") for n in days]
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
+        for words in (
+                ("req", "-new", *curve, "-subj", f"/CN={name}", "-addext",
+                 f"subjectAltName=DNS:{name}", "-keyout", at + "turn.key", "-out", at + "turn.csr"),
+                ("ca", "-batch", "-notext", "-config", config, "-cert", self.authority.certificate,
+                 "-keyfile", self.authority.key, "-startdate", dates[0], "-enddate", dates[1],
+                 "-in", at + "turn.csr", "-out", at + "turn.pem")):
+            done = subprocess.run(["openssl", *words], capture_output=True, text=True, check=False)
+            require(done.returncode == 0, f"openssl {words[0]}: {done.stderr}")
+
+    @contextlib.contextmanager
+    def taken(self, port):
+        """Another program has the port; the daemon cannot start."""
+        self.stop()
+        program = ("import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+                   f"s.bind(('0.0.0.0', {port})); print(flush=True); time.sleep(600)")
+        other = self.network.start("srv", "python3", "-c", program, log="other",
+                                   stdout=subprocess.PIPE)
+        other.stdout.readline()
+        try:
+            yield
+        finally:
+            other.stdout.close()
+            self.network.stop(other)
+            self.start()
+
+    @contextlib.contextmanager
+    def another_component(self):
+        """Somebody else has joined under the relay's name."""
+        self.stop()
+        other = self.network.inside("srv", join)
+        try:
+            self.start(joins=False)
+            yield
+            self.stop()
+        finally:
+            other.close()
+        self.start()
+
+    @contextlib.contextmanager
+    def run_by(self, user):
+        """The daemon is no longer root, and the certificate's key was renewed by root."""
+        self.stop()
+        for name in ("secret", "turn-secret", "turn.key"):
+            shutil.chown(f"{self.directory}/{name}", user)
+        group = f"{self.directory}"
+        os.chmod(group, 0o777)
+        self.daemon.process = self.network.start(
+            "srv", "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+            self.daemon.program, "--config", self.daemon.config, log="jingle-relayd")
+        wait_for("the daemon's connection", self.daemon.is_up, 20)
+        shutil.chown(f"{self.directory}/turn.key", "root")
+        try:
+            yield
+        finally:
+            self.stop()
+            for name in ("secret", "turn-secret"):
+                shutil.chown(f"{self.directory}/{name}", "root")
+            os.chmod(group, 0o755)
+            self.start()
+
+    @contextlib.contextmanager
+    def few_descriptors(self):
+        subprocess.run(["prlimit", "--pid", str(self.daemon.process.pid), "--nofile=300:300"],
+                       check=True)
+        yield
+        self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def stopped(self):
+        self.stop()
+        yield
+        self.start()
+
+    @contextlib.contextmanager
+    def wrong_clock(self):
+        module = f"{self.server.directory}/modules/mod_time.lua"
+        with open(module, "w", encoding="utf-8") as file:
+            file.write(WRONG_TIME)
+        with self.server_with():
+            os.unlink(module)
+            yield
+
+    @contextlib.contextmanager
+    def small_mtu(self):
+        self.network.ip("srv", "link", "set", "eth0", "mtu", "1100")
+        yield
+        self.network.ip("srv", "link", "set", "eth0", "mtu", "1500")
+
+    # --- to look ---
+
     def doctor(self, *arguments):
         """(exit status, findings)"""
         program = f"{os.path.dirname(self.daemon.program)}/jingle-relayctl"
@@ -136,11 +345,158 @@ class DoctorLab(Place):
                                 check=False, stdout=subprocess.PIPE, text=True).stdout
 
 
+def join():
+    """A component's stream (XEP-0114), joined."""
+    stream = socket.create_connection(("127.0.0.1", 5347), 5)
+    stream.sendall(f"<stream:stream xmlns='jabber:component:accept' to='{RELAY}' "
+                   "xmlns:stream='http://etherx.jabber.org/streams'>".encode())
+    text = ""
+    while not re.search(r"<stream:stream[^>]*>", text):
+        text += stream.recv(4096).decode()
+    number = re.search(r"\bid=['\"]([^'\"]+)", text)[1]
+    proof = hashlib.sha1((number + SECRET).encode()).hexdigest()
+    stream.sendall(f"<handshake>{proof}</handshake>".encode())
+    require("<handshake" in stream.recv(4096).decode(), "the other component was not taken")
+    return stream
+
+
 @scenario()
 def doctor_in_order(lab):
     """Nothing is wrong, and nothing is said to be."""
     status, findings = lab.doctor()
-    print(lab.said())
-    bad = [f for f in findings if f["level"] == "problem"]
+    bad = [f for f in findings if f["level"] in ("problem", "warning")]
     require(status == OK and not bad, f"in order, but: {bad}")
+    require("0 problems, 0 warnings" in lab.said(), lab.said())
+    echoes = [f for f in findings if f["check"] == "relayed echo" and "came back" in f["text"]]
+    require(len(echoes) == 3, f"echoes: {echoes}")
     return {"findings": len(findings)}
+
+
+RELAY_PORTS, TURN_PORTS = "50000-50199", "3478, 5349"
+
+# What is broken; how; the check, level and words that say so, and the line to change.
+SERVER_SETUPS = [
+    ("the secret is another in Prosody",
+     lambda lab: _secret(lab), "component", "problem", "wrong secret", "component_secret = "),
+    ("Prosody has no such component",
+     lambda lab: lab.daemon_with((RELAY, "other.example.test"), joins=False),
+     "component", "problem", "host-unknown", 'Component "other.example.test"'),
+    ("two daemons with one domain", lambda lab: lab.another_component(),
+     "component", "problem", "conflict", "xmpp.domain"),
+    ("nobody listens for components",
+     lambda lab: lab.daemon_with(('server = "127.0.0.1";', 'server = "127.0.0.1"; port = 5348;'),
+                                 joins=False),
+     "component", "problem", "refused", "component_ports = { 5348 }"),
+    ("the daemon does not run", lambda lab: lab.stopped(),
+     "daemon", "problem", "no daemon answers", "systemctl enable --now jingle-relayd"),
+    ("Prosody without mod_jingle_relay", lambda lab: lab.server_with(('"jingle_relay", ', "")),
+     "server module", "warning", "no mod_jingle_relay", "jingle_relay_component = "),
+    ("`turns` without credentials",
+     lambda lab: lab.server_with(("turn_external_tcp = true",
+                                  "turn_external_tcp = true; turn_external_tls_port = 5349")),
+     "services told", "problem", "turns:.* without username", "external_services = "),
+    ("another TURN secret in Prosody",
+     lambda lab: lab.server_with((TURN_SECRET, "lab-turn-secret-of-tomorrow")),
+     "services told", "problem", "wrong TURN secret", "turn_external_secret = "),
+    ("Prosody tells another TURN server",
+     lambda lab: lab.server_with((f'host = "{TURN_HOST}"', 'host = "turn.example.net"')),
+     "services told", "warning", "not this server", "turn_external_host"),
+    ("Prosody tells a port that is not open",
+     lambda lab: lab.server_with(("turn_external_tcp = true",
+                                  "turn_external_tcp = true; turn_external_port = 3479")),
+     "services told", "problem", "port 3479, which is not open", "turn.ports"),
+    ("Prosody keeps its services from us",
+     lambda lab: lab.server_with((f'"{DOMAIN}", "{RELAY}"', f'"{DOMAIN}"')),
+     "services told", "warning", "cannot be checked", "external_service_access = "),
+    ("a clock that is off by an hour", lambda lab: lab.wrong_clock(),
+     "clock", "problem", "1 h 00 min apart", "timedatectl set-ntp true"),
+]
+
+HOST_SETUPS = [
+    ("a key that is misspelt", lambda lab: lab.instead("jingle-relayd.conf", ("policy =", "polcy =")),
+     "configuration", "problem", "relay.polcy", "jingle-relayd.conf"),
+    ("a secret that everybody can read", lambda lab: lab.instead("secret", mode=0o644),
+     "files", "warning", "every user", "chmod 0640"),
+    ("a key that the daemon cannot read", lambda lab: lab.run_by("prosody"),
+     "files", "problem", "cannot be read by the daemon", "chmod 0640"),
+    ("a private address is advertised",
+     lambda lab: lab.instead("jingle-relayd.conf", ('address6 = "none";', 'address6 = "none"; '
+                                                    'advertise4 = "192.168.7.1";')),
+     "addresses", "problem", "private address", "relay.advertise4"),
+    ("an address that is not this machine's",
+     lambda lab: lab.instead("jingle-relayd.conf", (SERVER4, "203.0.113.99")),
+     "addresses", "problem", "no address of this machine", 'relay.address4 = "auto"'),
+    ("turn.host leads elsewhere", lambda lab: lab.names({TURN_HOST: "203.0.113.77"}),
+     "DNS", "problem", "203.0.113.77", f"{TURN_HOST}. A {SERVER4}"),
+    ("turn.host is not in the DNS", lambda lab: lab.names({}),
+     "DNS", "problem", "cannot be resolved", "an A .* record"),
+    ("an expired certificate", lambda lab: lab.certificate(days=(-90, -2)),
+     "certificate", "problem", "expired 2 days ago", "certbot renew"),
+    ("a certificate that expires soon", lambda lab: lab.certificate(days=(-80, 5)),
+     "certificate", "warning", "expires in [45] days", "certbot"),
+    ("a certificate for another name", lambda lab: lab.certificate(name="www.example.test"),
+     "certificate", "problem", "is not for turn.host", "certbot certonly -d"),
+    ("a key of another certificate", lambda lab: lab.certificate(other_key=True),
+     "certificate", "problem", "does not fit", "turn.key"),
+    ("another program has port 3478", lambda lab: lab.taken(3478),
+     "ports", "problem", "3478 is taken by python3", "another port in turn.ports"),
+    ("the firewall keeps relay.ports shut", lambda lab: lab.firewall(TURN_PORTS, TURN_PORTS),
+     "firewall", "problem", f"udp {RELAY_PORTS}", f"udp dport {RELAY_PORTS} accept"),
+    ("the firewall keeps TURN over TLS shut",
+     lambda lab: lab.firewall("3478", f"{TURN_PORTS}, {RELAY_PORTS}"),
+     "firewall", "problem", "tcp 5349", "tcp dport 5349 accept"),
+    ("too few descriptors", lambda lab: lab.few_descriptors(),
+     "descriptors", "problem", "may open 300", "LimitNOFILE="),
+    ("a route with a small MTU", lambda lab: lab.small_mtu(),
+     "MTU", "warning", "MTU is 1100", "mtu 1500"),
+]
+
+
+@contextlib.contextmanager
+def _secret(lab):
+    lab.stop()
+    with lab.instead("secret", (SECRET, "lab-secret-of-yesterday")):
+        lab.start(joins=False)
+        yield
+        lab.stop()
+    lab.start()
+
+
+def _try(lab, setup):
+    """Breaks it, and returns the finding that names it."""
+    what, broken, check, level, text, change = setup
+    with broken(lab):
+        status, findings = lab.doctor()
+        if level == "problem":
+            require(status == PROBLEM, f"{what}: doctor ended with {status}")
+        found = [f for f in findings if f["check"] == check and f["level"] == level
+                 and re.search(text, f["text"]) and re.search(change, f["change"] or "")]
+        require(found, f"{what}: nobody says so: "
+                       f"{[f for f in findings if f['level'] not in ('ok', 'skipped')]}")
+        return found[0]
+
+
+def _try_all(lab, setups):
+    rows = [(setup[0], setup[3], _try(lab, setup)) for setup in setups]
+    path = os.environ.get("DOCTOR_TABLE")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            for what, _, finding in rows:
+                cells = [part.replace(lab.directory, "/etc/jingle-relayd").replace("|", "\\|")
+                         .replace("\n", "; ") for part in (finding["text"], finding["change"])]
+                file.write(f"| {what} | {finding['check']}: {cells[0]} | `{cells[1]}` |\n")
+    status, findings = lab.doctor()
+    require(status == OK, f"mended, but: {[f for f in findings if f['level'] == 'problem']}")
+    return {"broken": len(rows), "found": len(rows)}
+
+
+@scenario()
+def doctor_server(lab):
+    """What is broken between the relay and its XMPP server."""
+    return _try_all(lab, SERVER_SETUPS)
+
+
+@scenario()
+def doctor_host(lab):
+    """What is broken on this machine and around it."""
+    return _try_all(lab, HOST_SETUPS)
