@@ -114,17 +114,42 @@ int config_credential_path(const char *name, char **ret_path)
 
 // ---- the component's
 
-static int read_credential(struct config_load *load, const struct config_row *row)
+#define SECRET_NAME "component-secret"
+
+// The file of that name in the directory of the configuration, if there is one.
+static int path_beside(const struct config_load *load, char **ret_path)
+{
+    const char *file = load->text.files > 0 ? load->text.file[0] : "";
+    const char *slash = strrchr(file, '/');
+    struct buf path = {0};
+    *ret_path = NULL;
+    if (!slash)
+        return 0;
+    buf_printf(&path, "%.*s/" SECRET_NAME, (int)(slash - file), file);
+    char *taken = buf_take(&path);
+    if (!taken)
+        return -ENOMEM;
+    if (access(taken, F_OK) < 0)
+        free(taken);
+    else
+        *ret_path = taken;
+    return 0;
+}
+
+static int read_unnamed(struct config_load *load, const struct config_row *row)
 {
     struct config *config = &load->config;
-    int r = config_credential_path("component-secret", &config->xmpp.secret_file);
+    int r = config_credential_path(SECRET_NAME, &config->xmpp.secret_file);
+    if (r == 0 && !config->xmpp.secret_file)
+        r = path_beside(load, &config->xmpp.secret_file);
     if (r < 0)
         return r;
     if (config->xmpp.secret_file)
         return config_read_secret(load, row, config->xmpp.secret_file, &config->xmpp.secret);
     config_blame(load, false, row,
                  "expected this key, the file with the secret of the XMPP server's component (or a "
-                 "systemd credential component-secret)");
+                 "systemd credential " SECRET_NAME
+                 ", or a file of that name beside the configuration)");
     return 0;
 }
 
@@ -143,7 +168,7 @@ int config_check_secret(struct config_load *load)
     if (in_file && config->xmpp.secret_file)
         r = config_read_secret(load, file_row, config->xmpp.secret_file, &config->xmpp.secret);
     else if (!in_file && !in_place)
-        r = read_credential(load, file_row);
+        r = read_unnamed(load, file_row);
     if (config->xmpp.secret && strlen(config->xmpp.secret) < SECRET_SHORT)
         config_blame(load, true, in_place ? inline_row : file_row,
                      "the secret is short: expected %d bytes or more", SECRET_SHORT);

@@ -65,9 +65,10 @@ const struct config_row config_rows[] = {
      .help = "The server's port for components. The connection is not encrypted: keep it on this "
              "machine or on a private network."},
     {KEY(xmpp, secret_file), .kind = &config_kind_path,
-     .absent = "component-secret in $CREDENTIALS_DIRECTORY",
+     .absent = "component-secret beside this file",
      .help = "A file with the secret shared with the XMPP server. Without it, and without "
-             "xmpp.secret, the credential component-secret that systemd loads is used."},
+             "xmpp.secret, the credential component-secret that systemd loads is used, or else "
+             "the file component-secret in the directory of this configuration."},
     {KEY(xmpp, secret), .kind = &config_kind_secret, .min = 1, .max = 1024, .absent = "not set",
      .help = "The secret itself. Discouraged: whoever reads the configuration knows it then. "
              "Excludes xmpp.secret_file."},

@@ -193,7 +193,8 @@ static const struct config_wrong wrong[] = {
      "t.conf:1: xmpp.secret = \"***\": expected either this key or xmpp.secret_file"},
     {"xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
      "t.conf: xmpp.secret_file: expected this key, the file with the secret of the XMPP server's "
-     "component (or a systemd credential component-secret)"},
+     "component (or a systemd credential component-secret, or a file of that name beside the "
+     "configuration)"},
     {"xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
      "secret_file = \"secret\"; };",
      "t.conf:2: xmpp.secret_file = \"secret\": expected the full path of a file, beginning with "
@@ -482,6 +483,29 @@ static void secret_files_are_read(void **state)
     config_free(&config);
 }
 
+// Without a key that names it.
+static void the_secret_stands_beside_the_configuration(void **state)
+{
+    static const char text[] = "xmpp = { domain = \"relay.example.org\"; served_domains = [ "
+                               "\"example.org\" ]; };";
+    struct place *place = *state;
+    struct config config = {0};
+    struct config_errors errors = {0};
+    char path[sizeof place->path + 32];
+
+    place_file(place, "t.conf", text, strlen(text));
+    snprintf(path, sizeof path, "%s", place->path);
+    assert_int_equal(config_load(path, &config, &errors), -EINVAL);
+    assert_true(config_says(&errors, false, "xmpp.secret_file: expected this key"));
+    config_errors_free(&errors);
+    place_file(place, "component-secret", SECRET "\n", sizeof SECRET);
+    assert_int_equal(config_load(path, &config, &errors), 0);
+    assert_string_equal(config.xmpp.secret, SECRET);
+    assert_non_null(strstr(config.xmpp.secret_file, "/component-secret"));
+    config_free(&config);
+    unlink(path);
+}
+
 static void secret_files_are_worth_a_warning(void **state)
 {
     struct config config = {0};
@@ -655,6 +679,8 @@ int main(void)
         cmocka_unit_test(automatic_addresses_are_found),
         cmocka_unit_test(missing_addresses_are_errors),
         cmocka_unit_test_setup_teardown(secret_files_are_read, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(the_secret_stands_beside_the_configuration, place_make,
+                                        place_remove),
         cmocka_unit_test_setup_teardown(secret_files_are_worth_a_warning, place_make, place_remove),
         cmocka_unit_test_setup_teardown(bad_secret_files_are_errors, place_make, place_remove),
         cmocka_unit_test_setup_teardown(unreadable_secret_files_are_explained, place_make,
