@@ -137,7 +137,7 @@ static void start_server(struct fixture *f)
         .port_max = PORT_MAX,
         .limits = {.quarantine = USEC_PER_MSEC},
     };
-    const struct workers_handler handler = {f, on_event, NULL, NULL};
+    const struct workers_handler handler = {.ctx = f, .event = on_event};
     const struct workers_config workers = {
         .count = WORKERS, .relay = &relay, .peers = f->peers, .turn = &f->server};
 

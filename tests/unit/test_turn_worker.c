@@ -126,7 +126,8 @@ static int setup(void **state)
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)},
                                        .advertise = {at("127.0.0.1", 0)},
                                        .allow = {&f->loopback, 1}};
-    const struct workers_handler handler = {f, on_event, on_turn, on_done};
+    const struct workers_handler handler = {
+        .ctx = f, .event = on_event, .turn = on_turn, .done = on_done};
     f->base = event_base_new();
     f->address = at("127.0.0.1", SERVER_PORT);
     f->user = (struct turn_user){"romeo", "montague"};
