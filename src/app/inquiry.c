@@ -12,8 +12,8 @@
 
 #define TOKEN_OWN (1ULL << 63) // marks our snapshots; those that a session asks for have its id
 
-// Looks that find nothing moving before they cease: for longer than the relay takes to tell of a
-// silence, after which it tells of the first packet, too.
+// Looks of our own in a row that find nothing moving before they cease: for longer than the relay
+// takes to tell of a silence, after which it tells of the first packet, too.
 #define IDLE_LOOKS_MAX 18
 
 enum question_kind { ASK_CALLS, ASK_CALL, ASK_LOOK, ASK_ALLOCATIONS };
@@ -108,6 +108,20 @@ static void question_free(struct inquiry *inquiry, struct question *q)
     free(q);
 }
 
+static void wait_for_look(struct inquiry *inquiry)
+{
+    static const struct timeval step = {.tv_sec = TRACK_STEP / USEC_PER_SEC};
+
+    if (inquiry->look && !evtimer_pending(inquiry->look, NULL))
+        evtimer_add(inquiry->look, &step);
+}
+
+static void note_motion(struct inquiry *inquiry)
+{
+    inquiry->idle_looks = 0;
+    wait_for_look(inquiry);
+}
+
 static void question_answer(struct inquiry *inquiry, struct question *q)
 {
     struct listing listing = {.inquiry = inquiry, .question = q, .now = usec_now()};
@@ -123,8 +137,8 @@ static void question_answer(struct inquiry *inquiry, struct question *q)
                          ended_list(inquiry->ended, 0, listing.now));
     else if (q->kind == ASK_CALL)
         json = listing.found ? listing.found : ended_find(inquiry->ended, q->call, listing.now);
-    if (!q->call)
-        inquiry->idle_looks = listing.moved ? 0 : inquiry->idle_looks + 1;
+    if (listing.moved)
+        note_motion(inquiry);
     q->answer(q->ctx, json, json || !q->call);
     question_free(inquiry, q);
 }
@@ -215,14 +229,6 @@ void inquiry_look(struct inquiry *inquiry, inquiry_answer answer, void *ctx)
     ask(inquiry, ASK_LOOK, 0, answer, ctx);
 }
 
-static void wait_for_look(struct inquiry *inquiry)
-{
-    static const struct timeval step = {.tv_sec = TRACK_STEP / USEC_PER_SEC};
-
-    if (inquiry->look && !evtimer_pending(inquiry->look, NULL))
-        evtimer_add(inquiry->look, &step);
-}
-
 static void on_looked(void *ctx, json_t *json, bool found)
 {
     struct inquiry *inquiry = ctx;
@@ -235,9 +241,12 @@ static void on_looked(void *ctx, json_t *json, bool found)
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
+    struct inquiry *inquiry = arg;
+
     (void)fd;
     (void)what;
-    inquiry_look(arg, on_looked, arg);
+    inquiry->idle_looks++;
+    inquiry_look(inquiry, on_looked, inquiry);
 }
 
 // ---- events
@@ -246,10 +255,8 @@ bool inquiry_event(struct inquiry *inquiry, const struct relay_event *event)
 {
     struct question *q;
 
-    if (inquiry && event->kind == EVENT_MEDIA) {
-        inquiry->idle_looks = 0;
-        wait_for_look(inquiry);
-    }
+    if (inquiry && event->kind == EVENT_MEDIA)
+        note_motion(inquiry);
     if ((event->kind != EVENT_SNAPSHOT && event->kind != EVENT_SNAPSHOT_END) ||
         !(event->token & TOKEN_OWN))
         return false;
@@ -349,6 +356,9 @@ int inquiry_new(const struct inquiry_sources *sources, struct inquiry **ret_inqu
         inquiry_free(inquiry);
         return r;
     }
+    // Of calls that have come over a restart the relay does not tell again that media pass.
+    if (signal_calls(sources->signal) > 0)
+        wait_for_look(inquiry);
     *ret_inquiry = inquiry;
     return 0;
 }
