@@ -299,6 +299,9 @@
     X(ADMIN_FAILED, COUNTER, "admin_commands_total", "result=\"failed\"", "")                      \
     X(ADMIN_FORBIDDEN, COUNTER, "admin_commands_total", "result=\"forbidden\"", "")                \
     X(ADMIN_LIMIT, COUNTER, "admin_commands_total", "result=\"limit\"", "")                        \
+    X(RECORDS_WRITTEN, COUNTER, "records_total", "result=\"written\"",                             \
+      "Records of calls and allocations that are over (log.records), by what came of them")        \
+    X(RECORDS_LOST, COUNTER, "records_total", "result=\"lost\"", "")                               \
     X(WORKER_BUSY_USEC, COUNTER, "worker_busy_microseconds_total", "",                             \
       "Time that workers spent on packets and orders")                                             \
     X(WORKER_WAKEUPS, COUNTER, "worker_wakeups_total", "", "Bursts handled by workers")

@@ -60,6 +60,8 @@ struct turn_tcp_io {
     void (*drop)(void *ctx, void *conn);
 };
 
+struct turn_view;
+
 struct turn_io {
     void *ctx;
     // Relayed ports (EVEN-PORT with R = 0: PORT_EVEN; with R = 1: PORT_PAIR); what arrives there
@@ -82,6 +84,8 @@ struct turn_io {
     enum turn_refusal (*charge)(void *ctx, const char *identity);
     void (*release)(void *ctx, const char *identity);
     struct turn_tcp_io tcp; // zeros: no TCP allocations
+    // An allocation has ended, for this reason: its last figures, borrowed. NULL: nobody cares.
+    void (*ended)(void *ctx, const struct turn_view *view, const char *reason, usec_t now);
 };
 
 struct turn_secret { // of TURN REST; several for rotation

@@ -137,6 +137,7 @@ struct config {
     struct {
         enum log_level level;
         enum log_target target;
+        char *records; // a path, or "none"
     } log;
 };
 

@@ -35,6 +35,7 @@ extern const struct config_kind config_kind_domain;      // char *
 extern const struct config_kind config_kind_domain_list; // struct config_list
 extern const struct config_kind config_kind_host;        // char *
 extern const struct config_kind config_kind_path;        // char *, absolute
+extern const struct config_kind config_kind_file;        // char *, a path or "none"
 extern const struct config_kind config_kind_socket;      // char *, a path or "none"
 extern const struct config_kind config_kind_path_list;   // struct config_list
 extern const struct config_kind config_kind_user_list;   // struct config_list, bare JIDs

@@ -97,6 +97,20 @@ static void expect_path(const struct config_row *row, struct buf *out)
     buf_puts(out, "the full path of a file, beginning with \"/\"");
 }
 
+static int parse_file(struct config_input *in, void *field)
+{
+    const char *text = config_text_value(in->setting);
+    if (!text || (text[0] != '/' && strcmp(text, "none") != 0))
+        return config_wrong(in, NULL);
+    return replace_text(field, text);
+}
+
+static void expect_file(const struct config_row *row, struct buf *out)
+{
+    (void)row;
+    buf_puts(out, "the full path of a file, beginning with \"/\", or \"none\"");
+}
+
 static int parse_socket(struct config_input *in, void *field)
 {
     const char *text = config_text_value(in->setting);
@@ -319,6 +333,8 @@ const struct config_kind config_kind_host = {"host",      parse_host, print_text
                                              expect_host, clear_text, sizeof(char *)};
 const struct config_kind config_kind_path = {"path",      parse_path, print_text,
                                              expect_path, clear_text, sizeof(char *)};
+const struct config_kind config_kind_file = {"file",      parse_file, print_text,
+                                             expect_file, clear_text, sizeof(char *)};
 const struct config_kind config_kind_path_list = {"list of paths", parse_list,
                                                   print_list,      expect_path_list,
                                                   clear_list,      sizeof(struct config_list)};

@@ -282,6 +282,9 @@ const struct config_row config_rows[] = {
     {KEY(log, target), .kind = &config_kind_word, .words = targets, .fallback = "\"auto\"",
      .help =
          "\"journal\", \"stderr\", or \"auto\": the journal when the daemon runs under systemd."},
+    {KEY(log, records), .kind = &config_kind_file, .fallback = "\"none\"", .reload = true,
+     .help = "A file to which a line of JSON is added for each call and each TURN allocation that "
+             "is over. It is opened again whenever the configuration is. \"none\": there is none."},
 };
 
 const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);

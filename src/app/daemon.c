@@ -43,6 +43,8 @@ static void tick(struct daemon *d)
 {
     tell_time(d);
     counter_set(&d->counters, COUNTER_LOG_SUPPRESSED, log_suppressed());
+    counter_set(&d->counters, COUNTER_RECORDS_WRITTEN, records_written(d->records));
+    counter_set(&d->counters, COUNTER_RECORDS_LOST, records_lost(d->records));
 
     usec_t now = usec_now(), deadline = signal_tick(d->signal, now);
     usec_t delay = deadline > now ? deadline - now : 0;
@@ -357,6 +359,7 @@ static int start_workers(struct daemon *d)
         .relay = &relay,
         .peers = d->peers,
         .shared_port = config_shared_port(d->config),
+        .records = d->records,
         .revival = succession_revival(&d->left),
         .echo = d->echo,
     };
@@ -418,7 +421,7 @@ static int start_signal(struct daemon *d)
 
 static int start_inquiry(struct daemon *d)
 {
-    const struct inquiry_sources sources = {d->signal, d->workers, d->clock, d->base};
+    const struct inquiry_sources sources = {d->signal, d->workers, d->clock, d->base, d->records};
 
     return inquiry_new(&sources, &d->inquiry);
 }
@@ -458,6 +461,7 @@ static int start_reload(struct daemon *d)
         .workers = d->workers,
         .signal = d->signal,
         .counters = &d->counters,
+        .records = d->records,
         .find_address = local_addr_find,
     };
 
@@ -539,6 +543,8 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         r = start_echo(d);
     if (r == 0)
+        r = records_new(d->config->log.records, d->clock, &d->records);
+    if (r == 0)
         r = start_workers(d);
     if (r == 0)
         r = start_signal(d);
@@ -580,6 +586,7 @@ static void daemon_stop(struct daemon *d)
     signal_free(d->signal); // may have orders left for the workers
     workers_free(d->workers);
     echo_identity_free(d->echo);
+    records_free(d->records);
     reload_free(d->reload);
     fastpath_free(d->fastpath);
     admission_free(d->admission);

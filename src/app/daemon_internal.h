@@ -36,6 +36,7 @@ struct daemon {
     struct media_identity *echo; // NULL: off
     struct fastpath *fastpath;   // NULL: none
     struct fast_late fast;       // the same for the workers
+    struct records *records;     // for the workers too
     struct workers *workers;
     struct signal *signal;
     struct component *component;

@@ -4,6 +4,7 @@
 
 #include "allocation_json.h"
 #include "platform/udp.h"
+#include "records.h"
 #include "turn_listing.h"
 
 #include <errno.h>
@@ -283,6 +284,7 @@ void inquiry_ended(struct inquiry *inquiry, const struct call_report *report, us
     whole = call_to_json(report, true, inquiry->sources.clock, now);
     tracks_describe(inquiry->tracks, report->id, whole);
     tracks_forget(inquiry->tracks, report->id);
+    records_call(inquiry->sources.records, whole, report->opened, now);
     ended_add(inquiry->ended, report->id, call_health(report, now), line, whole, now);
 }
 

@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 struct inquiry;
+struct records;
 
 // All borrowed.
 struct inquiry_sources {
@@ -23,6 +24,7 @@ struct inquiry_sources {
     struct workers *workers;
     struct clock_offset clock;
     struct event_base *base; // NULL: no history without questions
+    struct records *records; // of calls that are over; NULL: none are kept
 };
 
 // Takes the reference. NULL: memory is out, or with inquiry_call() there is no such call; 'found'

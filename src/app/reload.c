@@ -307,6 +307,15 @@ static void apply(struct reload *reload, struct config *fresh, const struct conf
     config_changes_free(&changes);
 }
 
+// Again, whatever came of the rest: the file may have been rotated.
+static void open_records(const struct reload *reload)
+{
+    const char *path = reload->parts.config->log.records;
+
+    if (reload->parts.records && records_open(reload->parts.records, path) < 0)
+        log_err("log.records = %s: out of memory: nothing is recorded", path);
+}
+
 void reload_run(struct reload *reload, struct verb_reply reply)
 {
     struct config_errors errors = {0};
@@ -326,6 +335,7 @@ void reload_run(struct reload *reload, struct verb_reply reply)
         fail_reading(reload, &errors);
     else
         apply(reload, &fresh, &errors);
+    open_records(reload);
     config_free(&fresh);
     config_errors_free(&errors);
 }

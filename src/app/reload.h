@@ -9,6 +9,7 @@
 #include "admission.h"
 #include "config.h"
 #include "peers.h"
+#include "records.h"
 #include "signal/signal.h"
 #include "turn_server.h"
 #include "verbs.h"
@@ -25,6 +26,7 @@ struct reload_parts { // borrowed
     struct workers *workers;
     struct signal *signal;
     struct counters *counters;
+    struct records *records; // opened again; NULL: none
     // The address from which the machine reaches the world (local_addr.h).
     int (*find_address)(enum family family, struct addr *ret_addr);
 };

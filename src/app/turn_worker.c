@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/log_kind.h"
 #include "platform/probe.h"
+#include "records.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,6 +74,13 @@ static void io_release(void *ctx, const char *identity)
     const struct turn_worker *w = ctx;
 
     quota_release(w->server->quota, identity);
+}
+
+static void io_ended(void *ctx, const struct turn_view *view, const char *reason, usec_t now)
+{
+    const struct turn_worker *w = ctx;
+
+    records_allocation(w->config.records, view, reason, now);
 }
 
 // ---- from peers
@@ -309,6 +317,7 @@ static int start(struct turn_worker *w)
         .peer_allowed = io_peer_allowed,
         .charge = io_charge,
         .release = io_release,
+        .ended = io_ended,
     };
     const struct stream_handler streams = client_streams(w);
     const struct dtls_handler dtls = client_dtls(w);

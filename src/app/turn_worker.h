@@ -12,6 +12,8 @@
 
 struct turn_worker;
 
+struct records;
+
 struct turn_worker_config {
     const struct turn_server *server;
     unsigned number;
@@ -20,6 +22,7 @@ struct turn_worker_config {
     struct relay *relay; // lends the ports
     struct counters *counters;
     const struct offload_io *offload; // NULL: none
+    struct records *records;          // of allocations that are over; NULL: none are kept
     struct handover *handover;        // listeners may have been left there; NULL: none
     void *ctx;                        // of the functions below
     // Takes what the letter owns; it is lost when that worker cannot be reached.

@@ -345,24 +345,24 @@ static void take_report(void *ctx, const void *item)
     free(report->view);
 }
 
-static int start_turn(struct worker *worker, const struct turn_server *server,
-                      const struct offload_io *offload, unsigned number)
+static int start_turn(struct worker *worker, const struct workers_config *workers, unsigned number)
 {
     const struct turn_worker_config config = {
-        .server = server,
+        .server = workers->turn,
         .number = number,
         .base = worker->base,
         .udp = worker->udp,
         .relay = worker->relay,
         .counters = &worker->counters,
-        .offload = offload,
+        .offload = workers->offload,
+        .records = workers->records,
         .handover = worker->revival ? worker->revival->handover : NULL,
         .ctx = worker,
         .post = post_letter,
         .changed = on_turn_changed,
     };
 
-    return server ? turn_worker_new(&config, &worker->turn) : 0;
+    return workers->turn ? turn_worker_new(&config, &worker->turn) : 0;
 }
 
 static int start_echo(struct worker *worker, struct media_identity *identity)
@@ -410,7 +410,7 @@ static int worker_prepare(struct worker *worker, const struct workers_config *co
     if (r == 0 && config->offload)
         relay_set_offload(worker->relay, config->offload);
     if (r == 0)
-        r = start_turn(worker, config->turn, config->offload, share);
+        r = start_turn(worker, config, share);
     if (r == 0 && share == 0) // it is little
         r = start_echo(worker, config->echo);
     return r;

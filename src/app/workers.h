@@ -14,6 +14,8 @@
 #include <event2/event.h>
 #include <sys/types.h>
 
+struct records;
+
 struct workers;
 
 struct turn_listing; // turn_listing.h
@@ -46,6 +48,7 @@ struct workers_config { // borrowed
     const struct offload_io *offload; // established flows go there; NULL: nowhere
     struct media_identity *echo;      // of the test partner; NULL: there is none
     uint16_t shared_port;             // of all ICE paths; 0: each has ports of its own
+    struct records *records;          // of TURN allocations that are over; NULL: none
     struct workers_revival *revival;  // NULL: a cold start
 };
 

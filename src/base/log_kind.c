@@ -130,6 +130,12 @@ static const struct log_kind_row rows[] = {
     [LOG_SELFTEST] = {"self-test", "4766706aeeaed1fd598bffd2127f0558", LOG_LEVEL_WARNING, 5,
                       "The self-test found something",
                       "\"jingle-relayctl doctor\" says what, and the line to change."},
+    [LOG_RECORDS_LOST] =
+        {"records lost", "787ef69b6ff86d5051531b5a36a3bdd9", LOG_LEVEL_ERR, 5,
+         "Records of calls and allocations cannot be written",
+         "The file of log.records: the record says what is wrong with it. Until it is "
+         "repaired what ends is counted (jingle_relay_records_total), but not "
+         "recorded; the next line that can be written ends that."},
     [LOG_NO_MEMORY] =
         {"no memory", "a231b0a47cc4d7e82b332db0d5116464", LOG_LEVEL_ERR, 5, "Memory is exhausted",
          "What was asked for was not done, and was answered as a fault. Calls that run go "

@@ -182,10 +182,11 @@ static void doom(struct turn *turn, struct allocation *a)
     turn->doomed = a;
 }
 
+static const char *const cause_text[] = {"ended by its client", "expired", "lost its connection",
+                                         "ended by this server"};
+
 static void log_end(const struct allocation *a, enum end_cause cause, usec_t now)
 {
-    static const char *const text[] = {"ended by its client", "expired", "lost its connection",
-                                       "ended by this server"};
     char client[ADDR_TEXT_MAX], bytes_in[24], bytes_out[24];
     snprintf(bytes_in, sizeof bytes_in, "%" PRIu64, a->bytes_in);
     snprintf(bytes_out, sizeof bytes_out, "%" PRIu64, a->bytes_out);
@@ -196,7 +197,7 @@ static void log_end(const struct allocation *a, enum end_cause cause, usec_t now
         {"TURN_BYTES_TO_PEERS", bytes_out},
     };
     log_kind_write(LOG_ALLOCATION_ENDED, fields, sizeof fields / sizeof fields[0],
-                   "TURN allocation %s after %" PRIu64 " s", text[cause],
+                   "TURN allocation %s after %" PRIu64 " s", cause_text[cause],
                    now > a->opened ? (now - a->opened) / USEC_PER_SEC : 0);
 }
 
@@ -208,6 +209,10 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
         return;
     a->dead = true;
     turn_offload_take(turn, a, now, 0);
+    if (turn->io.ended) {
+        struct turn_view view = allocation_view(turn, a, now);
+        turn->io.ended(turn->io.ctx, &view, cause_text[cause], now);
+    }
     for (unsigned i = 0; i < FAMILIES; i++)
         a->port[i].closing = a->port[i].open;
     peer_conn_drop_all(turn, a);

@@ -287,6 +287,7 @@ usec_t allocation_expires(const struct allocation *a); // of the port that goes 
 const char *allocation_identity(const struct allocation *a);
 // The next one after a node (view.c): those that have a client, and those whose mobile client is
 // away. NULL: there are no more.
+struct turn_view allocation_view(const struct turn *turn, struct allocation *a, usec_t now);
 struct allocation *allocation_by_client(const struct turn *turn, struct map_node **node);
 struct allocation *allocation_by_ticket(const struct turn *turn, struct map_node **node);
 unsigned family_index(const struct addr *addr);

@@ -27,7 +27,7 @@ struct allocation *allocation_by_ticket(const struct turn *turn, struct map_node
     return NULL;
 }
 
-static struct turn_view view_of(const struct turn *turn, struct allocation *a, usec_t now)
+struct turn_view allocation_view(const struct turn *turn, struct allocation *a, usec_t now)
 {
     turn_offload_count(turn, a);
     struct turn_view view = {
@@ -62,11 +62,11 @@ void turn_list(const struct turn *turn, void (*each)(void *ctx, const struct tur
 {
     struct allocation *a;
     for (struct map_node *node = NULL; (a = allocation_by_client(turn, &node));) {
-        struct turn_view view = view_of(turn, a, now);
+        struct turn_view view = allocation_view(turn, a, now);
         each(ctx, &view);
     }
     for (struct map_node *node = NULL; (a = allocation_by_ticket(turn, &node));) {
-        struct turn_view view = view_of(turn, a, now);
+        struct turn_view view = allocation_view(turn, a, now);
         each(ctx, &view);
     }
 }

@@ -3,10 +3,14 @@
 real clients talk; and that nobody else can.
 """
 
-from control_scenarios import ControlLab
+import json
+import os
+
+from control_scenarios import ControlLab, ControlTurnLab
 from lab.call import Call, require
 from lab.network import wait_for
 from lab.servers import DOMAIN, RELAY
+from lab.turn import Endpoint
 
 SCENARIOS = {}
 CONTACT = "mailto:admin@example.test"
@@ -18,7 +22,8 @@ def scenario(function):
 
 
 def run(name, daemon, logs=None):
-    with ControlLab(daemon, logs=logs) as lab:
+    kind = ControlTurnLab if name.endswith("-turn") else ControlLab
+    with kind(daemon, logs=logs) as lab:
         figures = SCENARIOS[name](lab)
         status = lab.daemon.stop()
         require(status == 0, f"the daemon ended with status {status}")
@@ -104,3 +109,52 @@ def admin_acts(lab):
     drained = lab.ask("drain", "stay")
     require(drained["draining"], f"the socket: {drained}")
     return {"commands": 6}
+
+
+def _records(path):
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+@scenario
+def records_rotated(lab):
+    """A call that is over leaves a line; after a rotation a new file is written."""
+    path = f"{lab.directory}/records.jsonl"
+    lab.configure('target = "stderr";', f'target = "stderr"; records = "{path}";')
+    require(lab.ask("reload")["applied"] == ["log.records"], "the path was not applied")
+    call = _talk(lab)
+    number = lab.ask("calls")["calls"][0]["id"]
+    call.hangup()
+    wait_for("the record of the call", lambda: _records(path), 10)
+    record = _records(path)[0]
+    require((record["record"], record["id"]) == ("call", number), f"record: {record}")
+    require(record["verdict"] == "carried" and record["ended"] > record["opened"], f"{record}")
+    require(all(step["at"] >= record["opened"] for step in record["steps"]), f"{record['steps']}")
+    require("_ago" not in json.dumps(record), f"a distance: {record}")
+
+    os.rename(path, f"{path}.1")
+    require(lab.ctl("reload")[0] == 0, "reload")
+    call = _talk(lab)
+    call.hangup()
+    wait_for("the next record", lambda: _records(path), 10)
+    require(len(_records(f"{path}.1")) == 1, "the old file was written on")
+    wait_for("the figure", lambda: lab.daemon.metrics()['records_total{result="written"}'] == 2, 10)
+    return {"records": 2}
+
+
+@scenario
+def records_turn(lab):
+    """A TURN allocation that is over leaves a line, too."""
+    path = f"{lab.directory}/records.jsonl"
+    lab.configure('target = "stderr";', f'target = "stderr"; records = "{path}";')
+    require("log.records" in lab.ask("reload")["applied"], "the path was not applied")
+    user = Endpoint(lab)
+    require("relayed" in user.allocate("a", user="alice@example.test"), "no allocation")
+    require(lab.ask("kick", "alice@example.test")["allocations"] == 1, "it was not ended")
+    wait_for("the record of the allocation", lambda: _records(path), 10)
+    record = _records(path)[0]
+    require((record["record"], record["identity"]) == ("allocation", "alice@example.test")
+            and record["end_reason"] == "ended by this server", f"record: {record}")
+    return {"records": 1}

@@ -46,7 +46,7 @@ static const struct config_wrong wrong[] = {
     {XMPP "limits = {\n max_calls = 3; };",
      "t.conf:3: limits.max_calls: unknown key; did you mean limits.calls?"},
     {XMPP "log = { frobnicate = 1; };",
-     "t.conf:2: log.frobnicate: unknown key; log has: level, target"},
+     "t.conf:2: log.frobnicate: unknown key; log has: level, target, records"},
     {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
     {XMPP "frobnicate = { calls = 3; };", "t.conf:2: frobnicate: unknown group; the groups are: "
                                           "xmpp, relay, limits, turn, stats, control, drain, log"},

@@ -125,8 +125,9 @@ static int start_with(void **state, const char *turn)
     config_errors_free(&errors);
     f->base = event_base_new();
     start_parts(f);
-    const struct reload_parts parts = {f->path,    &f->config, f->peers,     f->admission, &f->turn,
-                                       f->workers, f->signal,  &f->counters, find_address};
+    const struct reload_parts parts = {f->path,  &f->config,  f->peers,  f->admission,
+                                       &f->turn, f->workers,  f->signal, &f->counters,
+                                       NULL,     find_address};
     assert_int_equal(reload_new(&parts, &f->reload), 0);
     return 0;
 }
