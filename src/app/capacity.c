@@ -258,7 +258,7 @@ struct capacity_room capacity_room(struct capacity *c, enum capacity_kind kind,
     room.now = load_at_once(c, kind, use);
     if (room.now > room.least)
         room.now = room.least;
-    else if (room.now == 0)
+    else if (room.now == 0 && room.least > 0)
         room.bound = CAPACITY_LOAD;
     return room;
 }

@@ -81,9 +81,9 @@ struct capacity_room {
     enum capacity_resource bound; // CAPACITY_RESOURCES: nothing
 };
 
-// Other limits, but for the number of workers and descriptors; what was measured stays.
-void capacity_set_limits(struct capacity *capacity, const struct capacity_limits *limits);
 void capacity_init(struct capacity *capacity, const struct capacity_limits *limits);
+// Other limits, but for 'descriptors', which stay; and so does what was measured.
+void capacity_set_limits(struct capacity *capacity, const struct capacity_limits *limits);
 void capacity_measured(struct capacity *capacity, const struct capacity_sample *sample,
                        const struct capacity_use *use);
 struct capacity_room capacity_room(struct capacity *capacity, enum capacity_kind kind,

@@ -209,7 +209,7 @@ static unsigned burst_of(struct udp_socket *socket)
 {
     struct udp *udp = socket->udp;
     unsigned room = UDP_BURST - udp->slots;
-    if (socket->last_round >= udp->last_whole_round)
+    if ((int32_t)(socket->last_round - udp->last_whole_round) >= 0) // the count wraps within days
         socket->lively = true;
     socket->last_round = udp->round;
     if (!socket->lively && room > 0)

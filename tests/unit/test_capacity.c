@@ -340,6 +340,22 @@ static void those_not_measured_yet_have_half_of_the_room(void **state)
     assert_true(room(&c, &use).now < 10);
 }
 
+// As many as may be ring, and their number is reached: it is that which will not go away.
+static void what_is_full_is_named_before_what_has_to_wait(void **state)
+{
+    struct capacity_limits limits = plenty;
+    struct capacity_use use = use_of(256, 0);
+    struct capacity c;
+
+    limits.number[CAPACITY_CALL] = 300;
+    capacity_init(&c, &limits);
+    assert_int_equal(room(&c, &use).now, 0);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_LOAD);
+    c.limits.number[CAPACITY_CALL] = 256;
+    assert_int_equal(room(&c, &use).now, 0);
+    assert_int_equal(room(&c, &use).bound, CAPACITY_NUMBER);
+}
+
 // Of calls nobody knows yet what they cost here.
 static void the_first_ones_are_a_try(void **state)
 {
@@ -548,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_pause_is_no_room),
         cmocka_unit_test(a_rise_is_believed_at_once),
         cmocka_unit_test(those_not_measured_yet_have_half_of_the_room),
+        cmocka_unit_test(what_is_full_is_named_before_what_has_to_wait),
         cmocka_unit_test(the_first_ones_are_a_try),
         cmocka_unit_test(calls_from_before_a_restart),
         cmocka_unit_test(what_others_do_is_no_calls_cost),

@@ -10,6 +10,7 @@
 
 #include "platform/udp.h"
 
+#include "../../src/platform/udp_internal.h"
 #include "lib_system_addr.h"
 
 #include <arpa/inet.h>
@@ -129,10 +130,25 @@ static void a_crowd_is_read_in_bursts(void **state)
     assert_in_range(crowd->rounds, 1, ROUNDS_MOST);
 }
 
+// Where many wait for long there is no round that sees them all.
+static void also_when_the_count_of_rounds_begins_anew(void **state)
+{
+    struct crowd *crowd = *state;
+    for (uint8_t k = 0; k < 3; k++)
+        send_and_read(crowd, k, k + 1);
+    crowd->udp->round = crowd->udp->last_whole_round = UINT32_MAX - 1;
+    for (unsigned i = 0; i < SOCKETS; i++)
+        crowd->in[i].socket->last_round = UINT32_MAX - 2;
+    crowd->rounds = 0;
+    send_and_read(crowd, 3, EACH);
+    assert_in_range(crowd->rounds, 1, ROUNDS_MOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_crowd_is_read_in_bursts, setup, teardown),
+        cmocka_unit_test_setup_teardown(also_when_the_count_of_rounds_begins_anew, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
