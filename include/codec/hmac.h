@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // HMAC-SHA1 and HMAC-SHA256. Looking up an algorithm costs OpenSSL 3 more than the HMAC of a
 // message, takes a lock and allocates; so each thread keeps one context of each kind, made on its
-// first use and freed when the thread ends.
+// first use and freed when the thread ends. It stays keyed: the last key of each kind is in memory
+// until then, whatever its owner does with his copy.
 #pragma once
 
 #include <stdbool.h>

@@ -78,8 +78,9 @@ static struct keyed_mac *get_mac(enum hmac_kind kind)
 
 static bool begin(struct keyed_mac *mac, const void *key, size_t len)
 {
-    if (mac->keyed && len == mac->len && CRYPTO_memcmp(mac->key, key, len) == 0)
-        return EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1;
+    bool same = mac->keyed && len == mac->len && CRYPTO_memcmp(mac->key, key, len) == 0;
+    if (same && EVP_MAC_init(mac->ctx, NULL, 0, NULL) == 1)
+        return true;
     // An empty key needs an address all the same: NULL would keep the one before.
     mac->keyed = false;
     if (EVP_MAC_init(mac->ctx, len ? key : "", len, NULL) != 1)
