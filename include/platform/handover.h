@@ -49,4 +49,6 @@ int handover_restore(struct handover **ret_handover);
 // that fails before takes nothing away.
 int handover_send(const struct handover *handover, int connection, int timeout_ms);
 int handover_receive(int connection, int timeout_ms, struct handover **ret_handover);
-int handover_confirm(int connection); // 0 or -errno
+// Returns 0, -ECANCELED (too late: the sender has given up, and goes on by itself) or -errno (it is
+// no more).
+int handover_confirm(int connection);

@@ -139,12 +139,28 @@ static void on_done(void *ctx, json_t *result, const char *error)
 
 // ---- requests
 
+// With the connection go the keys of all calls and of TURN, which are not for everybody who may
+// open the socket.
+static bool is_of_own_user(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
 // The connection is the verb's from now on. False: it cannot be given.
 static bool give_away(struct conn *conn)
 {
     const struct verbs_world *world = verbs_world(conn->control->verbs);
-    int fd = world->hand_over ? dup(bufferevent_getfd(conn->bev)) : -1;
+    int fd;
 
+    if (!is_of_own_user(bufferevent_getfd(conn->bev))) {
+        refuse(conn, "that is for root and the daemon's own user alone", false);
+        return false;
+    }
+    fd = world->hand_over ? dup(bufferevent_getfd(conn->bev)) : -1;
     if (fd < 0) {
         refuse(conn, "this daemon cannot do that", false);
         return false;

@@ -430,7 +430,7 @@ static struct stats_sources sources_of(struct daemon *d)
 {
     return (struct stats_sources){d->signal,    d->workers,  d->inquiry,      d->admission,
                                   &d->counters, d->fastpath, d->started,      d->clock,
-                                  NULL,         NULL,        d->left.handover};
+                                  selftest_json, d->selftest, d->left.handover};
 }
 
 static int start_stats(struct daemon *d)
@@ -565,7 +565,7 @@ static int daemon_start(struct daemon *d)
     if (r == 0)
         admission_watch(d->admission, d->workers, &d->counters, usec_now());
     if (r == 0)
-        succession_done(&d->left, d->workers, &d->counters);
+        r = succession_done(&d->left, d->workers, &d->counters);
     return r;
 }
 

@@ -69,7 +69,8 @@ static void on_successor(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    (void)daemon_leave(d);
+    if (!d->told) // a signal may have been faster
+        (void)daemon_leave(d);
     close(d->successor);
     d->successor = -1;
 }

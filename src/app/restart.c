@@ -13,7 +13,8 @@
 enum { BOOT_MAX = 63, VERSION_MAX = 63, SECRET_MAX = 255, WORKERS_MAX = 256 };
 
 // Times of the monotonic clock mean something in one boot only. Where /proc does not say which it
-// is (ProcSubset=pid), it is the same: what is handed over is kept in memory.
+// is (ProcSubset=pid), be it the daemon before this one alone, it is the same: what is handed over
+// is kept in memory.
 static void read_boot(char boot[BOOT_MAX + 1])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -81,7 +82,7 @@ static const char *wrong_with(struct restart *restart)
         return "it is of a version that this daemon does not know";
     boot = state_text(&reader, "boot", BOOT_MAX);
     read_boot(now);
-    if (!boot || strcmp(boot, now) != 0)
+    if (!boot || (*boot && *now && strcmp(boot, now) != 0))
         return "it is from before the machine was started";
     restart->version = state_text(&reader, "daemon", VERSION_MAX);
     restart->stopped = state_u64(&reader, "stopped", UINT64_MAX);

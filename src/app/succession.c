@@ -60,33 +60,37 @@ static int take_over(const struct config *config, struct succession *succession)
     return r;
 }
 
-static void read_state(struct succession *succession)
+// Returns 0, or -EPROTO with a reason for people in 'ret_why'.
+static int read_state(struct succession *succession, const char **ret_why)
 {
-    const char *why = "there is no state with it";
     size_t len;
     const char *text = handover_state(succession->handover, &len);
 
-    if (text && restart_read(text, len, &succession->restart, &why) == 0) {
-        succession->revival.states = succession->restart.workers;
-        return;
-    }
-    log_warning("what the last daemon has left cannot be used: %s; this is a cold start", why);
+    *ret_why = "there is no state with it";
+    if (!text || restart_read(text, len, &succession->restart, ret_why) < 0)
+        return -EPROTO;
+    succession->revival.states = succession->restart.workers;
+    return 0;
 }
 
 int succession_open(const struct config *config, bool take, struct succession *ret_succession)
 {
     struct succession succession = {.connection = -1};
+    const char *why = NULL;
     int r = take ? take_over(config, &succession) : handover_restore(&succession.handover);
 
-    if (r < 0 && take) {
+    if (r < 0 && !take)
+        why = strerror(-r);
+    else if (r == 0 && succession.handover)
+        r = read_state(&succession, &why);
+    if (r < 0 && take) { // nothing is lost yet
+        if (why)
+            log_err("--take-over: what the daemon has cannot be used, and it goes on: %s", why);
         succession_free(&succession);
         return r;
     }
-    if (r < 0)
-        log_warning("what the last daemon has left cannot be used: %s; this is a cold start",
-                    strerror(-r));
-    if (succession.handover)
-        read_state(&succession);
+    if (why && r < 0)
+        log_warning("what the last daemon has left cannot be used: %s; this is a cold start", why);
     *ret_succession = succession;
     return 0;
 }
@@ -99,8 +103,7 @@ unsigned succession_workers(struct succession *succession, unsigned configured)
     if (!restart->root || left == configured)
         return configured;
     if (restart->calls == 0 && restart->allocations == 0) {
-        restart_free(restart); // nothing to keep
-        succession->revival.states = NULL;
+        succession->revival.states = NULL; // nothing lives there; credentials stay good
         return configured;
     }
     log_notice("%u workers until the next cold start, though the configuration means %u: calls and "
@@ -171,14 +174,21 @@ static void tell(const struct succession *succession, const struct workers *work
                restart->version, deaf);
 }
 
-void succession_done(struct succession *succession, const struct workers *workers,
-                     struct counters *counters)
+int succession_done(struct succession *succession, const struct workers *workers,
+                    struct counters *counters)
 {
+    int r = succession->connection >= 0 ? handover_confirm(succession->connection) : 0;
+
+    if (r == -ECANCELED) {
+        log_err("--take-over: this start took too long: the daemon before this one goes on");
+        return r;
+    }
+    if (r < 0)
+        log_warning("the daemon before this one has gone before its time");
     if (succession->restart.root)
         tell(succession, workers, counters);
-    if (succession->connection >= 0 && handover_confirm(succession->connection) < 0)
-        log_warning("the daemon before this one has gone before its time");
     succession_free(succession);
+    return 0;
 }
 
 void succession_free(struct succession *succession)

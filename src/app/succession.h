@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // One daemon after another: what this one was left by the one before it, and what it leaves. Either
 // systemd keeps it in between, or the successor asks the running daemon for it over the control
-// socket (jingle-relayd --take-over). What cannot be used is no reason not to start: one line in
-// the log says why, and the start is a cold one.
+// socket (jingle-relayd --take-over). What systemd has kept and cannot be used is no reason not to
+// start: one line in the log says why, and the start is a cold one. A daemon that runs goes on.
 #pragma once
 
 #include "base/counter.h"
@@ -31,9 +31,10 @@ struct workers_revival *succession_revival(struct succession *succession); // NU
 // The workers listen. Then the calls go on.
 void succession_heard(struct succession *succession);
 void succession_signal(struct succession *succession, struct signal *signal);
-// Everything runs: says so to whoever waits, in the log, and in the figures.
-void succession_done(struct succession *succession, const struct workers *workers,
-                     struct counters *counters);
+// Everything runs: says so to whoever waits, in the log, and in the figures. Returns 0, or
+// -ECANCELED: whoever waited does so no more, and goes on in the place of this one.
+int succession_done(struct succession *succession, const struct workers *workers,
+                    struct counters *counters);
 void succession_free(struct succession *succession); // closes what nobody has taken
 
 // What is left; all borrowed.

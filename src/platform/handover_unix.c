@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // To a successor that runs already, over a unix socket. First how many descriptors there will be
 // (MAGIC and four bytes), then messages of one byte with up to HANDOVER_BATCH descriptors each, the
-// image's first. The successor answers with one byte when it has everything in use.
+// image's first. The successor answers with one byte when it has everything in use; a sender that
+// has given up before said so with one byte.
 #include "handover_internal.h"
 
 #include "base/usec.h"
@@ -17,7 +18,7 @@
 #define MAGIC           "JRHO"
 #define DESCRIPTORS_MAX (1u << 20)
 
-enum { HELLO = 8, CONFIRMED = '+' };
+enum { HELLO = 8, CONFIRMED = '+', GIVEN_UP = '-' };
 
 union control { // of a message with descriptors
     struct cmsghdr head;
@@ -113,6 +114,17 @@ static int read_exactly(int connection, void *buf, size_t len, uint64_t deadline
     return 0;
 }
 
+// Never two that both go on: either the successor's word is here already, or he cannot give it any
+// more, and is told why. Returns 0 or 'r'.
+static int give_up(int connection, int r)
+{
+    char answer = GIVEN_UP;
+
+    (void)send_one(connection, &answer, 1, NULL, 0, now_ms());
+    (void)shutdown(connection, SHUT_RD); // what is in the queue can still be read
+    return recv(connection, &answer, 1, MSG_DONTWAIT) == 1 && answer == CONFIRMED ? 0 : r;
+}
+
 int handover_send(const struct handover *handover, int connection, int timeout_ms)
 {
     uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
@@ -131,14 +143,19 @@ int handover_send(const struct handover *handover, int connection, int timeout_m
     free(fds);
     if (r == 0)
         r = read_exactly(connection, &answer, 1, deadline);
-    return r == 0 && answer != CONFIRMED ? -EPROTO : r;
+    if (r == 0 && answer != CONFIRMED)
+        r = -EPROTO;
+    return r < 0 ? give_up(connection, r) : 0;
 }
 
 int handover_confirm(int connection)
 {
     char answer = CONFIRMED;
+    int r = send_one(connection, &answer, 1, NULL, 0, now_ms());
 
-    return send_one(connection, &answer, 1, NULL, 0, now_ms());
+    if (r < 0 && recv(connection, &answer, 1, MSG_DONTWAIT) == 1 && answer == GIVEN_UP)
+        return -ECANCELED;
+    return r;
 }
 
 // ---- receiving

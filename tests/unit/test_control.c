@@ -49,6 +49,17 @@ int clock_gettime(clockid_t id, struct timespec *t)
     return (int)error;
 }
 
+// Clients are of this user, if any; the group of the socket has others, too.
+static uid_t client_user = (uid_t)-1;
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    long error = syscall(SYS_getsockopt, fd, level, name, value, len);
+    if (error == 0 && level == SOL_SOCKET && name == SO_PEERCRED && client_user != (uid_t)-1)
+        ((struct ucred *)value)->uid = client_user;
+    return (int)error;
+}
+
 // ---- the daemon
 
 static json_t *on_status(void *ctx)
@@ -249,6 +260,21 @@ static void what_is_wrong_is_told(void **state)
     close(fd);
 }
 
+// Of what is quoted a part is cut off, which may end inside a character.
+static void what_is_quoted_is_cut_anywhere(void **state)
+{
+    struct fixture *f = *state;
+    char line[512] = "{\"verb\":\"call\",\"args\":{\"id\":\"x";
+    int fd = dial(f);
+
+    for (int i = 0; i < 40; i++)
+        strcat(line, "\xc3\xa9");
+    strcat(line, "\"}}\n");
+    expect_error(f, fd, line, "is no id of a call");
+    expect_error(f, fd, "{\"verb\":\"call\",\"args\":{\"id\":\"\xc3\xa9\"}}\n", "\xc3\xa9");
+    close(fd);
+}
+
 static void users_and_calls_are_told_apart(void **state)
 {
     struct fixture *f = *state;
@@ -290,6 +316,18 @@ static void a_connection_can_be_taken(void **state)
     assert_int_equal(f->handed, 1);
     assert_string_equal(heard(f, fd), "mine"); // and nothing before it
     assert_true(is_closed(f, fd));
+    close(fd);
+}
+
+static void keys_are_not_for_the_group(void **state)
+{
+    struct fixture *f = *state;
+    int fd = dial(f);
+
+    client_user = geteuid() + 1;
+    expect_error(f, fd, "{\"verb\":\"hand-over\"}\n", "root");
+    client_user = (uid_t)-1;
+    assert_int_equal(f->handed, 0);
     close(fd);
 }
 
@@ -478,9 +516,11 @@ int main(void)
         TEST(a_verb_is_answered),
         TEST(answers_come_in_order),
         TEST(what_is_wrong_is_told),
+        TEST(what_is_quoted_is_cut_anywhere),
         TEST(users_and_calls_are_told_apart),
         TEST(who_leaves_is_not_answered),
         TEST(a_connection_can_be_taken),
+        TEST(keys_are_not_for_the_group),
         TEST(long_lines_end_the_connection),
         TEST(there_are_so_many_connections),
         TEST(silence_ends_a_connection),

@@ -226,6 +226,31 @@ static void the_sender_wants_an_answer(void **state)
     }
 }
 
+// Whoever confirms too late, or when there was no sender any more, is told which of the two.
+static void too_late_to_confirm(void **state)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        int pair[2];
+        pthread_t thread;
+        struct handover *left, *got = NULL;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(handover_new(&left), 0);
+        // The sender's thread closes its end, this one stays open.
+        struct sender sender = {left, dup(pair[0]), gone ? LIMIT_MS : 50, 1};
+        assert_int_equal(pthread_create(&thread, NULL, send_in_thread, &sender), 0);
+        assert_int_equal(handover_receive(pair[1], LIMIT_MS, &got), 0);
+        if (gone)
+            assert_int_equal(shutdown(pair[0], SHUT_RDWR), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(sender.result, gone ? -ECONNRESET : -ETIMEDOUT);
+        close(pair[0]);
+        assert_int_equal(handover_confirm(pair[1]), gone ? -ECONNRESET : -ECANCELED);
+        close(pair[1]);
+        handover_free(left);
+        handover_free(got);
+    }
+}
+
 // What a stranger sends: so many bytes, then descriptors, then the end.
 static int receive(const void *data, size_t len, const int *fds, size_t count)
 {
@@ -653,6 +678,7 @@ int main(void)
         cmocka_unit_test(many_keep_their_order),
         cmocka_unit_test(what_is_no_socket_of_ours_is_refused),
         cmocka_unit_test(the_sender_wants_an_answer),
+        cmocka_unit_test(too_late_to_confirm),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(bad_images_are_refused),
         cmocka_unit_test(too_many_for_the_successor),

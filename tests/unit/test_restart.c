@@ -168,6 +168,23 @@ static void a_bad_snapshot_says_why(void **state)
     refused("signal", "[]", "no sense");
 }
 
+// Who wrote it saw no /proc/sys (ProcSubset=pid).
+static void of_an_unknown_boot(void **state)
+{
+    struct restart restart;
+    const char *why = NULL;
+    size_t len;
+    char *text = write_one(NULL, &len);
+    json_t *root = json_loadb(text, len, 0, NULL);
+    free(text);
+    json_object_set_new(root, "boot", json_string(""));
+    text = json_dumps(root, 0);
+    assert_int_equal(restart_read(text, strlen(text), &restart, &why), 0);
+    restart_free(&restart);
+    json_decref(root);
+    free(text);
+}
+
 // Cut anywhere, it is refused.
 static void a_truncated_snapshot(void **state)
 {
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test(without_turn),
         cmocka_unit_test(what_is_incomplete_is_not_written),
         cmocka_unit_test(a_bad_snapshot_says_why),
+        cmocka_unit_test(of_an_unknown_boot),
         cmocka_unit_test(a_truncated_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
