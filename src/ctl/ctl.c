@@ -12,6 +12,8 @@
 #define SOCKET_VARIABLE "JINGLE_RELAYD_SOCKET"
 
 const struct ctl_command ctl_commands[] = {
+    {"setup", "DOMAIN [--...]", "after installation: secret, configuration, XMPP server", 1,
+     CTL_ARGUMENTS_MAX, ctl_setup},
     {"status", "", "how the relay is doing; ends with 1 if something is wrong", 0, 0, ctl_status},
     {"calls", "", "running calls, and the last that ended", 0, 0, ctl_calls},
     {"call", "ID", "the story of one call", 1, 1, ctl_call},
@@ -101,6 +103,23 @@ static bool takes_path(const char *word, const char *letter, const char *name, c
     return true;
 }
 
+static const struct ctl_command *find(const char *name)
+{
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        if (strcmp(ctl_commands[i].name, name) == 0)
+            return &ctl_commands[i];
+    }
+    return NULL;
+}
+
+// Whether the options that this program does not know are the command's.
+static bool has_own(const char *name)
+{
+    const struct ctl_command *command = name ? find(name) : NULL;
+
+    return command && strstr(command->usage, "--");
+}
+
 // Options may stand before and behind the command. -1: go on; else the program ends with that.
 static int parse(struct ctl *ctl, int argc, char *const argv[], const char **ret_command)
 {
@@ -124,7 +143,7 @@ static int parse(struct ctl *ctl, int argc, char *const argv[], const char **ret
         else if (options &&
                  (is_option(word, "-s", "--socket") || is_option(word, "-c", "--config")))
             return (int)wrong(ctl->err, word, " needs a path");
-        else if (options && word[0] == '-' && word[1])
+        else if (options && word[0] == '-' && word[1] && !has_own(*ret_command))
             return (int)wrong(ctl->err, "unknown option ", word);
         else if (!*ret_command)
             *ret_command = word;
@@ -134,15 +153,6 @@ static int parse(struct ctl *ctl, int argc, char *const argv[], const char **ret
             return (int)wrong(ctl->err, "too many arguments", "");
     }
     return -1;
-}
-
-static const struct ctl_command *find(const char *name)
-{
-    for (size_t i = 0; i < ctl_command_count; i++) {
-        if (strcmp(ctl_commands[i].name, name) == 0)
-            return &ctl_commands[i];
-    }
-    return NULL;
 }
 
 // https://no-color.org: the variable counts when it is not empty.

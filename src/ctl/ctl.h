@@ -17,7 +17,7 @@ enum ctl_exit {
     CTL_UNREACHABLE = 3, // no daemon answers
 };
 
-#define CTL_ARGUMENTS_MAX 8
+#define CTL_ARGUMENTS_MAX 12
 
 struct ctl {
     const char *socket;
@@ -34,7 +34,7 @@ struct ctl {
 
 struct ctl_command {
     const char *name;
-    const char *usage; // its arguments
+    const char *usage; // its arguments; with "--" in it, it has options of its own among them
     const char *help;
     int least, most; // arguments
     enum ctl_exit (*run)(struct ctl *ctl);
@@ -60,6 +60,7 @@ enum ctl_colour { CTL_PLAIN, CTL_GOOD, CTL_BAD, CTL_DIM, CTL_BOLD };
 void ctl_json(struct ctl *ctl, const json_t *json);
 // Text of strangers: what could steer a terminal is replaced.
 void ctl_text(struct ctl *ctl, const char *text);
+void ctl_complain(struct ctl *ctl, const char *text); // the same to 'err'; it may have lines
 void ctl_paint(struct ctl *ctl, enum ctl_colour colour, const char *text);
 // "label:   value", aligned.
 void ctl_field(struct ctl *ctl, const char *label, const char *format, ...)
@@ -104,3 +105,4 @@ enum ctl_exit ctl_drain(struct ctl *ctl);
 enum ctl_exit ctl_reload(struct ctl *ctl);
 enum ctl_exit ctl_secrets(struct ctl *ctl);
 enum ctl_exit ctl_doctor(struct ctl *ctl); // doctor.h
+enum ctl_exit ctl_setup(struct ctl *ctl);  // setup.h

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: ISC
+// The files of "jingle-relayctl setup": each is replaced as a whole or not at all.
+#include "setup.h"
+
+#include "config_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX (1 << 20)
+
+static const char *full(const struct setup *setup, const char *path, char whole[SETUP_PATH_MAX])
+{
+    snprintf(whole, SETUP_PATH_MAX, "%s%s", setup->root, path);
+    return whole;
+}
+
+int setup_read(const struct setup *setup, const char *path, char **ret_text)
+{
+    char whole[SETUP_PATH_MAX];
+    size_t len = 0;
+
+    *ret_text = NULL;
+    return config_read_whole(full(setup, path, whole), FILE_MAX, ret_text, &len);
+}
+
+bool setup_exists(const struct setup *setup, const char *path)
+{
+    char whole[SETUP_PATH_MAX];
+
+    return access(full(setup, path, whole), F_OK) == 0;
+}
+
+// ---- writing
+
+static int make_directory_of(const char *path)
+{
+    char directory[SETUP_PATH_MAX];
+
+    snprintf(directory, sizeof directory, "%s", path);
+    *strrchr(directory, '/') = '\0';
+    return mkdir(directory, 0755) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+// Only root can give files away; without a group of that name there is nobody to read it.
+static int give_to(int fd, const char *name)
+{
+    const struct group *group = name && geteuid() == 0 ? getgrnam(name) : NULL;
+
+    return group && fchown(fd, (uid_t)-1, group->gr_gid) < 0 ? -errno : 0;
+}
+
+static int fill(int fd, const char *text, mode_t mode, const char *group)
+{
+    size_t len = strlen(text);
+
+    for (size_t done = 0; done < len;) {
+        ssize_t n = write(fd, text + done, len - done);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    int r = give_to(fd, group);
+    if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+        r = -errno;
+    return r;
+}
+
+static int replace(const char *path, const char *text, mode_t mode, const char *group)
+{
+    char made[SETUP_PATH_MAX + 8];
+    int r = make_directory_of(path);
+
+    if (r < 0)
+        return r;
+    snprintf(made, sizeof made, "%s.XXXXXX", path);
+    int fd = mkostemp(made, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = fill(fd, text, mode, group);
+    if (close(fd) < 0 && r == 0)
+        r = -errno;
+    if (r == 0 && rename(made, path) < 0)
+        r = -errno;
+    if (r < 0)
+        (void)unlink(made);
+    return r;
+}
+
+// ---- telling
+
+static void tell(struct setup *setup, const char *did, const char *path, const char *what)
+{
+    fprintf(setup->ctl->out, "%-10s %s: %s\n", did, path, what);
+}
+
+void setup_write(struct setup *setup, const char *path, const char *text, mode_t mode,
+                 const char *group, const char *what)
+{
+    bool there = setup_exists(setup, path);
+    char whole[SETUP_PATH_MAX];
+    int r = setup->dry ? 0 : replace(full(setup, path, whole), text, mode, group);
+
+    if (r < 0) {
+        fprintf(setup->ctl->err, "jingle-relayctl: %s cannot be written: %s%s\n", path,
+                strerror(-r), r == -EACCES || r == -EPERM ? "; be root" : "");
+        setup->failed = true;
+    } else if (setup->dry) {
+        tell(setup, there ? "to change" : "to make", path, what);
+    } else {
+        tell(setup, there ? "changed" : "made", path, what);
+    }
+}
+
+void setup_unchanged(struct setup *setup, const char *path, const char *what)
+{
+    tell(setup, "as it was", path, what);
+}
+
+void setup_by_hand(struct setup *setup, const char *lines, const char *format, ...)
+{
+    va_list args;
+
+    setup->by_hand++;
+    fputs("\n", setup->ctl->out);
+    ctl_paint(setup->ctl, CTL_BOLD, "By hand: ");
+    va_start(args, format);
+    vfprintf(setup->ctl->out, format, args);
+    va_end(args);
+    fputs(lines ? "\n\n" : "\n", setup->ctl->out);
+    for (const char *line = lines; line && *line;) {
+        size_t len = strcspn(line, "\n");
+
+        fprintf(setup->ctl->out, "    %.*s\n", (int)len, line);
+        line += len + (line[len] == '\n');
+    }
+}
