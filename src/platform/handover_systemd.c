@@ -13,12 +13,18 @@
 
 #include <systemd/sd-daemon.h>
 
-#define NAME_IMAGE  "jingle-relayd-image"
-#define NAME_SOCKET "jingle-relayd-socket"
+// All names together come back as one variable of the environment ($LISTEN_FDNAMES), and of those
+// the kernel takes no more than 128 KiB: with longer names the next daemon could not even be
+// started.
+#define NAME_IMAGE  "i"
+#define NAME_SOCKET "s"
 // By itself the manager would drop a socket as soon as an error is queued on it (ICMP, say).
 #define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
 
-#define BARRIER_USEC 5000000u // for the manager to have read what it was sent
+// For the manager to have read what it was sent. It compares each socket with all that it has,
+// which takes seconds from some thousands on; it kills only after TimeoutStopSec=, 90 s if nobody
+// says else.
+#define BARRIER_USEC 30000000u
 
 static int forget(void)
 {
