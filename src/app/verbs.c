@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#define ERROR_MAX 512
+#define ERROR_MAX 2048 // a configuration may have many mistakes
 
 struct waiting { // for an inquiry, or for answers of the XMPP server
     LIST_ENTRY(waiting) link;
@@ -27,6 +27,18 @@ struct verbs {
 
 // ---- answers
 
+// What was asked may be quoted in it, cut inside a character; and JSON takes nothing but UTF-8.
+static void make_utf8(char *text)
+{
+    json_t *right = json_string(text);
+
+    for (char *p = text; !right && *p; p++) {
+        if ((unsigned char)*p >= 0x80)
+            *p = '?';
+    }
+    json_decref(right);
+}
+
 void verb_fail(struct verb_reply reply, const char *format, ...)
 {
     char text[ERROR_MAX];
@@ -35,6 +47,7 @@ void verb_fail(struct verb_reply reply, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    make_utf8(text);
     reply.done(reply.ctx, NULL, text);
 }
 

@@ -133,8 +133,7 @@ static enum ctl_exit take_answer(struct ctl *ctl, const struct buf *line, json_t
     } else {
         const char *error = json_string_value(json_object_get(answer, "error"));
 
-        fputs("jingle-relayctl: ", ctl->err);
-        fprintf(ctl->err, "%s\n", error ? error : "the daemon's answer makes no sense");
+        ctl_complain(ctl, error && *error ? error : "the daemon's answer makes no sense");
         r = CTL_PROBLEM;
     }
     json_decref(answer);

@@ -28,15 +28,30 @@ static void make_printable(char *text)
     }
 }
 
-void ctl_text(struct ctl *ctl, const char *text)
+static void put(FILE *out, const char *text, size_t len)
 {
-    char *copy = strdup(text);
+    char *copy = strndup(text, len);
 
     if (!copy)
         return;
     make_printable(copy);
-    fputs(copy, ctl->out);
+    fputs(copy, out);
     free(copy);
+}
+
+void ctl_text(struct ctl *ctl, const char *text)
+{
+    put(ctl->out, text, strlen(text));
+}
+
+void ctl_complain(struct ctl *ctl, const char *text)
+{
+    fputs("jingle-relayctl: ", ctl->err);
+    for (size_t len; *text; text += len + (text[len] == '\n')) {
+        len = strcspn(text, "\n");
+        put(ctl->err, text, len);
+        fputs("\n", ctl->err);
+    }
 }
 
 static void begin(struct ctl *ctl, enum ctl_colour colour)

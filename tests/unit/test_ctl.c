@@ -167,6 +167,7 @@ static void expect_refusal(const struct fixture *f, const char *line, int status
 
     if (said->status != status || !strstr(said->err, part))
         fail_msg("%s ends with %d: %s%s", line, said->status, said->out, said->err);
+    assert_null(strchr(said->err, '\033'));
 }
 
 static void every_answer_is_printed(void **state)
@@ -217,6 +218,7 @@ static void how_it_ends_is_for_scripts(void **state)
     expect(f, "-j status", CTL_PROBLEM, "selftest");
     expect_refusal(f, "kick 1", CTL_PROBLEM, "no such call is running");
     expect_refusal(f, "kick x", CTL_PROBLEM, "neither the id of a call");
+    expect_refusal(f, "kick \033[31m", CTL_PROBLEM, "\"?[31m\" is neither");
     expect_refusal(f, "kick", CTL_USAGE, "Usage: jingle-relayctl kick CALL|USER");
     expect_refusal(f, "kick a b", CTL_USAGE, "Usage");
     expect_refusal(f, "statis", CTL_USAGE, "did you mean \"status\"?");
