@@ -165,7 +165,7 @@ static bool take_key(char key, enum order *order)
         *order = BY_PACKETS;
     else if (key == 'l')
         *order = BY_LOSS;
-    return key != 'q' && key != 'Q' && key != 3; // 3: ^C, should it come as a key
+    return key != 'q' && key != 'Q' && key != 3; // 3: ^C
 }
 
 // False: quit.
@@ -209,7 +209,8 @@ enum ctl_exit ctl_top(struct ctl *ctl)
     }
     if (keys) {
         raw = before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        // ISIG: ended by ^C as a signal, it would leave a terminal that shows no typing.
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
     r = loop(ctl, (unsigned)seconds, keys);
