@@ -119,8 +119,10 @@ static void kick(void *ctx, unsigned long long call, const char *user, struct ve
     unsigned calls = user ? signal_kick_user(p->signal, user, "gone", usec_now())
                           : signal_kick_call(p->signal, call, "gone", usec_now());
 
-    log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls,
-             user ? user : "this id");
+    if (user)
+        log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls, user);
+    else if (calls > 0)
+        log_kind(LOG_CALLS_KICKED, "an administrator has ended call %016llx", call);
     p->changed(p->ctx);
     if (!user && calls == 0)
         verb_fail(reply, "no such call is running");

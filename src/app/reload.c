@@ -172,7 +172,9 @@ static void tell_workers(struct reload *reload)
     reload->waiting = workers_count(p->workers);
     if (workers_renew(p->workers, &renewal, reload->token) < 0) {
         // Who knows which of them have it: nothing is freed, and nothing more is changed.
-        log_err("out of memory: not all workers have the new configuration; restart");
+        log_kind(LOG_NO_MEMORY,
+                 "out of memory: not all workers have the new configuration; restart");
+        service_ready(NULL);
         answer(reload, "out of memory: restart the daemon");
     }
 }
@@ -244,10 +246,13 @@ static void list_surplus(const struct reload *reload, const struct config_change
     }
 }
 
-static void log_list(const char *what, const json_t *list)
+static void log_changes(const json_t *applied, const json_t *restart)
 {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        log_notice("%s: %s", json_string_value(json_array_get(list, i)), what);
+    for (size_t i = 0; i < json_array_size(applied); i++)
+        log_notice("%s: in force now", json_string_value(json_array_get(applied, i)));
+    for (size_t i = 0; i < json_array_size(restart); i++)
+        log_kind(LOG_NEEDS_RESTART, "%s: restart to apply; calls survive it",
+                 json_string_value(json_array_get(restart, i)));
 }
 
 static json_t *say_changes(const struct reload *reload, const struct config_changes *changes,
@@ -261,8 +266,7 @@ static json_t *say_changes(const struct reload *reload, const struct config_chan
         json_array_append_new(warnings, json_string(errors->item[i].text));
     log_kind(LOG_RELOADED, "the configuration was read again: %zu keys have changed",
              json_array_size(applied) + json_array_size(restart));
-    log_list("in force now", applied);
-    log_list("restart to apply; calls survive it", restart);
+    log_changes(applied, restart);
     return json_pack("{s:o, s:o, s:o}", "applied", applied, "restart", restart, "warnings",
                      warnings);
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/log_kind.h"
 #include "config_use.h"
 #include "lib_config.h"
 #include "platform/udp.h"
@@ -17,6 +18,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,12 +307,24 @@ static void a_port_in_use_changes_nothing(void **state)
     assert_true(answers_stun(OTHER_PORT));
 }
 
+// Records that the journal's catalogue has something to say to.
+static atomic_uint needs_restart;
+
+static void count_restarts(void *ctx, enum log_level level, const char *text,
+                           const struct log_field *field, size_t fields)
+{
+    for (size_t i = 0; i < fields; i++)
+        needs_restart += strcmp(field[i].value, log_kind_row(LOG_NEEDS_RESTART)->id) == 0;
+}
+
 static void what_takes_a_restart_is_named(void **state)
 {
     struct fixture *f = *state;
 
     write_config(f, "100", "workers = 3; shared_port = 3333;", "ports = [ 41902 ];");
+    needs_restart = 0;
     reload(f);
+    assert_int_equal(needs_restart, 3);
     assert_true(lists(f, "restart", "relay.workers") && lists(f, "restart", "relay.shared_port"));
     assert_true(lists(f, "applied", "turn.ports"));
     assert_int_equal(length(f, "restart"), 3); // and the listener that would have to go
@@ -436,5 +450,8 @@ int main(void)
         TEST(old_secrets_are_good_for_a_while), TEST(the_operator_is_told_what_to_do),
         TEST(clients_are_pointed_elsewhere),
     };
+    const struct log_sink sink = {.max = LOG_LEVEL_NOTICE, .write = count_restarts};
+
+    log_set_sink(&sink);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
