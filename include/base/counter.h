@@ -287,6 +287,11 @@
     X(ECHO_LIMITED, COUNTER, "echo_drops_total", "reason=\"bandwidth\"", "")                       \
     X(LOG_SUPPRESSED, GAUGE, "log_suppressed", "",                                                 \
       "Log records not written since the start, for there were too many of their kind")            \
+    X(SELFTEST_RUNS, COUNTER, "selftest_runs_total", "", "Times the daemon has tested itself")     \
+    X(SELFTEST_OK, GAUGE, "selftest_ok", "",                                                       \
+      "1 if the last self-test found nothing wrong; of no meaning before the first")               \
+    X(SELFTEST_WRONG, GAUGE, "selftest_findings", "",                                              \
+      "What the last self-test found wrong: jingle-relayctl doctor says more")                     \
     X(RELOADS, COUNTER, "reloads_total", "result=\"applied\"",                                     \
       "Times the configuration was read again, by what came of it")                                \
     X(RELOADS_FAILED, COUNTER, "reloads_total", "result=\"failed\"", "")                           \

@@ -122,6 +122,7 @@ struct config {
     } turn;
     struct {
         struct addr listen; // family NONE: off
+        usec_t selftest;    // 0: none
     } stats;
     struct {
         char *socket; // a path, or "none"

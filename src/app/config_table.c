@@ -256,6 +256,13 @@ const struct config_row config_rows[] = {
     {KEY(stats, listen), .kind = &config_kind_listen, .fallback = "\"127.0.0.1:8791\"",
      .help = "Address and port of the read-only HTTP endpoint with figures, or \"off\". It asks "
              "nobody for a password: leave it on loopback."},
+    {KEY(stats, selftest), .kind = &config_kind_duration, .max = HOUR(720),
+     .fallback = "\"10 min\"", .reload = true,
+     .help =
+         "How often the daemon tests itself: a packet through a relayed port and back, what the "
+         "XMPP server tells its users, the certificate. Not more often than every 10 minutes, "
+         "and not while it is busy; \"none\": never. What is found is in the log, on the live "
+         "page and in the metrics."},
 
     {KEY(control, socket), .kind = &config_kind_socket,
      .fallback = "\"/run/jingle-relayd/control\"",

@@ -428,8 +428,8 @@ static int start_inquiry(struct daemon *d)
 
 static struct stats_sources sources_of(struct daemon *d)
 {
-    return (struct stats_sources){d->signal,    d->workers,  d->inquiry,      d->admission,
-                                  &d->counters, d->fastpath, d->started,      d->clock,
+    return (struct stats_sources){d->signal,     d->workers,  d->inquiry,      d->admission,
+                                  &d->counters,  d->fastpath, d->started,      d->clock,
                                   selftest_json, d->selftest, d->left.handover};
 }
 

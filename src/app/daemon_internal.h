@@ -12,6 +12,7 @@
 #include "inquiry.h"
 #include "platform/component.h"
 #include "questions.h"
+#include "selftest.h"
 #include "signal/signal.h"
 #include "stats.h"
 #include "succession.h"
@@ -42,6 +43,7 @@ struct daemon {
     struct component *component;
     struct inquiry *inquiry;
     struct questions *questions;
+    struct selftest *selftest;
     struct stats *stats;
     struct reload *reload;
     struct admin *admin;

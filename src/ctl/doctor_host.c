@@ -204,8 +204,9 @@ static bool judge_port(struct doctor *doctor, const struct addr *addr, bool tcp,
                 owner.pid ? "" : " (as root this program sees which)");
     if (owner.pid)
         doctor_change(doctor,
-                      "systemctl disable --now %s (process %d), or another port in %s of %s",
-                      owner.name, owner.pid, key, doctor->path);
+                      "stop it (systemctl status %d names its unit: systemctl disable --now UNIT), "
+                      "or another port in %s of %s",
+                      (int)owner.pid, key, doctor->path);
     else
         doctor_change(doctor, "stop it, or another port in %s of %s", key, doctor->path);
     return false;

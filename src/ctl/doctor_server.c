@@ -171,9 +171,12 @@ static void judge_error(struct doctor *doctor, const char *domain, const char *e
                 "%s tells its users of no STUN or TURN server (%s)", domain, error);
     if (doctor->config.turn.enabled)
         doctor_change(doctor,
-                      "Prosody: modules_enabled = { \"turn_external\" }, or hand the question to "
-                      "this program: privileged_entities / mod_delegation, see docs/OPERATING.md\n"
-                      "ejabberd: mod_delegation: namespaces: \"urn:xmpp:extdisco:2\": access");
+                      "Prosody: VirtualHost \"%s\"  modules_enabled = { \"delegation\" }  "
+                      "delegations = { [\"urn:xmpp:extdisco:2\"] = { jid = \"%s\" } }; and below "
+                      "Component \"%s\"  modules_enabled = { \"delegation\" }\n"
+                      "ejabberd: mod_delegation: namespaces: { \"urn:xmpp:extdisco:2\": { access: "
+                      "relay } }, without mod_stun_disco (docs/OPERATING.md has it whole)",
+                      domain, own, own);
 }
 
 void doctor_judge_services(struct doctor *doctor, const char *domain, const json_t *answer)

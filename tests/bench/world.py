@@ -72,7 +72,7 @@ relay: {{
   {relay_more}
 }};
 limits: {{ calls = 0; load = 0; media_timeout = "none"; {limits} }};
-stats: {{ listen = "127.0.0.1:{stats}"; }};
+stats: {{ listen = "127.0.0.1:{stats}"; selftest = "none"; }};
 log: {{ level = "warning"; target = "stderr"; }};
 {more}
 """

@@ -108,7 +108,7 @@ def run(name, daemon, logs=None):
 class DoctorLab(Place):
     """One host with Prosody and the daemon, in order."""
 
-    def __init__(self, program, logs=None):
+    def __init__(self, program, selftest="none", logs=None):
         super().__init__(logs)
         try:
             self.network.internet()
@@ -121,8 +121,8 @@ class DoctorLab(Place):
             self.server = Prosody(self.network, self.directory, [SERVER4], HOST.format(
                 domain=DOMAIN, relay=RELAY, host=TURN_HOST, secret=TURN_SECRET))
             self.daemon = Daemon(self.network, self.directory, program, address4=SERVER4,
-                                 address6=None, groups=TURN.format(host=TURN_HOST,
-                                                                   directory=self.directory))
+                                 address6=None, selftest=selftest, groups=TURN.format(
+                                     host=TURN_HOST, directory=self.directory))
             os.chmod(self.directory, 0o755)
             self.server.start()
             self.start()
@@ -204,6 +204,13 @@ class DoctorLab(Place):
             yield
         finally:
             self.network.run("srv", "nft", "delete", "table", "inet", "filter")
+
+    @contextlib.contextmanager
+    def deaf(self, port):
+        """TCP to this port is dropped, from this machine too."""
+        self.network.run("srv", "nft", "insert", "rule", "inet", "filter", "input", "tcp", "dport",
+                         str(port), "drop")
+        yield
 
     @contextlib.contextmanager
     def names(self, hosts):
@@ -488,6 +495,27 @@ def _try_all(lab, setups):
     status, findings = lab.doctor()
     require(status == OK, f"mended, but: {[f for f in findings if f['level'] == 'problem']}")
     return {"broken": len(rows), "found": len(rows)}
+
+
+@scenario(selftest="10 min")
+def doctor_selftest(lab):
+    """The daemon tests itself, some seconds after its start, and says what it found."""
+    found = wait_for("the self-test", lambda: lab.daemon.json("/api/status")["selftest"], 60)
+    wrong = [f for f in found["findings"] if not f["ok"]]
+    require(found["ok"] and not wrong, f"in order, but: {wrong}")
+    relayed = [f for f in found["findings"] if "came back" in f["text"]]
+    require(len(relayed) == 3, f"transports: {found}")
+    metrics = lab.daemon.metrics()
+    require((metrics["selftest_ok"], metrics["selftest_findings"]) == (1, 0), f"{metrics}")
+    lab.stop()
+    with lab.firewall("5349", "50000-50199, 3478"), lab.deaf(3478):
+        lab.start()
+        found = wait_for("the self-test", lambda: lab.daemon.json("/api/status")["selftest"], 60)
+        wrong = [f["text"] for f in found["findings"] if not f["ok"]]
+        require(len(wrong) == 1 and "TURN over TCP" in wrong[0], f"TCP is shut, but: {wrong}")
+        metrics = lab.daemon.metrics()
+        require((metrics["selftest_ok"], metrics["selftest_findings"]) == (0, 1), f"{metrics}")
+    return {"findings": len(found["findings"])}
 
 
 @scenario()

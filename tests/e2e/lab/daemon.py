@@ -28,7 +28,7 @@ relay: {{
   allow_peers = [ "203.0.113.0/24", "2001:db8::/32" ];
 }};
 control: {{ socket = "{directory}/control"; }};
-stats: {{ listen = "127.0.0.1:{stats}"; }};
+stats: {{ listen = "127.0.0.1:{stats}"; selftest = "{selftest}"; }};
 log: {{ level = "debug"; target = "stderr"; }};
 {groups}
 """
@@ -48,7 +48,7 @@ class Daemon:
     """groups: more groups of the configuration, as text."""
 
     def __init__(self, network, directory, program, *, address4, address6, policy="fallback",
-                 ice_ports="shared", fastpath="auto", groups=""):
+                 ice_ports="shared", fastpath="auto", groups="", selftest="none"):
         self.network = network
         self.program = program
         self.process = None
@@ -62,7 +62,7 @@ class Daemon:
                 relay=RELAY, domain=DOMAIN, directory=directory, address4=address4,
                 address6=address6 or "none", policy=policy, ports=PORTS, stats=STATS_PORT,
                 ice_ports=ice_ports, fastpath=os.environ.get("FASTPATH", fastpath),
-                groups=unlimited(groups)))
+                selftest=selftest, groups=unlimited(groups)))
 
     def start(self, *arguments):
         self.process = self.network.start("srv", self.program, "--config", self.config, *arguments,

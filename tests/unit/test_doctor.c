@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: ISC
+// What the doctor makes of what it sees: each judgement on facts that are given to it, and the way
+// of a stranger's packet through rules of nftables.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "doctor.h"
+#include "doctor_socket.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct doctor make(void)
+{
+    static char path[] = "/etc/c.conf", domain[] = "relay.example.org", host[] = "turn.example.org",
+                server[] = "127.0.0.1", secret[] = "s";
+    static uint16_t plain = 3478, tls = 5349;
+    struct doctor doctor = {.path = path, .check = "row", .configured = true};
+
+    doctor.config.xmpp.domain = domain;
+    doctor.config.xmpp.server = server;
+    doctor.config.xmpp.secret = secret;
+    doctor.config.xmpp.port = 5347;
+    doctor.config.turn.enabled = true;
+    doctor.config.turn.host = host;
+    doctor.config.turn.ports = (struct config_port_list){&plain, 1};
+    doctor.config.turn.tls_ports = (struct config_port_list){&tls, 1};
+    return doctor;
+}
+
+static void clear(struct doctor *doctor)
+{
+    doctor->path = NULL; // not its own
+    doctor->config = (struct config){0};
+    doctor_free(doctor);
+}
+
+// The worst finding is of this level, says that, and names the line to change.
+static void expect(struct doctor *doctor, enum doctor_level level, const char *text,
+                   const char *change)
+{
+    const struct doctor_finding *found = NULL;
+
+    for (size_t i = 0; i < doctor->findings; i++) {
+        if (doctor->finding[i].level == level && strstr(doctor->finding[i].text, text))
+            found = &doctor->finding[i];
+    }
+    assert_int_equal(doctor_worst(doctor), level);
+    if (!found)
+        fail_msg("nobody says \"%s\"", text);
+    else if (change)
+        assert_non_null(strstr(found->change, change));
+    else
+        assert_null(found->change);
+    clear(doctor);
+}
+
+static json_t *json(const char *text)
+{
+    json_t *parsed = json_loads(text, 0, NULL);
+
+    assert_non_null(parsed);
+    return parsed;
+}
+
+static struct addr ip(const char *text)
+{
+    struct addr addr;
+
+    assert_int_equal(addr_parse_ip(text, 0, &addr), 0);
+    return addr;
+}
+
+// ---- the XMPP server
+
+static void links(void **state)
+{
+    static const struct {
+        int error;
+        const char *condition;
+        bool runs;
+        enum doctor_level level;
+        const char *text, *change;
+    } rows[] = {
+        {-ECONNREFUSED, "", false, DOCTOR_PROBLEM, "refused", "component_ports = { 5347 }"},
+        {-ENOENT, "", false, DOCTOR_PROBLEM, "no such host name", "component_ports"},
+        {-ETIMEDOUT, "", true, DOCTOR_PROBLEM, "timed out", "ejabberd_service"},
+        {0, "not-authorized", true, DOCTOR_PROBLEM, "wrong secret", "component_secret = "},
+        {0, "host-unknown", true, DOCTOR_PROBLEM, "no component relay.example.org", "Component"},
+        {0, "conflict", true, DOCTOR_PROBLEM, "already", "xmpp.domain"},
+        {0, "refused", true, DOCTOR_PROBLEM, "refused", "log"},
+        {0, "", true, DOCTOR_WARNING, "tries again", NULL},
+        {0, "", false, DOCTOR_OK, "takes relay.example.org", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+
+        doctor_judge_link(&doctor, rows[i].error, rows[i].condition, rows[i].runs);
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+    }
+}
+
+static void services(void **state)
+{
+    static const struct {
+        const char *answer;
+        enum doctor_level level;
+        const char *text, *change;
+    } rows[] = {
+        {"{\"services\":[{\"type\":\"turns\",\"host\":\"turn.example.org\",\"port\":\"5349\"}]}",
+         DOCTOR_PROBLEM, "turns:turn.example.org port 5349 without username", "external_services"},
+        {"{\"services\":[{\"type\":\"turn\",\"host\":\"turn.example.org\",\"port\":\"3478\"}]}",
+         DOCTOR_PROBLEM, "without username", "turn_external_secret"},
+        {"{\"services\":[{\"type\":\"stun\",\"host\":\"stun.example.net\",\"port\":\"3478\"}]}",
+         DOCTOR_WARNING, "not this server", "turn.host"},
+        {"{\"services\":[{\"type\":\"stun\",\"host\":\"turn.example.org\",\"port\":\"3479\"}]}",
+         DOCTOR_PROBLEM, "3479, which is not open", "turn.ports"},
+        {"{\"services\":[{\"type\":\"stun\",\"host\":\"TURN.example.org\",\"port\":\"3478\"},"
+         "{\"type\":\"turns\",\"host\":\"turn.example.org\",\"port\":\"5349\",\"username\":\"u\"}]"
+         "}",
+         DOCTOR_OK, "2 services", NULL},
+        {"{\"services_error\":\"forbidden\"}", DOCTOR_WARNING, "cannot be checked",
+         "external_service_access = { \"example.org\", \"relay.example.org\" }"},
+        {"{\"services_error\":\"service-unavailable\"}", DOCTOR_WARNING, "no STUN or TURN",
+         "urn:xmpp:extdisco:2"},
+        {"{\"services\":[]}", DOCTOR_WARNING, "empty list", "delegation"},
+        {"{}", DOCTOR_WARNING, "no answer", "delegation"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+        json_t *answer = json(rows[i].answer);
+
+        doctor_judge_services(&doctor, "example.org", answer);
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+        json_decref(answer);
+    }
+}
+
+static void modules_and_clocks(void **state)
+{
+    static const struct {
+        void (*judge)(struct doctor *doctor, const char *domain, const json_t *answer);
+        const char *answer;
+        enum doctor_level level;
+        const char *text, *change;
+    } rows[] = {
+        {doctor_judge_module, "{\"module\":true}", DOCTOR_OK, "mod_jingle_relay", NULL},
+        {doctor_judge_module, "{\"module\":false}", DOCTOR_WARNING, "no mod_jingle_relay",
+         "jingle_relay_component = \"relay.example.org\""},
+        {doctor_judge_clock, "{\"time\":1000,\"asked\":999,\"answered\":1001}", DOCTOR_OK,
+         "as that of", NULL},
+        {doctor_judge_clock, "{\"time\":1000,\"asked\":700,\"answered\":702}", DOCTOR_OK,
+         "as that of", NULL},
+        {doctor_judge_clock, "{\"time\":4600,\"asked\":999,\"answered\":1001}", DOCTOR_PROBLEM,
+         "1 h 00 min", "timedatectl"},
+        {doctor_judge_clock, "{\"time\":400,\"asked\":999,\"answered\":1001}", DOCTOR_PROBLEM,
+         "10 min", "timedatectl"},
+        {doctor_judge_clock, "{}", DOCTOR_SKIPPED, "does not tell", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+        json_t *answer = json(rows[i].answer);
+
+        rows[i].judge(&doctor, "example.org", answer);
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+        json_decref(answer);
+    }
+}
+
+// ---- addresses and names
+
+static void addresses(void **state)
+{
+    static const struct {
+        const char *bound, *advertised;
+        bool here;
+        enum doctor_level level;
+        const char *text, *change;
+    } rows[] = {
+        {"203.0.113.5", "203.0.113.5", true, DOCTOR_OK, "203.0.113.5", NULL},
+        {"10.0.0.5", "203.0.113.5", true, DOCTOR_OK, "behind a NAT", NULL},
+        {"10.0.0.5", "10.0.0.5", true, DOCTOR_PROBLEM, "private", "relay.advertise4"},
+        {"100.64.0.9", "100.64.0.9", true, DOCTOR_PROBLEM, "private", "relay.advertise4"},
+        {"203.0.113.5", "203.0.113.5", false, DOCTOR_PROBLEM, "no address of this machine",
+         "relay.address4 = \"auto\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+        const struct addr bound = ip(rows[i].bound), advertised = ip(rows[i].advertised);
+
+        doctor_judge_address(&doctor, 4, &bound, &advertised, rows[i].here);
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+    }
+}
+
+static void names(void **state)
+{
+    const struct addr both[2] = {ip("203.0.113.5"), ip("2001:db8::5")};
+    const struct addr v4[2] = {ip("203.0.113.5"), {.family = FAMILY_NONE}};
+    const struct addr elsewhere = ip("203.0.113.9");
+    struct doctor doctor = make();
+
+    (void)state;
+    doctor_judge_name(&doctor, "turn.example.org", both, 2, both);
+    expect(&doctor, DOCTOR_OK, "leads here", NULL);
+    doctor = make();
+    doctor_judge_name(&doctor, "turn.example.org", &elsewhere, 1, v4);
+    expect(&doctor, DOCTOR_PROBLEM, "leads to 203.0.113.9", "turn.example.org. A 203.0.113.5");
+    doctor = make();
+    doctor_judge_name(&doctor, "turn.example.org", both, 2, v4);
+    expect(&doctor, DOCTOR_PROBLEM, "leads to 2001:db8::5", "no AAAA record");
+    doctor = make();
+    doctor_judge_name(&doctor, "turn.example.org", both, 1, both);
+    expect(&doctor, DOCTOR_WARNING, "no AAAA record", "AAAA 2001:db8::5");
+}
+
+// ---- the machine
+
+static void files(void **state)
+{
+    (void)state;
+    assert_true(doctor_may_read(5, 6, 0600, 0, 0)); // root
+    assert_true(doctor_may_read(5, 6, 0400, 5, 9));
+    assert_false(doctor_may_read(5, 6, 0040, 5, 6)); // the owner is not the group
+    assert_true(doctor_may_read(5, 6, 0640, 7, 6));
+    assert_false(doctor_may_read(5, 6, 0640, 7, 8));
+    assert_true(doctor_may_read(5, 6, 0644, 7, 8));
+}
+
+static void limits(void **state)
+{
+    struct doctor doctor = make();
+
+    (void)state;
+    doctor_judge_descriptors(&doctor, 1024, 1024);
+    expect(&doctor, DOCTOR_OK, "1024 are allowed", NULL);
+    doctor = make();
+    doctor_judge_descriptors(&doctor, 1024, 2680);
+    expect(&doctor, DOCTOR_PROBLEM, "may open 1024", "LimitNOFILE=2680");
+    doctor = make();
+    doctor_judge_buffer(&doctor, "net.core.rmem_max", 212992, 1048576);
+    expect(&doctor, DOCTOR_WARNING, "212992", "sysctl -w net.core.rmem_max=1048576");
+    doctor = make();
+    doctor_judge_buffer(&doctor, "net.core.rmem_max", 1048576, 1048576);
+    expect(&doctor, DOCTOR_OK, "1048576", NULL);
+    doctor = make();
+    doctor_judge_buffer(&doctor, "net.core.rmem_max", -1, 1);
+    expect(&doctor, DOCTOR_SKIPPED, "not shown", NULL);
+    doctor = make();
+    doctor_judge_mtu(&doctor, 6, 1279);
+    expect(&doctor, DOCTOR_WARNING, "IPv6: the route's MTU is 1279", "mtu 1500");
+    doctor = make();
+    doctor_judge_mtu(&doctor, 4, 1280);
+    expect(&doctor, DOCTOR_OK, "1280", NULL);
+}
+
+static void sockets(void **state)
+{
+    static const char udp[] = "  12: 057100CB:0D96 00000000:0000 07 00000000:00000000 00:00000000 "
+                              "00000000     0        0 4711 2 0000000000000000 0";
+    static const char any[] = "  13: 00000000:0D96 00000000:0000 0A 00000000:00000000 00:00000000 "
+                              "00000000     0        0 4712 1 0000000000000000 100 0 0 10 0";
+    struct addr addr = ip("203.0.113.5"), other = ip("203.0.113.6");
+
+    (void)state;
+    addr.port = other.port = 3478;
+    assert_int_equal(doctor_socket_inode(udp, &addr, false), 4711);
+    assert_int_equal(doctor_socket_inode(udp, &other, false), 0);
+    assert_int_equal(doctor_socket_inode(udp, &addr, true), 0); // no listener
+    assert_int_equal(doctor_socket_inode(any, &other, true), 4712);
+    addr.port = 3479;
+    assert_int_equal(doctor_socket_inode(any, &addr, true), 0);
+    assert_int_equal(doctor_socket_inode("  sl  local_address rem_address", &addr, false), 0);
+}
+
+static void echoes(void **state)
+{
+    const struct turn_probe probe = {.server = ip("203.0.113.5"), .transport = TURN_PROBE_TCP};
+    const struct turn_probe_result well = {.step = TURN_PROBE_DONE, .round_trip = 1500};
+    const struct turn_probe_result silent = {.step = TURN_PROBE_BINDING, .error = -ETIMEDOUT};
+    const struct turn_probe_result lost = {.step = TURN_PROBE_ECHO, .error = -ETIMEDOUT};
+    struct doctor doctor = make();
+
+    (void)state;
+    doctor_judge_echo(&doctor, &probe, &well, NULL);
+    expect(&doctor, DOCTOR_OK, "came back in 1.5 ms", NULL);
+    doctor = make();
+    doctor_judge_echo(&doctor, &probe, &silent, &well);
+    expect(&doctor, DOCTOR_WARNING, "hairpin", "pass tcp");
+    doctor = make();
+    doctor_judge_echo(&doctor, &probe, &silent, &silent);
+    expect(&doctor, DOCTOR_PROBLEM, "STUN is not answered", "journalctl");
+    doctor = make();
+    doctor_judge_echo(&doctor, &probe, &lost, NULL);
+    expect(&doctor, DOCTOR_PROBLEM, "does not come back", "nft add rule");
+}
+
+// ---- the firewall
+
+#define CHAIN(policy)                                                                              \
+    "{\"chain\":{\"family\":\"inet\",\"table\":\"f\",\"name\":\"in\",\"hook\":\"input\","          \
+    "\"policy\":\"" policy "\"}}"
+#define RULE(chain, expr)                                                                          \
+    ",{\"rule\":{\"family\":\"inet\",\"table\":\"f\",\"chain\":\"" chain "\",\"expr\":[" expr "]}" \
+                                                                                              "}"
+#define MATCH(left, op, right)                                                                     \
+    "{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}},"
+#define META(key)   "{\"meta\":{\"key\":\"" key "\"}}"
+#define DPORT(what) "{\"payload\":{\"protocol\":\"" what "\",\"field\":\"dport\"}}"
+#define CT          "{\"ct\":{\"key\":\"state\"}}"
+#define ACCEPT      "{\"accept\":null}"
+#define DROP        "{\"drop\":null}"
+
+static void gates(void **state)
+{
+    static const struct {
+        const char *rules;
+        enum doctor_gate gate; // for UDP port 50000 over IPv4
+    } rows[] = {
+        {CHAIN("accept"), DOCTOR_GATE_OPEN},
+        {CHAIN("drop"), DOCTOR_GATE_SHUT},
+        {CHAIN("drop") RULE("in", MATCH(META("iifname"), "==", "\"lo\"") ACCEPT), DOCTOR_GATE_SHUT},
+        {CHAIN("drop") RULE("in", MATCH(CT, "==", "[\"established\",\"related\"]") ACCEPT),
+         DOCTOR_GATE_SHUT},
+        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "50000") ACCEPT), DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE("in", MATCH(DPORT("tcp"), "==", "50000") ACCEPT), DOCTOR_GATE_SHUT},
+        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "{\"range\":[49000,50999]}") ACCEPT),
+         DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE(
+             "in", MATCH(DPORT("th"), "==", "{\"set\":[53,{\"range\":[50000,50999]}]}") ACCEPT),
+         DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "!=", "50000") ACCEPT), DOCTOR_GATE_SHUT},
+        {CHAIN("accept") RULE("in", MATCH(DPORT("udp"), "==", "50000") DROP), DOCTOR_GATE_SHUT},
+        {CHAIN("accept") RULE("in", MATCH(META("l4proto"), "==", "\"tcp\"") DROP),
+         DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"more\"}}")
+             RULE("more", MATCH(DPORT("udp"), "==", "50000") ACCEPT),
+         DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"more\"}}")
+             RULE("more", "{\"return\":null}") RULE("in", ACCEPT),
+         DOCTOR_GATE_OPEN},
+        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"in\"}}"), DOCTOR_GATE_SHUT}, // a loop
+        {CHAIN("drop") RULE("in", MATCH(META("iifname"), "==", "\"eth0\"") ACCEPT),
+         DOCTOR_GATE_UNKNOWN},
+        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "\"@relay\"")
+                                      ACCEPT) ",{\"set\":{\"table\":\"f\",\"name\":\"relay\","
+                                              "\"elem\":[{\"range\":[50000,50999]}]}}",
+         DOCTOR_GATE_OPEN},
+        {"{\"chain\":{\"family\":\"ip6\",\"table\":\"f\",\"name\":\"in\",\"hook\":\"input\","
+         "\"policy\":\"drop\"}}",
+         DOCTOR_GATE_OPEN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[2048];
+        json_t *ruleset;
+
+        snprintf(text, sizeof text, "{\"nftables\":[%s]}", rows[i].rules);
+        ruleset = json(text);
+        if (doctor_gate(ruleset, "udp", 50000, false) != rows[i].gate)
+            fail_msg("row %zu: %s", i, text);
+        json_decref(ruleset);
+    }
+    assert_int_equal(doctor_gate(NULL, "udp", 1, true), DOCTOR_GATE_OPEN); // no rules at all
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(links),  cmocka_unit_test(services),  cmocka_unit_test(modules_and_clocks),
+        cmocka_unit_test(names),  cmocka_unit_test(addresses), cmocka_unit_test(files),
+        cmocka_unit_test(limits), cmocka_unit_test(sockets),   cmocka_unit_test(echoes),
+        cmocka_unit_test(gates),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
