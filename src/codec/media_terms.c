@@ -39,7 +39,7 @@ int media_key_parse(const char *text, uint8_t ret_key[MEDIA_KEY_LEN])
     if (!text || strncmp(text, INLINE, strlen(INLINE)) != 0)
         return -EINVAL;
     key = text + strlen(INLINE);
-    if (strcspn(key, "|;") != KEY_BASE64 || strchr(key, ':'))
+    if (strcspn(key, "=|;") != KEY_BASE64 || strchr(key, ':'))
         return -EINVAL;
     if (EVP_DecodeBlock(bytes, (const unsigned char *)key, KEY_BASE64) != MEDIA_KEY_LEN)
         return -EINVAL;
