@@ -24,7 +24,8 @@ mkdir "$tree"
 git archive HEAD | tar -x -C "$tree"
 tar -C "$work" --exclude=debian -czf "$work/jingle-relayd_$version.orig.tar.gz" \
   "jingle-relayd-$version"
-(cd "$tree" && dpkg-buildpackage -us -uc -b) >"$work/log" 2>&1 || fail "the build failed"
+# Without debugging symbols, so that "apt install ./*.deb" means what it says.
+(cd "$tree" && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage -us -uc -b) >"$work/log" 2>&1 || fail "the build failed"
 # The one tag left out asks for a bug in Debian's own tracker.
 lintian --fail-on error,warning --tag-display-limit 0 --allow-root \
   --suppress-tags initial-upload-closes-no-bugs "$work"/*.changes >"$work/log" 2>&1 ||
