@@ -17,25 +17,44 @@
 
 #define TOKEN_FIRST (UINT64_C(1) << 62) // of tokens that nobody else uses
 
+struct retired { // what workers may still use of the configuration before
+    struct retired *next;
+    struct config config;
+    struct turn_server *turn;
+};
+
 struct reload {
     struct reload_parts parts;
     uint64_t token;
-    unsigned waiting;             // workers that have not answered
-    int result;                   // the first error of theirs
-    struct config retired;        // what workers may still use of the configuration before
-    struct turn_server *old_turn; // the same
-    bool elsewhere, again;        // read the file once more
-    json_t *answer;               // owned; while it is under way
-    struct verb_reply reply;      // done NULL: nobody waits
+    unsigned waiting;        // workers that have not answered
+    int result;              // the first error of theirs
+    struct retired retired;  // until all have answered
+    struct retired *kept;    // owned; of changes that a worker could not apply
+    bool elsewhere, again;   // read the file once more
+    json_t *answer;          // owned; while it is under way
+    struct verb_reply reply; // done NULL: nobody waits
 };
 
 // ---- the end of a change
 
-static void retire(struct reload *reload)
+static void retire(struct retired *retired)
 {
-    turn_server_free_replaced(reload->old_turn);
-    reload->old_turn = NULL;
-    config_free(&reload->retired);
+    turn_server_free_replaced(retired->turn);
+    retired->turn = NULL;
+    config_free(&retired->config);
+}
+
+// A worker goes on with it. Without memory it is lost, rather than freed under that worker.
+static void keep(struct reload *reload)
+{
+    struct retired *kept = malloc(sizeof *kept);
+
+    if (kept) {
+        *kept = reload->retired;
+        kept->next = reload->kept;
+        reload->kept = kept;
+    }
+    reload->retired = (struct retired){0};
 }
 
 static void answer(struct reload *reload, const char *error)
@@ -59,7 +78,10 @@ static void finish(struct reload *reload)
 {
     char error[256];
 
-    retire(reload);
+    if (reload->result < 0)
+        keep(reload);
+    else
+        retire(&reload->retired);
     service_ready(NULL);
     if (reload->result < 0) {
         snprintf(error, sizeof error, "a worker could not apply all of it: %s; see the log",
@@ -200,7 +222,7 @@ static int prepare(struct reload *reload, bool rotate, char error[TLS_ERROR_MAX]
     }
     if (next) {
         *reload->parts.turn = next;
-        reload->old_turn = old;
+        reload->retired.turn = old;
     }
     return 0;
 }
@@ -304,7 +326,7 @@ static void apply(struct reload *reload, struct config *fresh, const struct conf
     } else {
         configure_rest(reload);
         reload->answer = say_changes(reload, &changes, errors);
-        reload->retired = *fresh;
+        reload->retired.config = *fresh;
         *fresh = (struct config){0};
         tell_workers(reload);
     }
@@ -428,9 +450,16 @@ void reload_forget(struct reload *reload)
 
 void reload_free(struct reload *reload)
 {
+    struct retired *kept;
+
     if (!reload)
         return;
-    retire(reload);
+    retire(&reload->retired);
+    while ((kept = reload->kept)) {
+        reload->kept = kept->next;
+        retire(kept);
+        free(kept);
+    }
     json_decref(reload->answer);
     free(reload);
 }

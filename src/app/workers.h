@@ -70,8 +70,8 @@ int workers_thaw(struct workers *workers);
 int workers_order(struct workers *workers, const struct order *order);
 // Asks every worker for its allocations. Returns 0 or -ENOMEM.
 int workers_list_turn(struct workers *workers, uint64_t token);
-// Other limits, ranges and TURN server from now on. What these borrow, and the TURN server before,
-// may be freed when all workers have answered: 0, or -errno of what could not be done. Returns 0 or
+// Other limits, ranges and TURN server from now on. What was before, and what it borrows, may be
+// freed when all workers have answered 0; one that answers -errno may go on with it. Returns 0 or
 // -ENOMEM (then some may do it all the same).
 struct workers_renewal {
     struct relay_limits limits;

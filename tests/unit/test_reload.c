@@ -40,6 +40,7 @@ struct fixture {
     struct workers *workers;
     struct signal *signal;
     struct reload *reload;
+    int fault; // of a worker, if any
     unsigned answers;
     json_t *result;
     char error[512];
@@ -56,7 +57,7 @@ static void on_done(void *ctx, uint64_t token, int result)
 {
     const struct fixture *f = ctx;
 
-    assert_true(reload_done(f->reload, token, result));
+    assert_true(reload_done(f->reload, token, f->fault ? f->fault : result));
 }
 
 static int on_send(void *ctx, const struct xml *stanza)
@@ -332,6 +333,27 @@ static void what_takes_a_restart_is_named(void **state)
     assert_true(answers_stun(PORT) && answers_stun(NEW_PORT));
 }
 
+static void what_a_worker_goes_on_with_stays(void **state)
+{
+    struct fixture *f = *state;
+    const struct turn_server *before[2];
+
+    for (int i = 0; i < 2; i++) {
+        before[i] = f->turn;
+        f->fault = -ENOMEM;
+        write_config(f, "7", "", i ? "realm = \"b\";" : "realm = \"a\";");
+        reload(f);
+        assert_non_null(strstr(f->error, "a worker could not apply"));
+        assert_string_equal(f->turn->turn.realm, i ? "b" : "a");
+    }
+    f->fault = 0;
+    write_config(f, "8", "", "realm = \"c\";");
+    reload(f);
+    assert_string_equal(f->error, "");
+    assert_string_equal(before[0]->turn.realm, "relay.example.org");
+    assert_string_equal(before[1]->turn.realm, "a");
+}
+
 static void changes_wait_for_each_other(void **state)
 {
     struct fixture *f = *state;
@@ -446,9 +468,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_may_change_changes),          TEST(a_mistake_changes_nothing),
         TEST(a_port_in_use_changes_nothing),    TEST(what_takes_a_restart_is_named),
-        TEST(changes_wait_for_each_other),      TEST(nobody_is_answered_who_has_gone),
-        TEST(old_secrets_are_good_for_a_while), TEST(the_operator_is_told_what_to_do),
-        TEST(clients_are_pointed_elsewhere),
+        TEST(what_a_worker_goes_on_with_stays), TEST(changes_wait_for_each_other),
+        TEST(nobody_is_answered_who_has_gone),  TEST(old_secrets_are_good_for_a_while),
+        TEST(the_operator_is_told_what_to_do),  TEST(clients_are_pointed_elsewhere),
     };
     const struct log_sink sink = {.max = LOG_LEVEL_NOTICE, .write = count_restarts};
 
