@@ -48,8 +48,9 @@ static const struct config_wrong wrong[] = {
     {XMPP "log = { frobnicate = 1; };",
      "t.conf:2: log.frobnicate: unknown key; log has: level, target, records"},
     {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
-    {XMPP "frobnicate = { calls = 3; };", "t.conf:2: frobnicate: unknown group; the groups are: "
-                                          "xmpp, relay, limits, turn, stats, control, drain, log"},
+    {XMPP "frobnicate = { calls = 3; };",
+     "t.conf:2: frobnicate: unknown group; the groups are: "
+     "xmpp, relay, limits, turn, stats, control, drain, echo, log"},
     {XMPP "calls = 3;",
      "t.conf:2: calls: unknown key outside of a group; did you mean limits.calls?"},
     {XMPP "stats = \"127.0.0.1:1\";", "t.conf:2: stats: expected a group, stats = { ... }"},
