@@ -3,6 +3,7 @@
 #include "succession.h"
 
 #include "base/log.h"
+#include "base/log_kind.h"
 #include "platform/udp.h"
 
 #include <errno.h>
@@ -90,7 +91,8 @@ int succession_open(const struct config *config, bool take, struct succession *r
         return r;
     }
     if (why && r < 0)
-        log_warning("what the last daemon has left cannot be used: %s; this is a cold start", why);
+        log_kind(LOG_NOT_RESTORED,
+                 "what the last daemon has left cannot be used: %s; this is a cold start", why);
     *ret_succession = succession;
     return 0;
 }
@@ -168,10 +170,11 @@ static void tell(const struct succession *succession, const struct workers *work
     counter_set(counters, COUNTER_RESTART_ALLOCATIONS_LOST,
                 missing(restart->allocations, allocations));
     counter_set(counters, COUNTER_RESTART_DEAF_MS, deaf);
-    log_notice("goes on with %u of %u calls and %" PRIu64 " of %u allocations that jingle-relayd "
-               "%s has left; nobody listened for %" PRIu64 " ms",
-               succession->calls, restart->calls, allocations, restart->allocations,
-               restart->version, deaf);
+    log_kind(LOG_RESTARTED,
+             "goes on with %u of %u calls and %" PRIu64 " of %u allocations that jingle-relayd "
+             "%s has left; nobody listened for %" PRIu64 " ms",
+             succession->calls, restart->calls, allocations, restart->allocations, restart->version,
+             deaf);
 }
 
 int succession_done(struct succession *succession, const struct workers *workers,
