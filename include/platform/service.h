@@ -24,3 +24,5 @@ bool service_restarting(void);
 // Feeds the watchdog from the loop at half its interval, when systemd asks for it (WATCHDOG_USEC).
 // Returns NULL when it does not.
 struct event *service_watchdog(struct event_base *base);
+// Feeds it once, before something that keeps the loop for up to half of its interval.
+void service_alive(void);

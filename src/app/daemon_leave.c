@@ -4,6 +4,7 @@
 #include "daemon_internal.h"
 
 #include "base/log.h"
+#include "platform/service.h"
 #include "platform/udp.h"
 
 #include <errno.h>
@@ -49,7 +50,9 @@ int daemon_leave(struct daemon *d)
     int r;
 
     if (d->successor < 0)
-        service_stopping();
+        service_stopping(); // and systemd asks for no sign of life any more
+    else
+        service_alive();
     workers_freeze(d->workers);
     r = give(d, &estate);
     if (r == 0) {

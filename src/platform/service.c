@@ -228,12 +228,17 @@ void service_stopping(void)
     notify("STOPPING=1", NULL);
 }
 
+void service_alive(void)
+{
+    notify("WATCHDOG=1", NULL);
+}
+
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     (void)arg;
-    notify("WATCHDOG=1", NULL);
+    service_alive();
 }
 
 struct event *service_watchdog(struct event_base *base)
@@ -250,7 +255,7 @@ struct event *service_watchdog(struct event_base *base)
         return NULL;
     }
     // What start-up took is not held against the first interval.
-    notify("WATCHDOG=1", NULL);
+    service_alive();
     return event;
 }
 
@@ -271,6 +276,10 @@ void service_reloading(void)
 }
 
 void service_stopping(void)
+{
+}
+
+void service_alive(void)
 {
 }
 

@@ -151,8 +151,11 @@ static void feeds_the_watchdog_at_half_its_interval(void **state)
         assert_true(msec_now() - start >= fed * 100 - 20);
     }
     assert_true(msec_now() - start < 3000);
+    service_alive();
+    assert_string_equal(notified(f, text), "WATCHDOG=1");
     event_free(event);
 #else
+    service_alive();
     assert_null(event);
 #endif
     assert_string_equal(notified(f, text), "");
