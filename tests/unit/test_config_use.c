@@ -80,7 +80,8 @@ static const char *const elsewhere[] = {
     "xmpp.secret",          "stats.listen",   "log.level",
     "log.target",           "xmpp.domain",    "xmpp.served_domains",
     "turn.tcp_allocations", "control.socket", "drain.alternative",
-    "xmpp.admins",          "xmpp.contact",   "log.records"};
+    "stats.selftest",       "xmpp.admins",    "xmpp.contact",
+    "log.records"};
 
 static int find_address(enum family family, struct addr *ret_addr)
 {
