@@ -125,7 +125,7 @@ def scripts(_):
     yield from _run("conf/ejabberd/compile.sh")
     python = files(r"\.py$") + ["tests/e2e/run", "tests/bench/run", "tests/bench/compare",
                                 "tests/soak/thousand", "tests/conformance/run",
-                                "tests/conformance/lab"]
+                                "tests/conformance/lab", "tests/package/run"]
     yield from _run("pyflakes3", *python)
     for name in files(r"\.(cjs|mjs|js)$"):
         yield from _run("node", "--check", name)

@@ -2,9 +2,6 @@
 // jingle-relayctl setup: its command line, its order, and what remains to be typed; see setup.h.
 #include "setup.h"
 
-#include "codec/jid.h"
-
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +14,9 @@
 // A domain goes into the files of three programs: letters of host names only, and bytes of UTF-8.
 static bool is_domain(const char *text)
 {
-    struct jid jid;
     size_t len = strlen(text);
 
-    if (jid_parse(text, &jid) < 0 || jid.local_len > 0 || jid.resource_len > 0 ||
-        len > SETUP_NAME_MAX / 2 || text[0] == '.' || text[0] == '-')
+    if (len == 0 || len > SETUP_NAME_MAX / 2 || text[0] == '.' || text[0] == '-')
         return false;
     for (const char *p = text; *p; p++) {
         bool plain = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.';
