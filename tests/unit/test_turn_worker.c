@@ -8,6 +8,8 @@
 
 #include <arpa/inet.h>
 #include <event2/thread.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -491,6 +493,34 @@ static void old_tickets_in_a_burst_come_to_rest(void **state)
     assert_int_equal(refreshes(f), before);
 }
 
+// An answer is written where its request was, and here is longer: the requests beside it, which
+// came in the same buffer, must not suffer, and the answers leave in order.
+static void requests_that_come_as_a_train(void **state)
+{
+    enum { REQUESTS = 8, LEN = 20 };
+    struct fixture *f = *state;
+    struct client client = client_open(&f->address, false);
+    uint8_t request[REQUESTS][LEN], answer[512];
+    int segment = LEN;
+
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        static const uint8_t head[8] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}; // Binding
+        memset(request[i], (int)i + 1, LEN);
+        memcpy(request[i], head, sizeof head);
+    }
+    assert_int_equal(setsockopt(client.fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment), 0);
+    assert_int_equal(send(client.fd, request, sizeof request, 0), sizeof request);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        struct stun_msg msg;
+        ssize_t len = recv(client.fd, answer, sizeof answer, 0);
+        assert_true(len > LEN);
+        assert_int_equal(stun_parse(answer, (size_t)len, &msg), 0);
+        assert_int_equal(msg.class, STUN_SUCCESS);
+        assert_memory_equal(answer + 8, request[i] + 8, LEN - 8);
+    }
+    client_close(&client);
+}
+
 // Two allocations reach each other, though one of them names the relay's own address as its peer.
 static void two_allocations_meet(void **state)
 {
@@ -526,6 +556,7 @@ int main(void)
         CASE(a_connection_ends_on_another_worker),
         CASE(old_tickets_lead_nowhere),
         CASE(old_tickets_in_a_burst_come_to_rest),
+        CASE(requests_that_come_as_a_train),
         CASE(two_allocations_meet),
     };
     evthread_use_pthreads();
