@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #define TOKEN_OWN (1ULL << 63) // marks our snapshots; those that a session asks for have its id
@@ -183,6 +184,16 @@ static void ask(struct inquiry *inquiry, enum question_kind kind, uint64_t call,
         q->waiting = 1;
     if (workers_order(inquiry->sources.workers, &order) < 0)
         question_fail(inquiry, q);
+}
+
+bool inquiry_call_id(const char *text, uint64_t *ret_id)
+{
+    size_t len = strlen(text);
+
+    if (len == 0 || len > 16 || strspn(text, "0123456789abcdefABCDEF") != len)
+        return false;
+    *ret_id = strtoull(text, NULL, 16);
+    return true;
 }
 
 void inquiry_calls(struct inquiry *inquiry, inquiry_answer answer, void *ctx)

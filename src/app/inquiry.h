@@ -35,6 +35,9 @@ typedef void (*inquiry_answer)(void *ctx, json_t *json, bool found);
 int inquiry_new(const struct inquiry_sources *sources, struct inquiry **ret_inquiry);
 void inquiry_free(struct inquiry *inquiry); // nobody is answered any more; NULL is fine
 
+// The id of a call as it is shown: up to 16 hexadecimal digits. False: it is none.
+bool inquiry_call_id(const char *text, uint64_t *ret_id);
+
 // Each answers once, at once or later.
 void inquiry_calls(struct inquiry *inquiry, inquiry_answer answer, void *ctx);
 void inquiry_call(struct inquiry *inquiry, uint64_t call, inquiry_answer answer, void *ctx);

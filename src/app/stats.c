@@ -137,23 +137,14 @@ static void answer_inquiry(void *ctx, json_t *json, bool found)
 
 // ---- requests
 
-// 0: it is none.
-static uint64_t read_id(const char *text)
-{
-    char *end;
-    uint64_t id = strtoull(text, &end, 16);
-
-    return *text && !*end ? id : 0;
-}
-
 static void get_events(struct stats *stats, struct http_request *request)
 {
     static const char call[] = "call=";
     const char *query = http_query(request);
     bool one = strncmp(query, call, sizeof call - 1) == 0;
-    uint64_t id = one ? read_id(query + sizeof call - 1) : 0;
+    uint64_t id = 0;
 
-    if (one && !id)
+    if (one && (!inquiry_call_id(query + sizeof call - 1, &id) || id == 0))
         answer_json(request, 404, json_pack("{s:s}", "error", "no such call"));
     else
         watch_add(stats->watch, request, id);
@@ -196,9 +187,9 @@ static void on_get(void *ctx, const char *path, struct http_request *request)
     } else if (strcmp(path, calls) == 0) {
         inquiry_calls(inquiry, answer_inquiry, request);
     } else if (strncmp(path, "/api/calls/", sizeof calls) == 0) {
-        uint64_t id = read_id(path + sizeof calls);
+        uint64_t id;
 
-        if (id)
+        if (inquiry_call_id(path + sizeof calls, &id))
             inquiry_call(inquiry, id, answer_inquiry, request);
         else
             answer_json(request, 404, json_pack("{s:s}", "error", "no such call"));

@@ -106,24 +106,13 @@ static void run_calls(struct verbs *verbs, const json_t *arguments, struct verb_
         inquiry_calls(verbs->world.inquiry, on_inquired, waiting);
 }
 
-// Ids are written as 16 hexadecimal digits; zeros at the front may be left out.
-static bool call_number(const char *text, unsigned long long *ret_number)
-{
-    size_t len = strlen(text);
-
-    if (len == 0 || len > 16 || strspn(text, "0123456789abcdefABCDEF") != len)
-        return false;
-    *ret_number = strtoull(text, NULL, 16);
-    return true;
-}
-
 static void run_call(struct verbs *verbs, const json_t *arguments, struct verb_reply reply)
 {
     const char *id = argument(arguments, "id");
     struct waiting *waiting;
-    unsigned long long call;
+    uint64_t call;
 
-    if (!call_number(id, &call)) {
+    if (!inquiry_call_id(id, &call)) {
         verb_fail(reply, "\"%.64s\" is no id of a call: expected up to 16 hexadecimal digits", id);
         return;
     }
@@ -169,11 +158,11 @@ static void run_facts(struct verbs *verbs, const json_t *arguments, struct verb_
 static void run_kick(struct verbs *verbs, const json_t *arguments, struct verb_reply reply)
 {
     const char *target = argument(arguments, "target");
-    unsigned long long call = 0;
+    uint64_t call = 0;
 
     if (strchr(target, '@'))
         verbs->world.kick(verbs->world.ctx, 0, target, reply);
-    else if (call_number(target, &call) && call != 0)
+    else if (inquiry_call_id(target, &call) && call != 0)
         verbs->world.kick(verbs->world.ctx, call, NULL, reply);
     else
         verb_fail(reply,
