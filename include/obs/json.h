@@ -19,3 +19,5 @@ json_t *call_to_json(const struct call_report *report, bool whole, struct clock_
 // yet"); an address with its port, null for none.
 json_t *json_time(usec_t at, struct clock_offset clock);
 json_t *json_addr(const struct addr *addr);
+json_t *json_own_addr(const struct addr *addr); // of this machine: never masked (base/mask.h)
+json_t *json_jid(const char *jid);

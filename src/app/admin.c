@@ -5,6 +5,7 @@
 #include "admin_xmpp.h"
 #include "base/log.h"
 #include "base/log_kind.h"
+#include "base/mask.h"
 #include "platform/udp.h"
 
 #include <errno.h>
@@ -118,9 +119,11 @@ static void kick(void *ctx, unsigned long long call, const char *user, struct ve
     const struct admin_parts *p = &admin->parts;
     unsigned calls = user ? signal_kick_user(p->signal, user, "gone", usec_now())
                           : signal_kick_call(p->signal, call, "gone", usec_now());
+    struct mask mask;
 
     if (user)
-        log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls, user);
+        log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls,
+                 mask_jid(user, &mask));
     else if (calls > 0)
         log_kind(LOG_CALLS_KICKED, "an administrator has ended call %016llx", call);
     p->changed(p->ctx);

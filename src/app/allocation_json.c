@@ -2,13 +2,15 @@
 // See allocation_json.h.
 #include "allocation_json.h"
 
+#include "base/mask.h"
+
 static json_t *relayed_to_json(const struct turn_view *view)
 {
     json_t *list = json_array();
 
     for (int f = 0; f < 2; f++) {
         if (view->relayed[f].family != FAMILY_NONE)
-            json_array_append_new(list, json_addr(&view->relayed[f]));
+            json_array_append_new(list, json_own_addr(&view->relayed[f]));
     }
     return list;
 }
@@ -22,10 +24,12 @@ json_t *allocation_to_json(const struct turn_view *view, struct clock_offset clo
 {
     static const char *const transports[] = {
         [TURN_UDP] = "udp", [TURN_TCP] = "tcp", [TURN_TLS] = "tls", [TURN_DTLS] = "dtls"};
+    struct mask username, identity;
     usec_t left = view->expires > now ? view->expires - now : 0;
 
     return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}",
-                     "username", view->username, "identity", view->identity, "transport",
+                     "username", mask_user(view->username, &username), "identity",
+                     mask_user(view->identity, &identity), "transport",
                      transports[view->client.transport], "client", json_addr(&view->client.remote),
                      "away", view->client.link == NULL, "relayed", relayed_to_json(view), "opened",
                      json_time(view->opened, clock), "expires_s", (json_int_t)(left / USEC_PER_SEC),

@@ -140,6 +140,10 @@ struct config {
         enum log_target target;
         char *records; // a path, or "none"
     } log;
+    struct {
+        bool mask;
+        char *key_file; // NULL: another key at every start
+    } privacy;
 };
 
 struct config_error {

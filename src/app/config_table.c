@@ -292,6 +292,15 @@ const struct config_row config_rows[] = {
     {KEY(log, records), .kind = &config_kind_file, .fallback = "\"none\"", .reload = true,
      .help = "A file to which a line of JSON is added for each call and each TURN allocation that "
              "is over. It is opened again whenever the configuration is. \"none\": there is none."},
+
+    {KEY(privacy, mask), .kind = &config_kind_bool, .fallback = "false", .reload = true,
+     .help =
+         "Show no user's name and address in logs, records, figures and answers: each becomes a "
+         "short text, always the same for the same. Domains, and what kind of address it is, "
+         "stay."},
+    {KEY(privacy, key_file), .kind = &config_kind_path, .absent = "another key at every start",
+     .help = "A file with the key of these texts, at least 16 bytes, so that those of several days "
+             "fit together. Whoever has it can find out who is meant."},
 };
 
 const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);

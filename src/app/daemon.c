@@ -4,9 +4,11 @@
 #include "daemon_internal.h"
 
 #include "base/log_kind.h"
+#include "base/mask.h"
 #include "config_use.h"
 #include "local_addr.h"
 #include "platform/udp.h"
+#include "privacy.h"
 #include "status.h"
 
 #include <errno.h>
@@ -197,13 +199,16 @@ static void on_call_ended(void *ctx, const struct call_report *report, usec_t no
     const char *verdict = call_verdict_text(call_verdict(report, now));
     usec_t length = report->accepted ? report->ended - report->accepted : 0;
     struct daemon *d = ctx;
+    struct mask mask[SIDE_COUNT];
+    const char *initiator = mask_jid(report->jid[SIDE_INITIATOR], &mask[SIDE_INITIATOR]);
+    const char *responder = mask_jid(report->jid[SIDE_RESPONDER], &mask[SIDE_RESPONDER]);
     char id[20], ms[24];
     const struct log_field fields[] = {
         {"CALL_ID", id},
         {"SID", report->sid},
         {"DOOR", report->door},
-        {"INITIATOR", report->jid[SIDE_INITIATOR]},
-        {"RESPONDER", report->jid[SIDE_RESPONDER]},
+        {"INITIATOR", initiator},
+        {"RESPONDER", responder},
         {"VERDICT", verdict},
         {"END_REASON", report->end_reason},
         {"DURATION_MS", ms},
@@ -212,9 +217,8 @@ static void on_call_ended(void *ctx, const struct call_report *report, usec_t no
     snprintf(id, sizeof id, "%016" PRIx64, report->id);
     snprintf(ms, sizeof ms, "%" PRIu64, length / USEC_PER_MSEC);
     log_kind_write(LOG_CALL_ENDED, fields, sizeof fields / sizeof fields[0],
-                   "call of %s to %s ended (%s): %s", report->jid[SIDE_INITIATOR],
-                   report->jid[SIDE_RESPONDER], report->end_reason ? report->end_reason : "?",
-                   verdict);
+                   "call of %s to %s ended (%s): %s", initiator, responder,
+                   report->end_reason ? report->end_reason : "?", verdict);
     drain_note(&d->history, report->ended > report->opened ? report->ended - report->opened : 0);
     inquiry_ended(d->inquiry, report, now);
 }
@@ -529,6 +533,9 @@ static int daemon_start(struct daemon *d)
 {
     int r;
 
+    r = privacy_start(d->config);
+    if (r < 0)
+        return r;
     raise_descriptor_limit(d->config);
     d->clock = clock_offset();
     d->started = usec_now();

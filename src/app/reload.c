@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/log_kind.h"
+#include "base/mask.h"
 #include "config_change.h"
 #include "config_table.h"
 #include "config_use.h"
@@ -181,6 +182,7 @@ static void configure_rest(const struct reload *reload)
     if (*p->turn)
         quota_set((*p->turn)->quota, c->limits.allocations_per_user, c->limits.allocations);
     log_set_level(c->log.level);
+    mask_set(c->privacy.mask);
     raise_descriptor_limit();
 }
 

@@ -108,14 +108,15 @@ static void list_change(void *ctx, const struct call_report *report)
         json_array_append_new(c->changed, figures);
         return;
     }
-    json_array_append_new(
-        c->fresh,
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", id, "door",
-                  report->door, "state", call_state_name(report->state), "verdict",
-                  call_verdict_text(view.verdict), "health", call_health_name(view.health),
-                  "initiator", report->jid[SIDE_INITIATOR], "responder",
-                  report->jid[SIDE_RESPONDER], "opened", json_time(report->opened, c->clock),
-                  "accepted", json_time(report->accepted, c->clock), "lately", figures));
+    json_array_append_new(c->fresh,
+                          json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", id,
+                                    "door", report->door, "state", call_state_name(report->state),
+                                    "verdict", call_verdict_text(view.verdict), "health",
+                                    call_health_name(view.health), "initiator",
+                                    json_jid(report->jid[SIDE_INITIATOR]), "responder",
+                                    json_jid(report->jid[SIDE_RESPONDER]), "opened",
+                                    json_time(report->opened, c->clock), "accepted",
+                                    json_time(report->accepted, c->clock), "lately", figures));
 }
 
 // The first time everything is told, with 'all'.

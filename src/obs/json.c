@@ -3,6 +3,8 @@
 // setters take the values over and refuse NULL ones.
 #include "obs/json.h"
 
+#include "base/mask.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -27,9 +29,23 @@ json_t *json_time(usec_t at, struct clock_offset clock)
 
 json_t *json_addr(const struct addr *addr)
 {
+    struct mask mask;
+
+    return addr->family == FAMILY_NONE ? json_null() : json_string(mask_addr(addr, &mask));
+}
+
+json_t *json_own_addr(const struct addr *addr)
+{
     char text[ADDR_TEXT_MAX];
 
     return addr->family == FAMILY_NONE ? json_null() : json_string(addr_format(addr, text));
+}
+
+json_t *json_jid(const char *jid)
+{
+    struct mask mask;
+
+    return json_string(mask_jid(jid, &mask));
 }
 
 static json_t *json_since(usec_t then, usec_t now)
@@ -75,7 +91,7 @@ static json_t *leg_to_json(const struct leg_view *leg, usec_t now)
 
     for (int i = 0; i < 2; i++) {
         if (leg->port[i].family != FAMILY_NONE)
-            json_array_append_new(ports, json_addr(&leg->port[i]));
+            json_array_append_new(ports, json_own_addr(&leg->port[i]));
     }
     return json_pack(
         "{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}", "ports",
@@ -116,11 +132,13 @@ static json_t *candidates_to_json(const struct content_report *content, enum sid
 
     for (unsigned i = 0; i < content->candidate_count[side]; i++) {
         const struct candidate_report *c = &content->candidates[side][i];
+        struct mask mask;
 
         // Clients may write anything: what is not UTF-8 is left out (the XML was, so this is belt
         // and braces).
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "type", c->type, "protocol",
-                                              c->protocol, "address", c->address));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s}", "type", c->type, "protocol", c->protocol,
+                                        "address", mask_host(c->address, &mask)));
     }
     return list;
 }
@@ -217,7 +235,8 @@ static json_t *mos_to_json(const struct call_report *report, enum side side)
 
 static json_t *party_to_json(const struct call_report *report, enum side side)
 {
-    return json_pack("{s:s, s:s}", "jid", report->jid[side], "seen_as", report->proxy[side]);
+    return json_pack("{s:o, s:o}", "jid", json_jid(report->jid[side]), "seen_as",
+                     json_jid(report->proxy[side]));
 }
 
 json_t *call_to_json(const struct call_report *report, bool whole, struct clock_offset clock,

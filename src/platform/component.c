@@ -4,6 +4,7 @@
 #include "platform/component.h"
 
 #include "base/log_kind.h"
+#include "base/mask.h"
 #include "component_link.h"
 #include "component_private.h"
 #include "component_stanza.h"
@@ -375,11 +376,12 @@ static void on_down(void *ctx, const struct component_end *end)
 static void log_cut(struct component *c, const char *from)
 {
     usec_t now = component_link_now();
+    struct mask mask;
     if (c->cut_logged > 0 && now - c->cut_logged < 60 * USEC_PER_SEC)
         return;
     c->cut_logged = now;
     log_kind(LOG_STANZA_LOST, "a stanza from %s is too large; its content is ignored",
-             from ? from : "nobody");
+             from ? mask_jid(from, &mask) : "nobody");
 }
 
 static void on_stanza(void *ctx, xmpp_stanza_t *stanza)

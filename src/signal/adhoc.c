@@ -8,6 +8,7 @@
 #include "adhoc.h"
 
 #include "base/log.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -254,6 +255,7 @@ static struct xml *envelope(const struct xml *iq)
 static void run(struct adhoc_session *s, const struct xml *iq, const json_t *arguments, usec_t now)
 {
     struct signal *signal = s->signal;
+    struct mask mask;
 
     s->iq = envelope(iq);
     if (!s->iq || session_wait(s, now + ADHOC_ANSWER_SECONDS * USEC_PER_SEC) < 0) {
@@ -262,7 +264,7 @@ static void run(struct adhoc_session *s, const struct xml *iq, const json_t *arg
         return;
     }
     if (s->verb->changes)
-        log_notice("%s is asked for over XMPP by %s", s->verb->name, s->client);
+        log_notice("%s is asked for over XMPP by %s", s->verb->name, mask_jid(s->client, &mask));
     signal->admin.run(signal->admin.ctx, s->verb, arguments, s->number);
 }
 

@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include "base/log_kind.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -201,9 +202,11 @@ static void fail(struct channel *channel, int error, usec_t now)
     const char *text =
         memory || error == -EMFILE ? call_refusal_text(refusal) : "a relay port cannot be opened";
 
+    struct mask mask;
+
     calls_count_refusal(&channel->signal->calls, refusal);
-    log_kind(LOG_CALL_REFUSED, "channel of %s refused: %s (%s)", channel->requester, text,
-             strerror(-error));
+    log_kind(LOG_CALL_REFUSED, "channel of %s refused: %s (%s)",
+             mask_jid(channel->requester, &mask), text, strerror(-error));
     channel_end(channel, text, now);
     channel->end_reason = "refused";
 }

@@ -4,6 +4,7 @@
 #include "echo.h"
 
 #include "base/log.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -85,14 +86,15 @@ static void drop(struct echo_call *call)
 static void finish(struct echo_call *call, usec_t now)
 {
     usec_t length = call->accepted ? now - call->accepted : 0;
+    struct mask mask;
 
     for (unsigned i = 0; i < ECHO_LEGS; i++)
         if (call->leg[i].id && !call->leg[i].ended)
             return;
     log_info("test call of %s ended (%s) after %" PRIu64 " s: %" PRIu64
              " packets returned, %" PRIu64 " lost on the way here, jitter %" PRIu64 " ms",
-             call->from, call->reason ? call->reason : "?", length / USEC_PER_SEC, call->packets,
-             call->lost, call->jitter / USEC_PER_MSEC);
+             mask_jid(call->from, &mask), call->reason ? call->reason : "?", length / USEC_PER_SEC,
+             call->packets, call->lost, call->jitter / USEC_PER_MSEC);
     drop(call);
 }
 

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #include "base/log_kind.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -71,9 +72,11 @@ static void refuse_for_relay(struct session *session, const struct waiting *w, i
     struct refusal told = {&condition_constraint, text,
                            memory ? COUNTER_DIVERT_PASSED_MEMORY : COUNTER_DIVERT_PASSED_PORTS};
 
+    struct mask mask;
+
     calls_count_refusal(&session->signal->calls, refusal);
     log_kind(LOG_CALL_REFUSED, "%s of %s refused: %s (%s)", jingle_action_name(w->action),
-             session->party[w->from].jid, text, strerror(-error));
+             mask_jid(session->party[w->from].jid, &mask), text, strerror(-error));
     waiting_refuse(session->signal, w, &told, now);
 }
 

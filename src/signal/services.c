@@ -7,6 +7,7 @@
 #include "services.h"
 
 #include "base/log.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,6 +60,7 @@ int service_credential(struct signal *signal, struct service_query *query)
 {
     const struct signal_services *services = &signal->config.services;
     int64_t wall = (int64_t)query->now + signal->wall_minus_now;
+    struct mask mask;
     int rc;
 
     if (query->expiry)
@@ -70,7 +72,7 @@ int service_credential(struct signal *signal, struct service_query *query)
         return rc == -EINVAL ? -E2BIG : rc;
     }
     counter_add(signal->counters, query->door, 1);
-    log_debug("credentials for %s, until %" PRId64, query->user, query->expiry);
+    log_debug("credentials for %s, until %" PRId64, mask_user(query->user, &mask), query->expiry);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/log_kind.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -171,9 +172,11 @@ static const char *account_of(const struct session *session)
 
 void log_refusal(const char *what, const char *who, enum call_refusal refusal)
 {
-    log_kind_write_at(LOG_CALL_REFUSED,
-                      call_refusal_is_common(refusal) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL,
-                      0, "%s of %s refused: %s", what, who, call_refusal_text(refusal));
+    struct mask mask;
+
+    log_kind_write_at(
+        LOG_CALL_REFUSED, call_refusal_is_common(refusal) ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+        NULL, 0, "%s of %s refused: %s", what, mask_jid(who, &mask), call_refusal_text(refusal));
 }
 
 static enum call_refusal admit(struct session *session, usec_t now)

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include "base/log_kind.h"
+#include "base/mask.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -187,12 +188,13 @@ static const char *const cause_text[] = {"ended by its client", "expired", "lost
 
 static void log_end(const struct allocation *a, enum end_cause cause, usec_t now)
 {
-    char client[ADDR_TEXT_MAX], bytes_in[24], bytes_out[24];
+    char bytes_in[24], bytes_out[24];
+    struct mask user, client;
     snprintf(bytes_in, sizeof bytes_in, "%" PRIu64, a->bytes_in);
     snprintf(bytes_out, sizeof bytes_out, "%" PRIu64, a->bytes_out);
     const struct log_field fields[] = {
-        {"TURN_USER", allocation_identity(a)},
-        {"TURN_CLIENT", addr_format(&a->at.client.remote, client)},
+        {"TURN_USER", mask_user(allocation_identity(a), &user)},
+        {"TURN_CLIENT", mask_addr(&a->at.client.remote, &client)},
         {"TURN_BYTES_FROM_PEERS", bytes_in},
         {"TURN_BYTES_TO_PEERS", bytes_out},
     };

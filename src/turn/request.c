@@ -29,6 +29,7 @@
 #include "internal.h"
 
 #include "base/log.h"
+#include "base/mask.h"
 
 #include <string.h>
 
@@ -165,9 +166,9 @@ static bool may_answer(struct request *r, size_t len)
 
 static void log_error(const struct request *r, int code)
 {
-    char client[ADDR_TEXT_MAX];
+    struct mask client;
     const struct log_field fields[] = {
-        {"TURN_CLIENT", addr_format(&r->client->remote, client)},
+        {"TURN_CLIENT", mask_addr(&r->client->remote, &client)},
     };
     log_write(LOG_LEVEL_DEBUG, fields, 1, "TURN %s answered %d", r->method->name, code);
 }

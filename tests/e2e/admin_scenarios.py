@@ -8,6 +8,7 @@ import os
 
 from control_scenarios import ControlLab, ControlTurnLab
 from lab.call import Call, require
+from lab.lab import ALICE, BOB, NAT_A, NAT_B
 from lab.network import wait_for
 from lab.servers import DOMAIN, RELAY
 from lab.turn import Endpoint
@@ -158,3 +159,84 @@ def records_turn(lab):
     require((record["record"], record["identity"]) == ("allocation", "alice@example.test")
             and record["end_reason"] == "ended by this server", f"record: {record}")
     return {"records": 1}
+
+
+def _turn_on_mask(lab):
+    """Records, and no names from now on. Gives how much the log has until now."""
+    key = f"{lab.directory}/mask-key"
+    with open(key, "w", encoding="ascii") as file:
+        file.write("0123456789abcdef" * 4)
+    lab.configure('target = "stderr"; };',
+                  f'target = "stderr"; records = "{lab.directory}/records.jsonl"; }};\n'
+                  "privacy: { mask = true; };")
+    require("privacy.mask" in lab.ask("reload")["applied"], "masking was not applied")
+    return os.path.getsize(f"{lab.directory}/jingle-relayd.log")
+
+
+def _everything(lab, since):
+    """All that the daemon says to people: {where: text}."""
+    said = {path: lab.daemon.get(path)[1]
+            for path in ("/", "/summary", "/metrics", "/api/calls", "/api/status",
+                         "/api/allocations")}
+    for call in lab.daemon.json("/api/calls")["calls"] + lab.daemon.json("/api/calls")["ended"]:
+        said[f"/api/calls/{call['id']}"] = lab.daemon.get(f"/api/calls/{call['id']}")[1]
+        said[f"ctl call {call['id']}"] = lab.ctl("call", call["id"])[1]
+    for command in ("calls", "status", "allocations", "top"):
+        said[f"ctl {command}"] = lab.ctl(command)[1]
+    with open(f"{lab.directory}/jingle-relayd.log", encoding="utf-8") as file:
+        file.seek(since)
+        said["log"] = file.read()
+    if os.path.exists(f"{lab.directory}/records.jsonl"):
+        with open(f"{lab.directory}/records.jsonl", encoding="utf-8") as file:
+            said["records"] = file.read()
+    return said
+
+
+def _nothing_clear(said, *clear):
+    for where, text in said.items():
+        for word in clear:
+            require(word not in text, f"{where} has {word}: {text[-3000:]}")
+
+
+@scenario
+def masked_call(lab):
+    """With privacy.mask neither names nor addresses stand anywhere while a call runs and afterwards,
+    but the domain and forms that stay the same."""
+    alice, _ = _appoint(lab)
+    since = _turn_on_mask(lab)
+    call = _talk(lab)
+    clear = [call.alice.jid.partition("/")[0], call.bob.jid.partition("/")[0], "alice", "bob\\40",
+             *(lab_address for lab_address in (NAT_A, NAT_B, ALICE, BOB))]
+    said = _everything(lab, since)
+    said["commands"] = json.dumps([alice.ask("command", to=RELAY, node="calls"),
+                                   alice.ask("command", to=RELAY, node="status")])
+    _nothing_clear(said, *clear)
+    row = lab.ask("calls")["calls"][0]
+    initiator = row["initiator"]["jid"]
+    require(initiator.startswith("u-") and f"@{DOMAIN}/r-" in initiator, f"a form: {initiator}")
+    require("ip4-" in said[f"/api/calls/{row['id']}"], "no address at all")
+    require(alice.ask("command", to=RELAY, node="kick", values={"target": call.bob.jid})["values"]
+            ["calls"] == ["1"], "the administrator names whom he means in clear")
+    wait_for("the record", lambda: _records(f"{lab.directory}/records.jsonl"), 10)
+    said = _everything(lab, since)
+    require(initiator in said["log"] and initiator in said["records"], "the forms differ")
+    _nothing_clear(said, *clear)
+    return {"places": len(said)}
+
+
+@scenario
+def masked_turn(lab):
+    """The same of an allocation, running and over."""
+    since = _turn_on_mask(lab)
+    user = Endpoint(lab)
+    require("relayed" in user.allocate("a", user="alice@example.test"), "no allocation")
+    running = lab.ask("allocations")["allocations"]
+    require(running[0]["identity"].startswith("u-"), f"allocations: {running}")
+    said = _everything(lab, since)
+    require("u-" in said["/api/allocations"], f"allocations: {said['/api/allocations']}")
+    _nothing_clear(said, "alice", NAT_A, ALICE)
+    require(lab.ask("kick", "alice@example.test")["allocations"] == 1, "it was not ended")
+    wait_for("the record", lambda: _records(f"{lab.directory}/records.jsonl"), 10)
+    said = _everything(lab, since)
+    _nothing_clear(said, "alice", NAT_A, ALICE)
+    return {"places": len(said)}

@@ -50,7 +50,7 @@ static const struct config_wrong wrong[] = {
     {XMPP "limit = { calls = 3; };", "t.conf:2: limit: unknown group; did you mean limits?"},
     {XMPP "frobnicate = { calls = 3; };",
      "t.conf:2: frobnicate: unknown group; the groups are: "
-     "xmpp, relay, limits, turn, stats, control, drain, echo, log"},
+     "xmpp, relay, limits, turn, stats, control, drain, echo, log, privacy"},
     {XMPP "calls = 3;",
      "t.conf:2: calls: unknown key outside of a group; did you mean limits.calls?"},
     {XMPP "stats = \"127.0.0.1:1\";", "t.conf:2: stats: expected a group, stats = { ... }"},

@@ -76,12 +76,13 @@ static const struct {
 
 // Keys that main() and the connection use as they stand.
 static const char *const elsewhere[] = {
-    "xmpp.server",          "xmpp.port",      "xmpp.secret_file",
-    "xmpp.secret",          "stats.listen",   "log.level",
-    "log.target",           "xmpp.domain",    "xmpp.served_domains",
-    "turn.tcp_allocations", "control.socket", "drain.alternative",
-    "stats.selftest",       "xmpp.admins",    "xmpp.contact",
-    "log.records"};
+    "xmpp.server",          "xmpp.port",        "xmpp.secret_file",
+    "xmpp.secret",          "stats.listen",     "log.level",
+    "log.target",           "xmpp.domain",      "xmpp.served_domains",
+    "turn.tcp_allocations", "control.socket",   "drain.alternative",
+    "xmpp.admins",          "xmpp.contact",     "log.records",
+    "privacy.mask",         "privacy.key_file", "echo.enabled",
+    "echo.calls",           "echo.duration",    "stats.selftest"};
 
 static int find_address(enum family family, struct addr *ret_addr)
 {
