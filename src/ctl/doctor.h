@@ -87,6 +87,8 @@ void doctor_check_names(struct doctor *doctor);
 void doctor_check_certificate(struct doctor *doctor);
 void doctor_judge_name(struct doctor *doctor, const char *name, const struct addr *found,
                        unsigned count, const struct addr advertised[2]);
+// A record of this service that clients look for leads to another host.
+void doctor_judge_srv(struct doctor *doctor, const char *service, const char *target);
 
 // ---- doctor_host.c: the machine
 

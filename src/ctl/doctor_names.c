@@ -4,16 +4,20 @@
 
 #include "base/addr.h"
 
+#include <arpa/nameser.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <resolv.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
-#define FOUND_MAX 8
-#define SOON_DAYS 14
+#define FOUND_MAX  8
+#define SOON_DAYS  14
+#define SRV_HEADER 6 // priority, weight, port
 
 // ---- DNS
 
@@ -93,6 +97,50 @@ void doctor_judge_name(struct doctor *doctor, const char *name, const struct add
         doctor_find(doctor, DOCTOR_OK, "%s leads here", name);
 }
 
+// ---- SRV: for clients that are configured with a domain only (RFC 8489 section 8.1)
+
+static bool find_srv(const char *name, char *target, int size)
+{
+    unsigned char answer[4096];
+    int len = res_query(name, ns_c_in, ns_t_srv, answer, sizeof answer);
+    ns_msg message;
+    ns_rr record;
+
+    if (len < 0 || len > (int)sizeof answer || ns_initparse(answer, len, &message) < 0 ||
+        ns_msg_count(message, ns_s_an) == 0 || ns_parserr(&message, ns_s_an, 0, &record) < 0 ||
+        ns_rr_type(record) != ns_t_srv || ns_rr_rdlen(record) < SRV_HEADER + 1)
+        return false;
+    return dn_expand(ns_msg_base(message), ns_msg_end(message), ns_rr_rdata(record) + SRV_HEADER,
+                     target, size) >= 0;
+}
+
+void doctor_judge_srv(struct doctor *doctor, const char *service, const char *target)
+{
+    const char *host = doctor->config.turn.host;
+
+    if (strcasecmp(target, host) == 0)
+        return;
+    doctor_find(doctor, DOCTOR_WARNING, "%s leads to %s, which is not turn.host = %s", service,
+                target, host);
+    doctor_change(doctor, "DNS: %s. SRV 0 0 %u %s.", service,
+                  (unsigned)doctor->config.turn.ports.item[0], host);
+}
+
+static void check_srv(struct doctor *doctor)
+{
+    static const char *const services[] = {"_stun._udp", "_turn._udp", "_turn._tcp"};
+    const struct config_list *served = &doctor->config.xmpp.served_domains;
+    char name[NS_MAXDNAME], target[NS_MAXDNAME];
+
+    for (size_t i = 0; i < served->count; i++) {
+        for (size_t s = 0; s < sizeof services / sizeof services[0]; s++) {
+            snprintf(name, sizeof name, "%s.%s", services[s], served->item[i]);
+            if (find_srv(name, target, sizeof target))
+                doctor_judge_srv(doctor, name, target);
+        }
+    }
+}
+
 void doctor_check_names(struct doctor *doctor)
 {
     const struct addr advertised[2] = {doctor->config.relay.advertise[0].addr,
@@ -110,6 +158,7 @@ void doctor_check_names(struct doctor *doctor)
         found[0] = literal;
     if (count > 0) {
         doctor_judge_name(doctor, name, found, (unsigned)count, advertised);
+        check_srv(doctor);
         return;
     }
     doctor_find(doctor, DOCTOR_PROBLEM, "turn.host = %s cannot be resolved: %s", name,

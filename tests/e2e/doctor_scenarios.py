@@ -75,6 +75,23 @@ module:hook("iq-get/host/urn:xmpp:time:time", function (event)
 end);
 """
 
+# A server of names that knows one SRV record.
+NAMES = r"""
+import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+print(flush=True)
+target = b"".join(bytes([len(p)]) + p for p in b"turn.example.net".split(b".")) + b"\0"
+while True:
+    query, sender = s.recvfrom(512)
+    end = query.index(b"\0", 12) + 5
+    known = query[12:].startswith(b"\x05_turn\x04_udp\x07example\x04test\0\0\x21")
+    data = struct.pack(">HHH", 0, 0, 3478) + target
+    record = struct.pack(">HHHIH", 0xc00c, 33, 1, 60, len(data)) + data
+    s.sendto(query[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, known, 0, 0)
+             + query[12:end] + (record if known else b""), sender)
+"""
+
 AUTHORITY = """
 [ca]
 default_ca = lab
@@ -219,6 +236,17 @@ class DoctorLab(Place):
             yield
         finally:
             self.network.know({TURN_HOST: SERVER4})
+
+    @contextlib.contextmanager
+    def srv_elsewhere(self):
+        other = self.network.start("srv", "python3", "-c", NAMES, log="names",
+                                   stdout=subprocess.PIPE)
+        other.stdout.readline()
+        try:
+            yield
+        finally:
+            other.stdout.close()
+            self.network.stop(other)
 
     @contextlib.contextmanager
     def certificate(self, name=TURN_HOST, days=(-60, 60), other_key=False):
@@ -437,6 +465,9 @@ HOST_SETUPS = [
      "DNS", "problem", "203.0.113.77", f"{TURN_HOST}. A {SERVER4}"),
     ("turn.host is not in the DNS", lambda lab: lab.names({}),
      "DNS", "problem", "cannot be resolved", "an A .* record"),
+    ("an SRV record of another TURN server", lambda lab: lab.srv_elsewhere(),
+     "DNS", "warning", "_turn._udp.example.test leads to turn.example.net",
+     f"_turn._udp.example.test. SRV 0 0 3478 {TURN_HOST}"),
     ("an expired certificate", lambda lab: lab.certificate(days=(-90, -2)),
      "certificate", "problem", "expired 2 days ago", "certbot renew"),
     ("a certificate that expires soon", lambda lab: lab.certificate(days=(-80, 5)),

@@ -224,6 +224,11 @@ static void names(void **state)
     doctor = make();
     doctor_judge_name(&doctor, "turn.example.org", both, 1, both);
     expect(&doctor, DOCTOR_WARNING, "no AAAA record", "AAAA 2001:db8::5");
+    doctor = make();
+    doctor_judge_srv(&doctor, "_turn._udp.example.org", "Turn.example.org"); // is no finding
+    doctor_judge_srv(&doctor, "_stun._udp.example.org", "stun.example.net");
+    expect(&doctor, DOCTOR_WARNING, "stun.example.net, which is not turn.host",
+           "_stun._udp.example.org. SRV 0 0 3478 turn.example.org.");
 }
 
 // ---- the machine
@@ -314,7 +319,7 @@ static void echoes(void **state)
     "\"policy\":\"" policy "\"}}"
 #define RULE(chain, expr)                                                                          \
     ",{\"rule\":{\"family\":\"inet\",\"table\":\"f\",\"chain\":\"" chain "\",\"expr\":[" expr "]}" \
-                                                                                              "}"
+    "}"
 #define MATCH(left, op, right)                                                                     \
     "{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}},"
 #define META(key)   "{\"meta\":{\"key\":\"" key "\"}}"
