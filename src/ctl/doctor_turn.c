@@ -52,6 +52,17 @@ static void judge_outside(struct doctor *doctor, const struct turn_probe *probe,
                   (unsigned)doctor->config.relay.ports.max);
 }
 
+// As a client with this machine's list of authorities sees it.
+static void judge_distrust(struct doctor *doctor, const char *where, const char *why)
+{
+    doctor_find(doctor, DOCTOR_WARNING, "%s: clients that check the certificate refuse it: %s",
+                where, why);
+    doctor_change(doctor,
+                  "%s: turn.certificate: the whole chain (fullchain.pem, not cert.pem), from an "
+                  "authority that clients know",
+                  doctor->path);
+}
+
 void doctor_judge_echo(struct doctor *doctor, const struct turn_probe *probe,
                        const struct turn_probe_result *result,
                        const struct turn_probe_result *inside)
@@ -64,7 +75,11 @@ void doctor_judge_echo(struct doctor *doctor, const struct turn_probe *probe,
     if (result->step == TURN_PROBE_DONE)
         doctor_find(doctor, DOCTOR_OK, "%s: a packet through a relayed port came back in %.1f ms",
                     where, (double)result->round_trip / 1000);
-    else if (inside && inside->step == TURN_PROBE_DONE)
+    if (result->distrust[0])
+        judge_distrust(doctor, where, result->distrust);
+    if (result->step == TURN_PROBE_DONE)
+        return;
+    if (inside && inside->step == TURN_PROBE_DONE)
         judge_outside(doctor, probe, where, why);
     else
         judge_refusal(doctor, where, why, result);
