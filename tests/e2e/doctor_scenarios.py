@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""jingle-relayctl doctor: a relay in order, and set-ups that are broken in one thing each. Each must
-be found, named, and have its line to change.
+"""jingle-relayctl doctor: a relay in order, and set-ups that are broken in one thing each. Each
+must be found, named, and have its line to change.
 
 With DOCTOR_TABLE=FILE the table that stands in docs/OPERATING.md is written there.
 """
@@ -368,8 +368,8 @@ class DoctorLab(Place):
         program = f"{os.path.dirname(self.daemon.program)}/jingle-relayctl"
         done = self.network.run(
             "srv", program, "--config", self.daemon.config, "--json", *arguments, "doctor",
-            check=False, env=self.trusting(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
-            stdin=subprocess.DEVNULL)
+            check=False, env=self.trusting(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=120, stdin=subprocess.DEVNULL)
         require(done.stdout, f"doctor said nothing: {done.stderr}")
         return done.returncode, json.loads(done.stdout)["findings"]
 
@@ -381,7 +381,8 @@ class DoctorLab(Place):
         """What it prints for people."""
         program = f"{os.path.dirname(self.daemon.program)}/jingle-relayctl"
         return self.network.run("srv", program, "--config", self.daemon.config, "doctor",
-                                check=False, env=self.trusting(), stdout=subprocess.PIPE, text=True).stdout
+                                check=False, env=self.trusting(), stdout=subprocess.PIPE,
+                                text=True).stdout
 
 
 def join():
@@ -452,7 +453,8 @@ SERVER_SETUPS = [
 ]
 
 HOST_SETUPS = [
-    ("a key that is misspelt", lambda lab: lab.instead("jingle-relayd.conf", ("policy =", "polcy =")),
+    ("a key that is misspelt",
+     lambda lab: lab.instead("jingle-relayd.conf", ("policy =", "polcy =")),
      "configuration", "problem", "relay.polcy", "jingle-relayd.conf"),
     ("a secret that everybody can read", lambda lab: lab.instead("secret", mode=0o644),
      "files", "warning", "every user", "chmod 0640"),
