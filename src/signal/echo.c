@@ -312,17 +312,21 @@ void signal_echo_event(struct signal *signal, const struct echo_event *event, us
         on_ended(call, leg, event, now);
 }
 
-void echo_end_all(struct signal *signal, const char *reason, usec_t now)
+unsigned echo_end(struct signal *signal, const char *user, const char *reason, usec_t now)
 {
     struct map_node *node, *next;
+    unsigned ended = 0;
 
     for (node = signal->echo ? map_each(&signal->echo->calls, NULL) : NULL; node; node = next) {
         struct echo_call *call = container_of(node, struct echo_call, node);
 
         next = map_each(&signal->echo->calls, node);
-        if (!call->over)
-            terminate(call, reason, now);
+        if (call->over || (user && !jid_is_of(call->from, user)))
+            continue;
+        terminate(call, reason, now);
+        ended++;
     }
+    return ended;
 }
 
 void echo_free(struct signal *signal)

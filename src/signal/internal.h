@@ -339,9 +339,12 @@ void show_face(struct signal *signal, const struct xml *presence, const char *ty
 
 // ---- echo.c: the test partner (more in echo.h)
 
+// Whether 'user' means this full JID: a bare JID means all its clients.
+bool jid_is_of(const char *jid, const char *user);
 bool echo_is(const struct signal *signal, const struct jid *jid);
 void echo_stanza(struct signal *signal, const struct xml *stanza, const struct jid *to, usec_t now);
-void echo_end_all(struct signal *signal, const char *reason, usec_t now);
+// All calls, or those of a user (jid_is_of()). Returns how many.
+unsigned echo_end(struct signal *signal, const char *user, const char *reason, usec_t now);
 void echo_free(struct signal *signal);
 
 // ---- session.c: the life of sessions

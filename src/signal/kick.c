@@ -18,7 +18,7 @@ bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, 
     return true;
 }
 
-static bool is_of(const char *jid, const char *user)
+bool jid_is_of(const char *jid, const char *user)
 {
     if (!jid)
         return false;
@@ -34,8 +34,8 @@ unsigned signal_kick_user(struct signal *signal, const char *user, const char *r
         struct session *session = container_of(node, struct session, node);
 
         next = map_each(&signal->sessions, node);
-        if (!is_of(session->party[SIDE_INITIATOR].jid, user) &&
-            !is_of(session->party[SIDE_RESPONDER].jid, user))
+        if (!jid_is_of(session->party[SIDE_INITIATOR].jid, user) &&
+            !jid_is_of(session->party[SIDE_RESPONDER].jid, user))
             continue;
         session_terminate(session, reason, now);
         ended++;
@@ -43,10 +43,10 @@ unsigned signal_kick_user(struct signal *signal, const char *user, const char *r
     for (node = map_each(&signal->channels, NULL); node; node = map_each(&signal->channels, node)) {
         struct channel *channel = container_of(node, struct channel, node);
 
-        if (channel->call.state == CALL_ENDED || !is_of(channel->requester, user))
+        if (channel->call.state == CALL_ENDED || !jid_is_of(channel->requester, user))
             continue;
         channel_end(channel, reason, now);
         ended++;
     }
-    return ended;
+    return ended + echo_end(signal, user, reason, now);
 }

@@ -286,7 +286,7 @@ void signal_end_all(struct signal *signal, const char *reason, usec_t now)
 {
     struct map_node *node, *next;
 
-    echo_end_all(signal, reason, now);
+    (void)echo_end(signal, NULL, reason, now);
     for (node = map_each(&signal->sessions, NULL); node; node = next) {
         next = map_each(&signal->sessions, node);
         session_terminate(container_of(node, struct session, node), reason, now);

@@ -139,7 +139,7 @@ json_t *signal_save(struct signal *signal, usec_t now)
 {
     json_t *state;
 
-    echo_end_all(signal, "gone", now); // their keys and handshakes are not written down
+    (void)echo_end(signal, NULL, "gone", now); // their keys and handshakes are not written down
     settle(signal, now);
     state = state_new();
     state_put_u64(state, "saved", now);

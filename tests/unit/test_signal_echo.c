@@ -395,6 +395,21 @@ static void the_end_of_the_daemon_ends_it(void **state)
     tear_down(&f);
 }
 
+static void an_administrator_ends_those_of_a_user(void **state)
+{
+    struct fixture f;
+
+    set_up(&f);
+    accepted(&f, GOOD);
+    assert_int_equal(signal_kick_user(f.b->signal, "eve@example.org", "gone", f.b->now), 0);
+    assert_int_equal(signal_kick_user(f.b->signal, ALICE "2", "gone", f.b->now), 0);
+    assert_int_equal(signal_kick_user(f.b->signal, ALICE, "gone", f.b->now), 1);
+    assert_terminated(&f, "gone");
+    assert_int_equal(signal_kick_user(f.b->signal, ALICE, "gone", f.b->now), 0);
+    tell(&f, 0, ECHO_ENDED, NULL);
+    tear_down(&f);
+}
+
 static void a_restart_ends_it(void **state)
 {
     struct fixture f;
@@ -550,6 +565,7 @@ int main(void)
         cmocka_unit_test(ports_that_do_not_open),
         cmocka_unit_test(a_refused_answer_ends_it),
         cmocka_unit_test(the_end_of_the_daemon_ends_it),
+        cmocka_unit_test(an_administrator_ends_those_of_a_user),
         cmocka_unit_test(a_restart_ends_it),
         cmocka_unit_test(nothing_is_changed_in_a_call),
         cmocka_unit_test(users_of_served_domains_alone),
