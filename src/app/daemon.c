@@ -4,8 +4,9 @@
 #include "daemon_internal.h"
 
 #include "base/log_kind.h"
-#include "base/mask.h"
+#include "call_line.h"
 #include "config_use.h"
+#include "descriptors.h"
 #include "local_addr.h"
 #include "platform/udp.h"
 #include "privacy.h"
@@ -13,13 +14,10 @@
 
 #include <errno.h>
 #include <event2/thread.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -193,32 +191,11 @@ static void on_server_address(void *ctx, const struct addr *addr)
         log_warning("the XMPP server has too many addresses: not all are kept from TURN clients");
 }
 
-// One line per call at its end.
 static void on_call_ended(void *ctx, const struct call_report *report, usec_t now)
 {
-    const char *verdict = call_verdict_text(call_verdict(report, now));
-    usec_t length = report->accepted ? report->ended - report->accepted : 0;
     struct daemon *d = ctx;
-    struct mask mask[SIDE_COUNT];
-    const char *initiator = mask_jid(report->jid[SIDE_INITIATOR], &mask[SIDE_INITIATOR]);
-    const char *responder = mask_jid(report->jid[SIDE_RESPONDER], &mask[SIDE_RESPONDER]);
-    char id[20], ms[24];
-    const struct log_field fields[] = {
-        {"CALL_ID", id},
-        {"SID", report->sid},
-        {"DOOR", report->door},
-        {"INITIATOR", initiator},
-        {"RESPONDER", responder},
-        {"VERDICT", verdict},
-        {"END_REASON", report->end_reason},
-        {"DURATION_MS", ms},
-    };
 
-    snprintf(id, sizeof id, "%016" PRIx64, report->id);
-    snprintf(ms, sizeof ms, "%" PRIu64, length / USEC_PER_MSEC);
-    log_kind_write(LOG_CALL_ENDED, fields, sizeof fields / sizeof fields[0],
-                   "call of %s to %s ended (%s): %s", initiator, responder,
-                   report->end_reason ? report->end_reason : "?", verdict);
+    call_line_log(report, now);
     drain_note(&d->history, report->ended > report->opened ? report->ended - report->opened : 0);
     inquiry_ended(d->inquiry, report, now);
 }
@@ -275,23 +252,6 @@ static int start_succession(struct daemon *d)
     if (r == 0)
         d->worker_count = succession_workers(&d->left, worker_count(d->config));
     return r;
-}
-
-static void raise_descriptor_limit(const struct config *config)
-{
-    rlim_t wanted = config_descriptors(config, worker_count(config));
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < wanted)
-        log_kind(
-            LOG_NO_DESCRIPTORS,
-            "at most %ju descriptors are allowed, relay.ports and limits.connections may need %ju: "
-            "raise LimitNOFILE",
-            (uintmax_t)limit.rlim_max, (uintmax_t)wanted);
 }
 
 static int start_loop(struct daemon *d)
@@ -536,7 +496,7 @@ static int daemon_start(struct daemon *d)
     r = privacy_start(d->config);
     if (r < 0)
         return r;
-    raise_descriptor_limit(d->config);
+    descriptors_allow(config_descriptors(d->config, worker_count(d->config)));
     d->clock = clock_offset();
     d->started = usec_now();
     r = start_loop(d);

@@ -8,13 +8,13 @@
 #include "config_change.h"
 #include "config_table.h"
 #include "config_use.h"
+#include "descriptors.h"
 #include "platform/tls.h"
 #include "platform/udp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #define TOKEN_FIRST (UINT64_C(1) << 62) // of tokens that nobody else uses
 
@@ -134,16 +134,6 @@ static bool begin(struct reload *reload, struct verb_reply reply)
 
 // ---- applying
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int configure_signal(const struct reload *reload, const struct turn_server *turn)
 {
     const struct reload_parts *p = &reload->parts;
@@ -183,7 +173,7 @@ static void configure_rest(const struct reload *reload)
         quota_set((*p->turn)->quota, c->limits.allocations_per_user, c->limits.allocations);
     log_set_level(c->log.level);
     mask_set(c->privacy.mask);
-    raise_descriptor_limit();
+    descriptors_allow(config_descriptors(c, workers_count(p->workers)));
 }
 
 static void tell_workers(struct reload *reload)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: ISC
-// What the files of the forwarding threads share. Nothing but workers.c and workers_restart.c
-// includes this.
+// What the files of the forwarding threads share. Nothing but workers*.c includes this.
 #pragma once
 
 #include "platform/mailbox.h"
@@ -48,6 +47,12 @@ struct workers {
 void worker_tick(struct worker *worker, usec_t now);
 int worker_start(struct worker *worker); // its thread: 0 or -errno
 void worker_stop(struct worker *worker); // waits for its end
+
+// ---- workers_shared.c
+
+// Opens the port that all ICE paths share, if there is to be one; where another program has it,
+// paths have ports of their own. Returns 0 or -errno.
+int workers_share_port(struct workers *workers, const struct workers_config *config);
 
 // ---- workers_restart.c
 
