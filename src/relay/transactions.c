@@ -43,7 +43,7 @@ static struct transaction *place(struct transactions *table, usec_t now)
         for (unsigned i = 0; i < table->count; i++)
             if (!oldest || table->item[i].sent < oldest->sent)
                 oldest = &table->item[i];
-        if (oldest && now - oldest->sent >= TRANSACTION_LIFE)
+        if (oldest && oldest->sent + TRANSACTION_LIFE <= now) // a restart brings them in any order
             return oldest;
         size_t at = oldest ? (size_t)(oldest - table->item) : 0;
         grow(table);
