@@ -13,37 +13,23 @@ import subprocess
 import time
 
 from lab.call import require
-from lab.crowd import ALICE4, FRIEND4, FRIEND6, OpenLab, request, stun, without_quarantine
+from lab.crowd import ALICE4, FRIEND4, FRIEND6, open_lab, request, stun
 from lab.hello import dtls_hello, tls_hello
 from lab.intruder import DtlsClient, Impostor, allocated, heard, link, login, udp_socket
 from lab.lab import SERVER4
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 from lab.turn import PLAIN, TLS
 
 A, M = stun.A, stun.M
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(open_lab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
+
 TRAP = 7777                  # a service of the relay's host that nobody may reach
 ECHO = (FRIEND4, 3480)       # a peer that answers
 NO_QUOTA = "allocations_per_user = 0;"
 UDP = (A.REQUESTED_TRANSPORT, stun.u8(stun.UDP))
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with without_quarantine(), OpenLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures or {}
 
 
 def allocations(lab):

@@ -15,10 +15,10 @@ from lab.client import CLIENTS, COMMANDS
 from lab.daemon import PORTS
 from lab.lab import SERVER4, Lab
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 
 COMMANDS["channel"] = [sys.executable, f"{CLIENTS}/channel.py", "plain"]
 COMMANDS["channel-aiortc"] = [sys.executable, f"{CLIENTS}/channel.py", "aiortc"]
-SCENARIOS = {}
 AUDIO = ["audio"]
 BOTH = ["audio", "video"]
 SILENCE = 6  # seconds, then a channel ends
@@ -71,6 +71,10 @@ class ChannelLab(Lab):
     groups = f'limits: {{ media_timeout = "{SILENCE} s"; }};'
 
 
+SCENARIOS = Scenarios(ChannelLab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
+
+
 class ChannelCall(Call):
     """A call that the daemon knows by its channels only."""
 
@@ -103,23 +107,6 @@ class ChannelCall(Call):
         wait_for("the relay closes silent channels",
                  lambda: self.lab.daemon.metrics()["paths"] == 2 * waiting, 2 * SILENCE + 2)
         return round(time.monotonic() - start, 1)
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with ChannelLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 def _carry(lab, a, b, kinds, seconds=3, **options):

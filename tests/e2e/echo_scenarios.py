@@ -6,22 +6,14 @@ import time
 from lab.call import require
 from lab.lab import Lab
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 from lab.servers import RELAY
 
-SCENARIOS = {}
 ADDRESS = f"echo@{RELAY}/relay"
 AUDIO = ["audio"]
 SECONDS = 4
 LEAST = 40  # of the 200 packets that a client sends in that time, be the machine ever so busy
 SHORT = 12  # seconds, of calls that are to end by themselves
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
 
 
 class EchoLab(Lab):
@@ -30,13 +22,8 @@ class EchoLab(Lab):
         super().__init__(*arguments, **options)
 
 
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with EchoLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
+SCENARIOS = Scenarios(EchoLab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
 
 
 def call(lab, kind, kinds, **options):

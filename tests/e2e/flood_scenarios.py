@@ -17,39 +17,24 @@ import sys
 import time
 
 from lab.call import require
-from lab.crowd import (CoturnLab, Crowd, OpenLab, request, resident_kib, sources, stun,
-                       without_quarantine)
+from lab.crowd import (CoturnLab, Crowd, open_lab, request, resident_kib, sources, stun)
 from lab.hello import dtls_hello, tls_hello
 from lab.lab import SERVER4
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 from lab.turn import PLAIN, REALM, TLS
 
 A, M = stun.A, stun.M
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(open_lab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
+
 SPOOFED, WARM_UP = 10000, 4000
 GROWTH_KIB = 1024
 VICTIM_REQUESTS, STUN_ANSWERS = 2000, 100
 CONNECTIONS, PER_ADDRESS = 200, 5
 STRANGERS_KIB = 64  # a connection with an unfinished TLS handshake
 TRUST_SECONDS = 10  # that a stranger's connection may last
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with without_quarantine(), OpenLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 # --- messages ---

@@ -15,30 +15,15 @@ from lab.client import Client
 from lab.daemon import STATS_PORT
 from lab.lab import SERVER4, Lab
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(Lab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
 URL = f"http://127.0.0.1:{STATS_PORT}/"
 WATCHERS_MAX = 16  # src/app/watch.h
 EVIL = "<img src=x onerror=document.title='evil'>"
 SIZES = {"desktop": (1280, 900, False), "desktop-dark": (1280, 900, True),
          "phone": (360, 780, False), "phone-dark": (360, 780, True)}
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with Lab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 class Viewer(Client):

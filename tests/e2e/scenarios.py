@@ -9,34 +9,19 @@ import time
 from lab.call import Call, require
 from lab.lab import ALICE, ALICE2, BOB, NAT_A, NAT_A2, NAT_A_NEW, NAT_B, SERVER4, Lab
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 from lab.servers import Ejabberd
 from lab.stranger import Stranger
 from lab.wiretap import Wiretap
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(Lab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
 BOTH = ["audio", "video"]
 AUDIO = ["audio"]
 ROAMING_LIMIT_MS = 2000
 CHROMIUM_NOTICES_MS = 6000  # what it needs by itself; RELAY_FOLLOWS_MS is the relay's part
 RELAY_FOLLOWS_MS = 300
 RESTART_LEAST = 60  # packets in 3 s, of about 150 of audio and 90 of video
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with Lab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 def carry(lab, a, b, kinds, seconds=3, **options):

@@ -15,31 +15,16 @@ from lab.client import ClientError
 from lab.documents import TURN_HOST, TURN_SECRET
 from lab.lab import NAT_A, NAT_B, SERVER4
 from lab.network import wait_for
+from lab.scenarios import Scenarios
 from lab.servers import DOMAIN, RELAY, Ejabberd, Prosody
 from lab.service import PORT, TLS_PORT, RelayedCall, ServiceLab
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(ServiceLab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
 JINGLEINFO = "{google:jingleinfo}"
 STUN, TURN = (f"{kind}:{TURN_HOST}:{PORT}" for kind in ("stun", "turn"))
 TURN_UDP, TURN_TCP = f"{TURN}?transport=udp", f"{TURN}?transport=tcp"
 EVERYTHING = {STUN, TURN_UDP, TURN_TCP, f"turns:{TURN_HOST}:{TLS_PORT}?transport=tcp"}
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with ServiceLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 # --- what clients make of an answer ---

@@ -10,29 +10,14 @@ from lab.client import ClientError
 from lab.lab import BOB, NAT_A, NAT_A2, SERVER4, SERVER6
 from lab.network import wait_for
 from lab.peers import PeerCall
+from lab.scenarios import Scenarios
 from lab.turn import (NEXT_SECRET, PEER4, PEER6, PLAIN, PROXY4, PROXY6, STATIC_PASSWORD,
                       STATIC_USER, TLS, Endpoint, Ledger, Source, TurnLab, credential)
 from lab.uclient import Uclient
 
-SCENARIOS = {}
+SCENARIOS = Scenarios(TurnLab)
+scenario, run = SCENARIOS.add, SCENARIOS.run
 NO_QUOTA = "allocations_per_user = 0;"
-
-
-def scenario(**options):
-    """Registers a function as a scenario; options are those of the lab."""
-    def register(function):
-        SCENARIOS[function.__name__.replace("_", "-")] = (function, options)
-        return function
-    return register
-
-
-def run(name, daemon, logs=None):
-    function, options = SCENARIOS[name]
-    with TurnLab(daemon, logs=logs, **options) as lab:
-        figures = function(lab)
-        status = lab.daemon.stop()
-        require(status == 0, f"the daemon ended with status {status}")
-        return figures
 
 
 # --- coturn's client ---

@@ -222,3 +222,9 @@ def without_quarantine():
         yield
     finally:
         os.environ["ASAN_OPTIONS"] = before
+
+
+@contextlib.contextmanager
+def open_lab(daemon, **options):
+    with without_quarantine(), OpenLab(daemon, **options) as lab:
+        yield lab
