@@ -23,7 +23,10 @@ class Aim:
             return None
         reached = value >= self.bound if self.least else value <= self.bound
         wanted = f"{'at least' if self.least else 'at most'} {self.bound:,g}"
-        return wanted, self.form.format(value), "yes" if reached else "no"
+        text = self.form.format(value)
+        if not reached and float(text.replace(",", "")) == self.bound:
+            text = f"{value:.4g}"  # or a miss by a hair would look like none
+        return wanted, text, "yes" if reached else "no"
 
 
 def ratio(figure, target, other, other_figure=None):
