@@ -300,10 +300,8 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (st->world.config->stats.selftest == 0) // which may change
-        wait_for_next(st, AGAIN_SECONDS);
-    else if (st->world.busy(st->world.ctx) ||
-             questions_ask(st->world.questions, on_answers, st) < 0)
+    if (st->world.config->stats.selftest == 0 || // which may change
+        st->world.busy(st->world.ctx) || questions_ask(st->world.questions, on_answers, st) < 0)
         wait_for_next(st, AGAIN_SECONDS);
 }
 

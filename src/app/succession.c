@@ -28,7 +28,7 @@ static int reach(const char *path)
 
     if (!path || strlen(path) >= sizeof address.sun_path)
         return -EINVAL;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;

@@ -239,6 +239,17 @@ static struct track_figures rounded(const struct track_figures *figures)
     return shown;
 }
 
+static bool same(const struct track_figures *a, const struct track_figures *b)
+{
+    for (unsigned s = 0; s < SIDE_COUNT; s++) {
+        const struct track_leg *x = &a->leg[s], *y = &b->leg[s];
+        if (x->loss != y->loss || x->jitter != y->jitter || x->rtt != y->rtt ||
+            x->kbit != y->kbit || x->mos != y->mos)
+            return false;
+    }
+    return true;
+}
+
 static void show(struct tracks *tracks, struct track *track, const struct call_report *report,
                  usec_t now)
 {
@@ -248,7 +259,7 @@ static void show(struct tracks *tracks, struct track *track, const struct call_r
     bool fresh = track->fresh == 0 || track->state != report->state || track->verdict != verdict ||
                  track->health != health;
 
-    if (!fresh && memcmp(&shown, &track->shown, sizeof shown) == 0)
+    if (!fresh && same(&shown, &track->shown))
         return;
     track->state = report->state;
     track->verdict = verdict;

@@ -49,7 +49,7 @@ int media_key_parse(const char *text, uint8_t ret_key[MEDIA_KEY_LEN])
 
 void media_key_print(const uint8_t key[MEDIA_KEY_LEN], char buf[MEDIA_KEY_TEXT])
 {
-    memcpy(buf, INLINE, strlen(INLINE));
+    memcpy(buf, INLINE, sizeof(INLINE));
     EVP_EncodeBlock((unsigned char *)buf + strlen(INLINE), key, MEDIA_KEY_LEN);
 }
 

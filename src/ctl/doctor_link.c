@@ -85,7 +85,7 @@ static int read_until(int fd, struct buf *text, const char *const *words)
 
 static int say(int fd, const struct buf *text)
 {
-    if (text->failed)
+    if (text->failed || !text->data)
         return -ENOMEM;
     return send(fd, text->data, text->len, MSG_NOSIGNAL) == (ssize_t)text->len ? 0 : -EPIPE;
 }
@@ -93,7 +93,7 @@ static int say(int fd, const struct buf *text)
 // The id='...' of the stream's header.
 static bool stream_id(const char *text, char *id, size_t size)
 {
-    const char *header = strstr(text, "<stream:stream");
+    const char *header = text ? strstr(text, "<stream:stream") : NULL;
     const char *at = header ? strstr(header, " id=") : NULL;
     size_t len;
 

@@ -146,7 +146,7 @@ void doctor_check_names(struct doctor *doctor)
     const struct addr advertised[2] = {doctor->config.relay.advertise[0].addr,
                                        doctor->config.relay.advertise[1].addr};
     const char *name = doctor->config.turn.host;
-    struct addr found[FOUND_MAX], literal;
+    struct addr found[FOUND_MAX] = {0}, literal;
     int count;
 
     if (!name || !doctor->config.turn.enabled) {

@@ -39,9 +39,9 @@ static const char *value_of(const struct ctl *ctl, int *i, const char *name)
     const char *word = ctl->argument[*i];
     size_t len = strlen(name);
 
-    if (strncmp(word, name, len) == 0 && word[len] == '=')
+    if (word && strncmp(word, name, len) == 0 && word[len] == '=')
         return word + len + 1;
-    if (strcmp(word, name) != 0 || *i + 1 >= ctl->arguments)
+    if (!word || strcmp(word, name) != 0 || *i + 1 >= ctl->arguments)
         return NULL;
     return ctl->argument[++*i];
 }

@@ -108,7 +108,8 @@ static bool put_line(struct buf *out, const char *text, size_t len, const char *
 {
     size_t indent = strspn(text, " \t");
 
-    if (indent > len || len - indent != strlen(line) || strncmp(text + indent, line, len - indent))
+    if (indent > len || len - indent != strlen(line) ||
+        strncmp(text + indent, line, len - indent) != 0)
         return false;
     buf_printf(out, "%.*s%s\n", (int)indent, text, value);
     return true;

@@ -173,16 +173,14 @@ int handover_image_read(int image_fd, const int *fds, size_t count, struct hando
 {
     struct handover *loose = NULL, *handover = NULL;
     struct image image = {0};
-    int r = handover_new(&loose);
+    int r;
 
-    if (r == 0)
-        r = handover_new(&handover);
-    if (r < 0) {
+    if (handover_new(&loose) < 0 || handover_new(&handover) < 0) {
         handover_free(loose);
         for (size_t i = 0; i < count; i++)
             close(fds[i]);
         close(image_fd);
-        return r;
+        return -ENOMEM;
     }
     loose->inherited = handover->inherited = true;
     r = collect(loose, fds, count);

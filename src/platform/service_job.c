@@ -42,7 +42,7 @@ static int job_of(sd_bus *bus, const char *unit, char *ret_path, size_t size)
     if (r >= 0 && (id == 0 || strlen(job) >= size))
         job = "";
     if (r >= 0)
-        strcpy(ret_path, job);
+        memcpy(ret_path, job, strlen(job) + 1);
     sd_bus_message_unref(reply);
     free(path);
     return r < 0 ? r : 0;

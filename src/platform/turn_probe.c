@@ -112,7 +112,7 @@ static int refused(struct client *c, const struct stun_msg *msg)
 static int step_binding(struct client *c)
 {
     struct writer w = begin(c, STUN_BINDING);
-    struct stun_msg msg;
+    struct stun_msg msg = {0};
     int r = ask(c, stun_finish(&w, NULL, 0, true), &msg);
 
     if (r == 0 && msg.class == STUN_ERROR)
@@ -152,7 +152,7 @@ static int learn(struct client *c, const struct stun_msg *msg)
 static int step_challenge(struct client *c)
 {
     struct writer w = begin(c, STUN_ALLOCATE);
-    struct stun_msg msg;
+    struct stun_msg msg = {0};
     int r;
 
     put_allocate(c, &w);
@@ -164,7 +164,7 @@ static int step_challenge(struct client *c)
 
 static int step_allocate(struct client *c)
 {
-    struct stun_msg msg;
+    struct stun_msg msg = {0};
     int r = -EPROTO;
 
     for (unsigned i = 0; i < ALLOCATE_ROUNDS; i++) {
@@ -189,7 +189,7 @@ static int step_allocate(struct client *c)
 static int step_channel(struct client *c)
 {
     struct writer w = begin(c, STUN_CHANNEL_BIND);
-    struct stun_msg msg;
+    struct stun_msg msg = {0};
     int r;
 
     stun_put_u32(&w, STUN_CHANNEL_NUMBER, CHANNEL << 16);

@@ -461,7 +461,8 @@ static enum call_state state_named(const char *name)
 {
     int state = CALL_SETUP;
 
-    while (state < CALL_ENDED && (!name || strcmp(call_state_name((enum call_state)state), name)))
+    while (state < CALL_ENDED &&
+           (!name || strcmp(call_state_name((enum call_state)state), name) != 0))
         state++;
     return (enum call_state)state;
 }

@@ -328,9 +328,10 @@ static unsigned close_astray(struct relay *relay, usec_t now)
 
 static void use_key(struct relay *relay, const uint8_t key[16])
 {
-    struct map *const maps[] = {&relay->paths, &relay->calls, &relay->names, &relay->claims};
+    enum { MAPS = 4 };
+    struct map *const maps[MAPS] = {&relay->paths, &relay->calls, &relay->names, &relay->claims};
 
-    for (unsigned i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+    for (unsigned i = 0; i < MAPS; i++) {
         map_free(maps[i]);
         map_init(maps[i], key);
     }

@@ -347,16 +347,16 @@ static void go_on(struct adhoc_session *s, const struct xml *iq, usec_t now)
 
     if (!action)
         action = type && strcmp(type, "cancel") == 0 ? "cancel" : "execute";
-    if (s->iq) {
-        refuse_action(s->signal, iq, action); // the verb runs already
-    } else if (strcmp(action, "cancel") == 0) {
+    bool cancel = strcmp(action, "cancel") == 0;
+    if (s->iq || // the verb runs already
+        (!cancel && strcmp(action, "execute") != 0 && strcmp(action, "complete") != 0)) {
+        refuse_action(s->signal, iq, action);
+    } else if (cancel) {
         answer = command_reply(s, iq, "canceled", &command);
         stanza_send(s->signal, answer);
         session_drop(s);
-    } else if (strcmp(action, "execute") == 0 || strcmp(action, "complete") == 0) {
-        run_form(s, iq, form, now);
     } else {
-        refuse_action(s->signal, iq, action);
+        run_form(s, iq, form, now);
     }
 }
 

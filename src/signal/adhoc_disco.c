@@ -131,7 +131,7 @@ static int add_contact(const struct signal *signal, struct xml *query)
 int adhoc_add_service_info(struct signal *signal, struct xml *query, usec_t now)
 {
     const struct counters *c = signal->counters;
-    struct xml *form;
+    struct xml *form = NULL;
     int r = signal->config.contact_count > 0 ? add_contact(signal, query) : 0;
 
     if (r == 0)

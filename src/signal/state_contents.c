@@ -300,12 +300,13 @@ static int transports_restore(struct session *session, const json_t *list, struc
 
     json_array_foreach(list, i, object)
     {
-        struct transport *transport = r == 0 ? transport_new(session, NULL) : NULL;
+        struct transport *transport;
 
-        if (r == 0 && !transport)
-            r = -ENOMEM;
         if (r < 0)
             break;
+        transport = transport_new(session, NULL);
+        if (!transport)
+            return -ENOMEM;
         transport->users = 0;
         all->item[all->count++] = transport;
         r = read_transport(transport, object);
