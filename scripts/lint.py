@@ -133,7 +133,7 @@ def scripts(_):
 
 def tidy(build):
     root = re.escape(os.path.join(os.getcwd(), "src") + "/")
-    result = subprocess.run(["run-clang-tidy", "-quiet", "-p", build, root],
+    result = subprocess.run(["nice", "-n", "15", "run-clang-tidy", "-quiet", "-p", build, root],
                             capture_output=True, text=True)
     found = {re.sub(r"\x1b\[[\d;]*m", "", line) for line in result.stdout.splitlines()
              if re.search(r"(error|warning): ", line)}
