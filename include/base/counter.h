@@ -66,6 +66,7 @@
     X(FASTPATH_TRAIN, COUNTER, "fastpath_passed_total", "reason=\"train\"", "")                    \
     X(FASTPATH_EXPIRED, COUNTER, "fastpath_passed_total", "reason=\"expired\"", "")                \
     X(FASTPATH_ROUTE, COUNTER, "fastpath_passed_total", "reason=\"route\"", "")                    \
+    X(FASTPATH_BUSY, COUNTER, "fastpath_passed_total", "reason=\"busy\"", "")                      \
     X(OFFLOADED_PATHS, GAUGE, "fastpath_flows", "of=\"call\"",                                     \
       "Flows that the kernel forwards now: two for a path of a call, two for a TURN channel")      \
     X(OFFLOADED_TURN, GAUGE, "fastpath_flows", "of=\"turn\"", "")                                  \

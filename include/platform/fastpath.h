@@ -24,7 +24,8 @@ struct fastpath_config {
 struct fastpath_totals {     // since it was started
     uint64_t packets, bytes; // forwarded
     uint64_t limited;        // dropped for a limit's sake
-    uint64_t passed[8];      // of known flows, left to the core; by enum fastpath_passed
+    // Of known flows, left to the core.
+    uint64_t passed[FASTPATH_PASSED_COUNT];
 };
 
 // Watches routes and interfaces on 'base'. Returns 0 or -errno, and then ret_reason says in a few

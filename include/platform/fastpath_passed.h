@@ -12,5 +12,6 @@ enum fastpath_passed {
     FASTPATH_TRAIN,    // coalesced, and every part would need a header of its own
     FASTPATH_EXPIRED,  // its time is over
     FASTPATH_ROUTE,    // there is no way out at present
+    FASTPATH_BUSY,     // another processor had the flow for too long
     FASTPATH_PASSED_COUNT,
 };

@@ -52,6 +52,7 @@ void fast_count(const struct fastpath *fastpath, struct counters *counters)
         [FASTPATH_TRAIN] = COUNTER_FASTPATH_TRAIN,
         [FASTPATH_EXPIRED] = COUNTER_FASTPATH_EXPIRED,
         [FASTPATH_ROUTE] = COUNTER_FASTPATH_ROUTE,
+        [FASTPATH_BUSY] = COUNTER_FASTPATH_BUSY,
     };
     struct fastpath_totals totals;
 

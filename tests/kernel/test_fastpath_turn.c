@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // One flow that two processors forward while its rule is changed and its figures are read: nothing
-// is forwarded uncounted or counted twice, and what is read is of one moment. The programs are run
+// is forwarded uncounted or counted twice, and what is read is of one moment. What finds the flow
+// another's for too long goes up, and takes nothing of its limit. The programs are run
 // by the kernel for this test (BPF_PROG_RUN); no packet goes anywhere.
 #include "../../src/platform/fastpath_kernel.h"
 #include "platform/udp.h"
@@ -149,17 +150,72 @@ static unsigned read_and_change(const struct fast_kernel *kernel, _Atomic unsign
     return count;
 }
 
-static void open_flow(struct fast_kernel *kernel)
+static void open_flow(struct fast_kernel *kernel, const struct fast_flow *flow)
 {
     const struct fast_key key = key_of_flow();
-    const struct fast_flow flow = {.rule = rule_of_flow(6000)};
     const char *reason = "";
 
     if (fast_kernel_load(kernel, 10, &reason) < 0) {
         fprintf(stderr, "no fast path: %s\n", reason);
         exit(strncmp(reason, "needs ", 6) == 0 ? SKIPPED : EXIT_FAILURE);
     }
-    assert_int_equal(fast_kernel_insert(kernel, &key, &flow), 0);
+    assert_int_equal(fast_kernel_insert(kernel, &key, flow), 0);
+}
+
+static uint32_t send_frame(const struct fast_kernel *kernel)
+{
+    struct frame frame = frame_of(100, 0);
+    struct bpf_test_run_opts run = {
+        .sz = sizeof run, .data_in = &frame, .data_size_in = sizeof frame};
+
+    assert_int_equal(bpf_prog_test_run_opts(kernel->forward, &run), 0);
+    return run.retval;
+}
+
+static uint64_t busy(const struct fast_kernel *kernel)
+{
+    uint64_t count;
+
+    assert_int_equal(fast_kernel_passed(kernel, FASTPATH_BUSY, &count), 0);
+    return count;
+}
+
+static uint64_t tokens_left(const struct fast_kernel *kernel, uint64_t group)
+{
+    struct fast_limit limit;
+
+    assert_int_equal(bpf_map_lookup_elem(kernel->limits, &group, &limit), 0);
+    return limit.tokens / 1000000;
+}
+
+static void test_who_finds_the_turn_taken_is_charged_in_user_space_only(void **state)
+{
+    const uint64_t group = 7;
+    const struct fast_limit limit = {
+        .capacity = 1000000000, .fills_in = UINT64_MAX, .tokens = 1000000000};
+    const struct fast_key key = key_of_flow();
+    struct fast_flow flow = {.turn = 1, .rule = rule_of_flow(6000)}; // somebody has it
+    struct fast_kernel kernel;
+
+    flow.rule.group = group;
+    open_flow(&kernel, &flow);
+    assert_int_equal(fast_kernel_limit(&kernel, group, &limit), 0);
+    assert_int_equal(send_frame(&kernel), (uint32_t)-1);
+    assert_int_equal(busy(&kernel), 1);
+    assert_int_equal(tokens_left(&kernel, group), 1000);
+    flow.turn = 2;
+    assert_int_equal(bpf_map_update_elem(kernel.flows, &key, &flow, BPF_EXIST), 0);
+    assert_int_equal(send_frame(&kernel), REDIRECTED);
+    assert_int_equal(busy(&kernel), 1);
+    assert_int_equal(tokens_left(&kernel, group), 1000 - PAYLOAD);
+    // Taken back meanwhile: as if the kernel had never known it.
+    flow.turn = 4;
+    flow.rule.flags |= FAST_OFF;
+    assert_int_equal(bpf_map_update_elem(kernel.flows, &key, &flow, BPF_EXIST), 0);
+    assert_int_equal(send_frame(&kernel), (uint32_t)-1);
+    assert_int_equal(busy(&kernel), 1);
+    assert_int_equal(tokens_left(&kernel, group), 1000 - PAYLOAD);
+    fast_kernel_unload(&kernel);
 }
 
 static void test_a_flow_of_several_processors(void **state)
@@ -168,10 +224,10 @@ static void test_a_flow_of_several_processors(void **state)
     struct sender sender[SENDERS];
     pthread_t thread[SENDERS];
     _Atomic unsigned running = SENDERS;
-    unsigned forwarded = 0;
+    unsigned forwarded = 0, passed = 0;
     struct fast_flow flow;
 
-    open_flow(&kernel);
+    open_flow(&kernel, &(struct fast_flow){.rule = rule_of_flow(6000)});
     for (unsigned i = 0; i < SENDERS; i++) {
         sender[i] = (struct sender){.kernel = &kernel, .ssrc = 100 + i, .running = &running};
         assert_int_equal(pthread_create(&thread[i], NULL, send_stream, &sender[i]), 0);
@@ -185,18 +241,22 @@ static void test_a_flow_of_several_processors(void **state)
         assert_int_equal(sender[i].forwarded + sender[i].passed, PACKETS);
         assert_true(sender[i].forwarded > 0);
         forwarded += sender[i].forwarded;
+        passed += sender[i].passed;
         for (unsigned k = 0; k < flow.qualities; k++)
             if (flow.quality[k].ssrc == sender[i].ssrc)
                 assert_int_equal(flow.quality[k].received, sender[i].forwarded);
     }
     assert_int_equal(flow.figures.packets, forwarded);
     assert_int_equal(flow.qualities, SENDERS);
+    assert_int_equal(busy(&kernel), passed);
     fast_kernel_unload(&kernel);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_flow_of_several_processors)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_flow_of_several_processors),
+        cmocka_unit_test(test_who_finds_the_turn_taken_is_charged_in_user_space_only)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

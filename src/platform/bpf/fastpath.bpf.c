@@ -4,9 +4,10 @@
 // whatever it cannot forward exactly as user space would, goes on to the sockets.
 //
 // The order of things: find the flow; see that the packet is whole, of the right kind, and can
-// leave as it must; ask the limit; then, while nobody else may change the flow, see that it is
-// still forwarded, count the packet and copy the way out; then write and send. Nothing is forwarded
-// that was not counted, and nothing is written before it is certain.
+// leave as it must; then, while nobody else may change the flow, see that it is still forwarded,
+// ask the limit, count the packet and copy the way out; then write and send. Nothing is forwarded
+// that was not counted, nothing is taken from a limit for what goes up to be charged there, and
+// nothing is written before it is certain.
 #include "fastpath_write.h"
 
 struct {
@@ -275,8 +276,7 @@ always_inline bool within_limit(__u64 group, __u32 bytes, __u64 now)
 
 struct load { // what is counted at once
     __u32 packets, bytes;
-    __u64 now; // usec
-    bool limited;
+    __u64 now;                      // usec
     const struct fast_train *train; // of media; NULL: one packet, or of no media
 };
 
@@ -313,7 +313,7 @@ always_inline void count(struct fast_flow *flow, const struct packet *p, const s
         see_rtp(flow, p->head, load->now);
 }
 
-enum commitment { GONE, LIMITED, COUNTED };
+enum commitment { GONE, BUSY, LIMITED, COUNTED };
 
 // From here on the packet is forwarded, or lost as any packet may be.
 always_inline enum commitment commit(struct fast_flow *flow, const struct packet *p,
@@ -323,12 +323,12 @@ always_inline enum commitment commit(struct fast_flow *flow, const struct packet
     enum commitment done = GONE;
 
     if (!lock(flow))
-        return GONE;
+        return BUSY;
     if (flow->rule.flags & FAST_OFF || flow->rule.way.family != shape->family ||
         flow->rule.way.channel != shape->channel)
         goto out;
     done = LIMITED;
-    if (load->limited) {
+    if (flow->rule.group && !within_limit(flow->rule.group, load->bytes, load->now)) {
         flow->figures.limited += load->packets;
         goto out;
     }
@@ -383,10 +383,11 @@ always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct f
         }
     }
     load.now = now / 1000;
-    load.limited = flow->rule.group && !within_limit(flow->rule.group, load.bytes, load.now);
     switch (commit(flow, p, &shape, &load, &way, &id)) {
     case GONE:
         return TCX_NEXT;
+    case BUSY:
+        return pass(p, FASTPATH_BUSY);
     case LIMITED:
         count_total(p, 0, 0, load.packets);
         return TCX_DROP;
