@@ -30,7 +30,8 @@ struct udp_datagram {
     size_t len;
     struct addr from;
     uint8_t tos;
-    bool dont_fragment; // false at first; true: rather lose it than fragment it
+    bool dont_fragment;  // false at first; true: rather lose it than fragment it
+    enum counter unsent; // that counts it if it cannot be sent; at first COUNTER_DROP_SEND_ERROR
 };
 
 // An ICMP error about a datagram that this socket sent, or the answer of this host itself to one

@@ -175,8 +175,10 @@ static bool take_for_paths(struct turn_worker *w, const struct udp_datagram *dat
 static struct udp_socket *answer(const struct turn_worker *w, const struct turn_client *client,
                                  struct udp_datagram *datagram, struct addr *ret_to)
 {
-    *datagram = (struct udp_datagram){
-        .data = w->answering.answer, .len = w->answering.len, .from = datagram->from};
+    *datagram = (struct udp_datagram){.data = w->answering.answer,
+                                      .len = w->answering.len,
+                                      .from = datagram->from,
+                                      .unsent = COUNTER_TURN_DROP_SEND_ERROR};
     *ret_to = client->remote;
     return listener_of_link(w, client->link);
 }
@@ -214,6 +216,7 @@ struct udp_socket *client_datagram(void *ctx, void *owner, struct udp_datagram *
     datagram->data = packet.data;
     datagram->len = packet.len;
     datagram->dont_fragment = packet.dont_fragment;
+    datagram->unsent = COUNTER_TURN_DROP_SEND_ERROR;
     return out;
 }
 

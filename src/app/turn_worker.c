@@ -104,6 +104,7 @@ static struct udp_socket *on_relayed(void *ctx, void *owner, struct udp_datagram
     }
     datagram->data = packet.data;
     datagram->len = packet.len;
+    datagram->unsent = COUNTER_TURN_DROP_SEND_ERROR;
     *ret_to = forward.client.remote;
     return listener_of_link(w, forward.client.link);
 }

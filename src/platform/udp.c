@@ -21,7 +21,7 @@ enum {
     READY_MAX = 64,
     SEND_AT = 16, // departures, if sockets are left to read: nothing waits for all the others
     ROUNDS = 4,   // then the loop's other events have their turn,
-    DATAGRAMS_PER_WAKEUP = 1024, // or earlier
+    DATAGRAMS_PER_WAKEUP = 1024, // or earlier, but for the burst that is begun
     // Bytes; the kernel may grant less. A listener has what all its clients send while its thread
     // does not run.
     RECEIVE_QUEUE = 1 << 18,
@@ -43,22 +43,26 @@ static void send_out(struct udp *udp)
     udp->slots = 0;
 }
 
-// Returns how many datagrams (trains) came.
-static unsigned run_round(struct udp *udp, const struct epoll_event *ready, int count, usec_t now)
+// Returns how many datagrams (trains) came. One that is cut short, as the wake-up has had enough,
+// is gone on with by the next: the epoll names the sockets in the same order again.
+static unsigned run_round(struct udp *udp, const struct epoll_event *ready, unsigned count,
+                          usec_t now)
 {
-    unsigned received = 0;
+    unsigned received = 0, looked = 0, first = udp->cut_at < count ? udp->cut_at : 0;
     udp->round++;
-    for (int i = 0; i < count; i++) {
-        struct udp_socket *socket = ready[i].data.ptr;
+    for (; looked < count && udp->taken < DATAGRAMS_PER_WAKEUP; looked++) {
+        const struct epoll_event *event = &ready[(first + looked) % count];
+        struct udp_socket *socket = event->data.ptr;
         // Until its queue of errors is empty a socket fails once for each.
-        if (socket->reports_icmp && ready[i].events & EPOLLERR)
+        if (socket->reports_icmp && event->events & EPOLLERR)
             udp_read_errors(socket, now);
         received += udp_receive(socket, now);
         if (udp->departures >= SEND_AT)
             send_out(udp);
     }
     send_out(udp);
-    if (count < READY_MAX)
+    udp->cut_at = looked < count ? (first + looked) % count : 0;
+    if (looked == count && count < READY_MAX)
         udp->last_whole_round = udp->round;
     if (udp->burst_done)
         udp->burst_done(udp->ctx, now); // may close sockets: 'ready' is stale now
@@ -73,13 +77,12 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     struct udp *udp = arg;
     struct epoll_event ready[READY_MAX];
     usec_t start = usec_now(), now = start;
-    unsigned total = 0;
-    for (int i = 0; i < ROUNDS && total < DATAGRAMS_PER_WAKEUP; i++) {
+    udp->taken = 0;
+    for (int i = 0; i < ROUNDS && udp->taken < DATAGRAMS_PER_WAKEUP; i++) {
         int count = epoll_wait(fd, ready, READY_MAX, 0);
         if (count <= 0)
             break;
-        unsigned received = run_round(udp, ready, count, now);
-        total += received;
+        unsigned received = run_round(udp, ready, (unsigned)count, now);
         now = usec_now();
         if (received < 2)
             break;

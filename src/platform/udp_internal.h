@@ -2,11 +2,11 @@
 // What the files behind platform/udp.h share. udp.c: sockets and wake-ups; udp_recv.c: receiving,
 // the handler's decision about each datagram, ICMP errors; udp_send.c: what leaves, and how.
 //
-// A wake-up is up to ROUNDS rounds. A round takes one burst from each socket that is readable, into
-// slots that all sockets of the thread share; the handler decides, and what is to be forwarded
-// waits as a departure in the queue of the socket it leaves from. When slots or departures are used
-// up, and at the end of the round, all queues are sent (udp_flush()), and slots and departures are
-// free again. The payload is never copied.
+// A wake-up is up to ROUNDS rounds, fewer when it has brought enough. A round takes one burst from
+// each socket that is readable, into slots that all sockets of the thread share; the handler
+// decides, and what is to be forwarded waits as a departure in the queue of the socket it leaves
+// from. When slots or departures are used up, and at the end of the round, all queues are sent
+// (udp_flush()), and slots and departures are free again. The payload is never copied.
 #pragma once
 
 #include "platform/udp.h"
@@ -47,6 +47,7 @@ struct departure {
     uint32_t len;
     uint8_t tos;
     bool dont_fragment;
+    enum counter unsent;
     uint8_t head[UDP_HEADROOM], tail[UDP_TAILROOM];
 };
 
@@ -91,6 +92,8 @@ struct udp {
     struct handover *inherited; // borrowed; NULL: nothing
     uint32_t round;
     uint32_t last_whole_round; // that saw all sockets that were readable
+    unsigned taken;            // datagrams of this wake-up, those of trains by themselves
+    unsigned cut_at;           // where the last round left off; 0: it was not cut short
     struct udp_socket *sending, **sending_end;
     unsigned slots, departures; // in use
     struct mmsghdr in[UDP_BURST], out[UDP_DEPARTURES];

@@ -104,6 +104,7 @@ static void depart(struct udp_socket *out, const struct udp_datagram *datagram,
     d->len = (uint32_t)datagram->len;
     d->tos = datagram->tos;
     d->dont_fragment = datagram->dont_fragment;
+    d->unsent = datagram->unsent;
     udp_enqueue(out, d);
 }
 
@@ -123,7 +124,7 @@ static struct udp_socket *ask(const struct arrival *arrival, struct udp_datagram
 static void decide_single(const struct arrival *arrival, uint8_t *data, size_t len)
 {
     struct udp *udp = arrival->socket->udp;
-    struct udp_datagram datagram = {.data = data, .len = len};
+    struct udp_datagram datagram = {.data = data, .len = len, .unsent = COUNTER_DROP_SEND_ERROR};
     struct addr to;
     struct udp_socket *out = ask(arrival, &datagram, &to);
     if (!out)
@@ -154,7 +155,7 @@ static void take_apart(const struct udp_datagram *datagram, uint8_t *data, size_
 static void decide_in_train(const struct arrival *arrival, uint8_t *data, size_t len)
 {
     struct udp *udp = arrival->socket->udp;
-    struct udp_datagram datagram = {.data = data, .len = len};
+    struct udp_datagram datagram = {.data = data, .len = len, .unsent = COUNTER_DROP_SEND_ERROR};
     struct addr to;
     uint8_t before[UDP_HEADROOM], behind[UDP_TAILROOM];
     memcpy(before, data - sizeof before, sizeof before);
@@ -250,6 +251,7 @@ unsigned udp_receive(struct udp_socket *socket, usec_t now)
         datagrams += decide(socket, i, now);
         udp_slot_prepare(udp, i);
     }
+    udp->taken += datagrams;
     socket->lively = count > 1;
     counter_add(udp->counters, COUNTER_PACKETS_IN, datagrams);
     counter_add(udp->counters, COUNTER_BYTES_IN, bytes);

@@ -172,7 +172,7 @@ static int send_some(struct udp_socket *socket, struct mmsghdr *msg, unsigned co
 }
 
 struct sums {
-    uint64_t sent, bytes, joined, failed;
+    uint64_t sent, bytes, joined;
 };
 
 static void note_sent(const struct udp *udp, unsigned first, unsigned count, struct sums *sums)
@@ -183,6 +183,13 @@ static void note_sent(const struct udp *udp, unsigned first, unsigned count, str
         if (udp->message[i].segments > 1)
             sums->joined += udp->message[i].segments;
     }
+}
+
+static void note_unsent(const struct udp *udp, const struct message *message)
+{
+    const struct departure *d = message->first;
+    for (unsigned i = 0; i < message->segments; i++, d = d->next)
+        counter_add(udp->counters, d->unsent, 1);
 }
 
 // Sends the messages that were built, up to a run that the kernel does not take as one. Returns
@@ -208,7 +215,7 @@ static struct departure *send_built(struct udp_socket *socket, unsigned count, s
         }
         if (message->segments > 1 && (errno == EINVAL || errno == EMSGSIZE || errno == EIO))
             return message->first;
-        sums->failed += message->segments;
+        note_unsent(udp, message);
         done++;
     }
     return NULL;
@@ -241,8 +248,6 @@ static void send_queue(struct udp_socket *socket)
     counter_add(counters, COUNTER_BYTES_OUT, sums.bytes);
     if (sums.joined)
         counter_add(counters, COUNTER_JOINED_OUT, sums.joined);
-    if (sums.failed)
-        counter_add(counters, COUNTER_DROP_SEND_ERROR, sums.failed);
 }
 
 void udp_flush(struct udp *udp)

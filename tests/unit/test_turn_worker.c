@@ -323,6 +323,32 @@ static void clients_of_both_workers(void **state)
     assert_int_equal(count_until(f, 2), 2); // those of UDP go by time alone
 }
 
+static uint64_t sum_of(const struct fixture *f, enum counter id)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < WORKERS; i++)
+        sum += counter_get(workers_counters(f->workers, i), id);
+    return sum;
+}
+
+// Broadcast, which no socket may send to unasked. What waits in a burst is TURN's all the same.
+static void what_cannot_be_sent_is_counted_as_turns(void **state)
+{
+    struct fixture *f = *state;
+    struct client client = client_open(&f->address, false);
+    struct addr nobody = at("127.255.255.255", 9);
+
+    assert_int_equal(client_ask(&client, STUN_ALLOCATE, put_allocate, NULL), 0);
+    assert_int_equal(client_ask(&client, STUN_CHANNEL_BIND, put_channel, &nobody), 0);
+    for (int i = 0; i < 3; i++)
+        client_send_channel(&client, CHANNEL, "lost", 4);
+    assert_int_equal(client_ask(&client, STUN_REFRESH, put_end, NULL), 0); // they were before it
+    assert_int_equal(sum_of(f, COUNTER_TURN_DROP_SEND_ERROR), 3);
+    assert_int_equal(sum_of(f, COUNTER_DROP_SEND_ERROR), 0);
+    client_close(&client);
+}
+
 static void a_client_moves_between_workers(void **state)
 {
     struct fixture *f = *state;
@@ -549,6 +575,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(clients_of_both_workers),
+        CASE(what_cannot_be_sent_is_counted_as_turns),
         CASE(an_administrator_ends_a_users_allocations),
         CASE(a_client_moves_between_workers),
         CASE(a_mobile_client_may_be_away),

@@ -42,6 +42,7 @@ struct fixture {
     uint8_t order[ORDER_MAX]; // index of the port of each datagram
     unsigned datagrams, bursts;
     struct addr *route;             // when set: datagram i goes to route[i]
+    unsigned turns;                 // of those, so many are counted as TURN's
     struct relay_port *close_after; // closed when the burst is done
 };
 
@@ -59,6 +60,9 @@ static struct udp_socket *on_datagram(void *ctx, void *owner, struct udp_datagra
     if (!port->out)
         return NULL;
     *ret_to = f->route ? f->route[index] : port->to;
+    assert_int_equal(datagram->unsent, COUNTER_DROP_SEND_ERROR);
+    if (index < f->turns)
+        datagram->unsent = COUNTER_TURN_DROP_SEND_ERROR;
     return port->out->socket;
 }
 
@@ -387,6 +391,7 @@ static void a_failed_send_costs_itself_only(void **state)
     enum { COUNT = sizeof route / sizeof *route };
     a->out = b;
     f->route = route;
+    f->turns = 4;
     for (uint8_t i = 0; i < COUNT; i++)
         client_send(alice_fd, &a->addr, &i, 1);
     pump(f, COUNT);
@@ -397,7 +402,8 @@ static void a_failed_send_costs_itself_only(void **state)
     assert_int_equal(f->bursts, 1);
     assert_int_equal(count_of(f, COUNTER_PACKETS_OUT), 3);
     assert_int_equal(count_of(f, COUNTER_BYTES_OUT), 3);
-    assert_int_equal(count_of(f, COUNTER_DROP_SEND_ERROR), COUNT - 3);
+    assert_int_equal(count_of(f, COUNTER_TURN_DROP_SEND_ERROR), 3);
+    assert_int_equal(count_of(f, COUNTER_DROP_SEND_ERROR), COUNT - 3 - 3);
     close(alice_fd);
     close(bob_fd);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // More sockets with datagrams than are looked at in one round: none is forgotten, and where many
-// wait they are read in bursts. One at a time would let the queues of a busy relay overflow.
+// wait they are read in bursts. One at a time would let the queues of a busy relay overflow. And
+// however many wait, a wake-up takes no more than its share, and nobody waits for those before him.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@ enum {
     EACH = 32, // datagrams
     // Each socket is looked at about twice, 64 of them in a round. One at a time, it is 68 rounds.
     ROUNDS_MOST = 15,
+    WAKEUP_MOST = 1024 + UDP_BURST, // datagrams
 };
 
 struct socket_seen {
@@ -103,16 +105,21 @@ static int teardown(void **state)
     return 0;
 }
 
-// Datagrams first to end - 1 to each, all of which wait before the first is read.
-static void send_and_read(struct crowd *crowd, uint8_t first, uint8_t end)
+static void send_to_each(struct crowd *crowd, uint8_t first, uint8_t end, unsigned sockets)
 {
     for (uint8_t k = first; k < end; k++) {
-        for (unsigned i = 0; i < SOCKETS; i++) {
+        for (unsigned i = 0; i < sockets; i++) {
             union system_addr to;
             socklen_t len = to_system(&crowd->in[i].addr, &to);
             assert_int_equal(sendto(crowd->sender, &k, 1, 0, &to.sa, len), 1);
         }
     }
+}
+
+// Datagrams first to end - 1 to each, all of which wait before the first is read.
+static void send_and_read(struct crowd *crowd, uint8_t first, uint8_t end)
+{
+    send_to_each(crowd, first, end, SOCKETS);
     usec_t deadline = usec_now() + 5 * USEC_PER_SEC;
     while (crowd->datagrams < SOCKETS * end && usec_now() < deadline)
         event_base_loop(crowd->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
@@ -144,11 +151,37 @@ static void also_when_the_count_of_rounds_begins_anew(void **state)
     assert_in_range(crowd->rounds, 1, ROUNDS_MOST);
 }
 
+// All 60 sockets fit into a round, and their datagrams would do for three wake-ups.
+static void a_wake_up_takes_no_more_than_its_share(void **state)
+{
+    enum { SOME = 60, WAITING = 64 };
+    struct crowd *crowd = *state;
+    for (uint8_t k = 0; k < 4; k++) { // until all are read in bursts
+        send_to_each(crowd, k, k + 1, SOME);
+        while (crowd->datagrams < SOME * (k + 1u))
+            event_base_loop(crowd->base, EVLOOP_ONCE);
+    }
+    for (unsigned i = 0; i < SOME; i++)
+        crowd->in[i].socket->lively = true;
+    send_to_each(crowd, 4, 4 + WAITING, SOME);
+    for (unsigned wakeup = 0; crowd->datagrams < SOME * (4 + WAITING); wakeup++) {
+        unsigned before = crowd->datagrams;
+        event_base_loop(crowd->base, EVLOOP_ONCE);
+        assert_in_range(crowd->datagrams - before, 1, WAKEUP_MOST);
+        assert_true(wakeup < 20);
+        if (wakeup != 3)
+            continue;
+        for (unsigned i = 0; i < SOME; i++) // everybody's turn has come by now
+            assert_true(crowd->in[i].seen > 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_crowd_is_read_in_bursts, setup, teardown),
         cmocka_unit_test_setup_teardown(also_when_the_count_of_rounds_begins_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wake_up_takes_no_more_than_its_share, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
