@@ -39,9 +39,14 @@ unsigned handover_sockets(const struct handover *handover);                   //
 // To systemd, when the daemon is about to end. Returns 0, -EOPNOTSUPP (no fd store), or -errno;
 // then systemd was asked to forget what it has.
 int handover_store(const struct handover *handover);
-// What systemd has kept, if anything; it is asked to forget it at once, so that a crash does not
-// bring it back. Returns 0 (with NULL: nothing), or -errno.
+// What systemd has kept, if anything. It goes on to keep it for the next attempt, in case this one
+// fails, until handover_used(). Returns 0 (with NULL: nothing), or -errno: what was kept is of no
+// use, and forgotten; -ESTALE: somebody has used it already; -ELOOP: those who tried to have ended
+// without a word (handover_free()), so it may be what they ended of.
 int handover_restore(struct handover **ret_handover);
+bool handover_is_kept(const struct handover *handover); // for the next attempt; NULL: no
+// Nobody is to have it again: systemd forgets it. NULL, and what it does not keep, are fine.
+void handover_used(struct handover *handover);
 
 // Over a connected unix stream socket, blocking, for at most 'timeout_ms' in all. Returns 0 or
 // -errno (-EPROTO: this is no hand-over; -ECONNRESET: the other side has given up). handover_send()

@@ -72,17 +72,24 @@ char *restart_write(const struct restart_parts *parts, size_t *ret_len)
 
 // ---- reading
 
-static const char *wrong_with(struct restart *restart)
+static const char *wrong_with_age(usec_t stopped, usec_t now)
+{
+    if (stopped > now)
+        return "it is of a time that is still to come";
+    return now - stopped > RESTART_AGE_MAX ? "it is older than 5 minutes" : NULL;
+}
+
+static const char *wrong_with(struct restart *restart, usec_t now)
 {
     struct state_reader reader = state_read(restart->root);
-    char now[BOOT_MAX + 1];
+    char this_boot[BOOT_MAX + 1];
     const char *boot;
 
     if (reader.wrong)
         return "it is of a version that this daemon does not know";
     boot = state_text(&reader, "boot", BOOT_MAX);
-    read_boot(now);
-    if (!boot || (*boot && *now && strcmp(boot, now) != 0))
+    read_boot(this_boot);
+    if (!boot || (*boot && *this_boot && strcmp(boot, this_boot) != 0))
         return "it is from before the machine was started";
     restart->version = state_text(&reader, "daemon", VERSION_MAX);
     restart->stopped = state_u64(&reader, "stopped", UINT64_MAX);
@@ -95,13 +102,14 @@ static const char *wrong_with(struct restart *restart)
         return "it makes no sense";
     if (restart_workers(restart) == 0 || restart_workers(restart) > WORKERS_MAX)
         return "it is of no number of workers";
-    return NULL;
+    return wrong_with_age(restart->stopped, now);
 }
 
-int restart_read(const char *text, size_t len, struct restart *ret_restart, const char **ret_why)
+int restart_read(const char *text, size_t len, usec_t now, struct restart *ret_restart,
+                 const char **ret_why)
 {
     struct restart restart = {.root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL)};
-    const char *why = restart.root ? wrong_with(&restart) : "it is no JSON, or memory is out";
+    const char *why = restart.root ? wrong_with(&restart, now) : "it is no JSON, or memory is out";
 
     if (why) {
         restart_free(&restart);

@@ -33,8 +33,12 @@ struct restart {
     usec_t stopped;
 };
 
-// Returns 0, or -EINVAL with a reason for people in 'ret_why'.
-int restart_read(const char *text, size_t len, struct restart *ret_restart, const char **ret_why);
+// By then a call without media was given up by its clients, and its end was told to nobody here.
+#define RESTART_AGE_MAX (5 * 60 * USEC_PER_SEC)
+
+// Returns 0, or -EINVAL with a reason for people in 'ret_why'; one that is too old is such, too.
+int restart_read(const char *text, size_t len, usec_t now, struct restart *ret_restart,
+                 const char **ret_why);
 void restart_free(struct restart *restart); // zeros are fine
 unsigned restart_workers(const struct restart *restart);
 // Before its workers are made: nonces and credentials that were given out stay good. Returns 0 or

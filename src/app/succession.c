@@ -68,10 +68,19 @@ static int read_state(struct succession *succession, const char **ret_why)
     const char *text = handover_state(succession->handover, &len);
 
     *ret_why = "there is no state with it";
-    if (!text || restart_read(text, len, &succession->restart, ret_why) < 0)
+    if (!text || restart_read(text, len, usec_now(), &succession->restart, ret_why) < 0)
         return -EPROTO;
     succession->revival.states = succession->restart.workers;
     return 0;
+}
+
+static const char *wrong_with_kept(int r)
+{
+    if (r == -ESTALE)
+        return "another daemon has used it already";
+    if (r == -ELOOP)
+        return "daemons that tried to have ended without a word";
+    return strerror(-r);
 }
 
 int succession_open(const struct config *config, bool take, struct succession *ret_succession)
@@ -81,7 +90,7 @@ int succession_open(const struct config *config, bool take, struct succession *r
     int r = take ? take_over(config, &succession) : handover_restore(&succession.handover);
 
     if (r < 0 && !take)
-        why = strerror(-r);
+        why = wrong_with_kept(r);
     else if (r == 0 && succession.handover)
         r = read_state(&succession, &why);
     if (r < 0 && take) { // nothing is lost yet
@@ -190,6 +199,7 @@ int succession_done(struct succession *succession, const struct workers *workers
         log_warning("the daemon before this one has gone before its time");
     if (succession->restart.root)
         tell(succession, workers, counters);
+    handover_used(succession->handover);
     succession_free(succession);
     return 0;
 }
@@ -198,6 +208,9 @@ void succession_free(struct succession *succession)
 {
     if (succession->connection >= 0)
         close(succession->connection);
+    if (succession->restart.root && handover_is_kept(succession->handover))
+        log_notice("%u calls of the last daemon wait for the next start, for at most 5 minutes",
+                   succession->restart.calls);
     free(succession->revival.path);
     restart_free(&succession->restart);
     handover_free(succession->handover);

@@ -23,7 +23,8 @@ struct succession { // zeros but for 'connection': nothing was left
 };
 
 // Fetches what was left. Returns 0 also when that was nothing, or -errno, said in the log: a daemon
-// that runs did not hand over, and goes on.
+// that runs did not hand over, and goes on. What systemd has kept stays there until
+// succession_done(): a start that fails leaves it for the next one.
 int succession_open(const struct config *config, bool take_over, struct succession *ret_succession);
 // How many workers there will be: those of what was left, as long as anything lives on them.
 unsigned succession_workers(struct succession *succession, unsigned configured);

@@ -39,8 +39,9 @@ static const struct log_kind_row rows[] = {
     [LOG_NOT_RESTORED] =
         {"not restored", "9710bbae2bab35469a7c4aed0d137516", LOG_LEVEL_WARNING, 0,
          "What the last relay left cannot be used",
-         "This one begins without calls. The record says why: another boot of the machine,"
-         " a version that is too far away, or a snapshot that makes no sense."},
+         "This one begins without calls. The record says why: another boot of the machine, "
+         "more than 5 minutes ago, a version that is too far away, a snapshot that makes no "
+         "sense, or two starts with it that have crashed."},
     [LOG_JOINED] = {"joined", "42d48225d49129a149f0a2b5f90af36d", LOG_LEVEL_NOTICE, 0,
                     "The relay has joined its XMPP server", "From now on it sees calls."},
     [LOG_NOT_JOINED] =

@@ -16,6 +16,7 @@ int handover_new(struct handover **ret_handover)
 
     if (!handover)
         return -ENOMEM;
+    handover->image = -1;
     // Nobody chooses the addresses but who may open sockets here: no secret is needed.
     map_init(&handover->by_address, (const uint8_t[16]){0});
     *ret_handover = handover;
@@ -34,6 +35,10 @@ void handover_free(struct handover *handover)
     if (handover->state)
         explicit_bzero(handover->state, handover->state_len); // it has keys
     free(handover->state);
+    if (handover->image >= 0) {
+        handover_image_untry(handover->image);
+        close(handover->image);
+    }
     free(handover);
 }
 
@@ -110,6 +115,11 @@ const char *handover_state(const struct handover *handover, size_t *ret_len)
         return NULL;
     *ret_len = handover->state_len;
     return handover->state;
+}
+
+bool handover_is_kept(const struct handover *handover)
+{
+    return handover && handover->image >= 0;
 }
 
 unsigned handover_sockets(const struct handover *handover)

@@ -7,8 +7,9 @@
 //     a35
 //     the text
 //
-// The number of sockets, their cookies, and the text up to the end. This format is for ever: what
-// changes from version to version is inside the text.
+// The number of sockets, their cookies, and the text up to the end, but for line ends there: see
+// handover_image_try(). This format is for ever: what changes from version to version is inside the
+// text.
 #include "handover_internal.h"
 
 #include "base/buf.h"
@@ -147,6 +148,8 @@ static int arrange(struct image *image, struct handover *loose, struct handover 
         place(handover, loose, cookie);
     }
     size_t len = image->len - (size_t)(image->next - image->data);
+    while (len > 0 && image->next[len - 1] == '\n')
+        len--;
     int r = len > 0 ? handover_set_state(handover, image->next, len) : 0;
     return r < 0 ? r : handover_index(handover);
 }
@@ -198,4 +201,61 @@ int handover_image_read(int image_fd, const int *fds, size_t count, struct hando
     else
         *ret_handover = handover;
     return r;
+}
+
+// ---- one that is kept
+
+static off_t length_of(int image)
+{
+    struct stat st;
+
+    return fstat(image, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
+}
+
+static bool ends_a_line(int image, off_t len)
+{
+    char last;
+
+    return len > 0 && pread(image, &last, 1, len - 1) == 1 && last == '\n';
+}
+
+// Without a text the line end of the last number counts, too: such an image is worth little.
+unsigned handover_image_tries(int image)
+{
+    off_t len = length_of(image);
+    unsigned tries = 0;
+
+    while (tries < HANDOVER_TRIES_MAX && ends_a_line(image, len)) {
+        tries++;
+        len--;
+    }
+    return tries;
+}
+
+bool handover_image_is_used(int image)
+{
+    return length_of(image) == 0;
+}
+
+void handover_image_try(int image)
+{
+    off_t len = length_of(image);
+    ssize_t put = len > 0 ? pwrite(image, "\n", 1, len) : 0;
+
+    (void)put; // what is not counted may be tried until it is too old
+}
+
+void handover_image_untry(int image)
+{
+    off_t len = length_of(image);
+    int r = ends_a_line(image, len) ? ftruncate(image, len - 1) : 0;
+
+    (void)r; // at the worst one try less is left
+}
+
+void handover_image_use(int image)
+{
+    int r = ftruncate(image, 0);
+
+    (void)r; // the manager forgets it, too
 }

@@ -18,6 +18,8 @@ enum {
     HANDOVER_BATCH = 253,
     // What arrives is moved to higher numbers, as those below are needed: libstrophe selects.
     HANDOVER_LOWEST = 1024,
+    // After so many that have ended without a word nobody tries any more.
+    HANDOVER_TRIES_MAX = 2,
 };
 
 struct handover_entry {
@@ -36,6 +38,7 @@ struct handover {
     unsigned left; // that can be taken
     char *state;
     size_t state_len;
+    int image; // that systemd keeps: a descriptor of ours; -1: none
 };
 
 // ---- handover.c
@@ -55,3 +58,12 @@ int handover_image_write(const struct handover *handover);
 int handover_image_read(int image, const int *fds, size_t count, struct handover **ret_handover);
 // The same socket with a number that is not needed by others, close-on-exec; it replaces 'fd'.
 int handover_lift(int fd);
+
+// An image that is kept knows what became of those who read it: each adds a line end behind the
+// text, which is no part of it, and takes it back if it could not use it. Who has ended without a
+// word is counted so. One that was used is empty. Whoever has a descriptor sees the same file.
+unsigned handover_image_tries(int image); // that were not taken back
+bool handover_image_is_used(int image);
+void handover_image_try(int image);
+void handover_image_untry(int image);
+void handover_image_use(int image);

@@ -5,6 +5,7 @@
 #include "handover_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 // which takes seconds from some thousands on; it kills only after TimeoutStopSec=, 90 s if nobody
 // says else.
 #define BARRIER_USEC 30000000u
+#define FORGET_USEC  5000000u // with nothing but that to do
 
 static int forget(void)
 {
@@ -87,10 +89,22 @@ int handover_store(const struct handover *handover)
 // ---- coming back
 
 struct kept {
-    int image;    // -1: none
+    int image;    // the last that was left and not used; -1: none
     int *sockets; // room for all
     size_t count;
 };
+
+// The last that was stored comes first. One that was used is there if forgetting it went wrong.
+static void keep_image(struct kept *kept, int fd)
+{
+    if (kept->image >= 0 && !handover_image_is_used(kept->image)) {
+        close(fd);
+        return;
+    }
+    if (kept->image >= 0)
+        close(kept->image);
+    kept->image = fd;
+}
 
 // Others may have given us descriptors, too: they are not touched.
 static void sort_out(struct kept *kept, char **names, int count)
@@ -100,11 +114,48 @@ static void sort_out(struct kept *kept, char **names, int count)
         if (strcmp(names[i], NAME_SOCKET) == 0) {
             kept->sockets[kept->count++] = fd;
         } else if (strcmp(names[i], NAME_IMAGE) == 0) {
-            if (kept->image >= 0)
-                close(kept->image);
-            kept->image = fd;
+            keep_image(kept, fd);
         }
     }
+}
+
+static int wrong_with(const struct kept *kept)
+{
+    if (kept->image < 0)
+        return -EPROTO;
+    if (handover_image_is_used(kept->image))
+        return -ESTALE;
+    return handover_image_tries(kept->image) >= HANDOVER_TRIES_MAX ? -ELOOP : 0;
+}
+
+static void close_kept(const struct kept *kept)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        close(kept->sockets[i]);
+    if (kept->image >= 0)
+        close(kept->image);
+}
+
+static int read_kept(const struct kept *kept, struct handover **ret_handover)
+{
+    int r = wrong_with(kept), image = -1;
+
+    if (r == 0) {
+        image = fcntl(kept->image, F_DUPFD_CLOEXEC, 0); // the other one goes with the reading
+        r = image < 0 ? -errno : 0;
+    }
+    if (r < 0) {
+        close_kept(kept);
+        return r;
+    }
+    image = handover_lift(image);
+    handover_image_try(image);
+    r = handover_image_read(kept->image, kept->sockets, kept->count, ret_handover);
+    if (r < 0)
+        close(image);
+    else
+        (*ret_handover)->image = image;
+    return r;
 }
 
 static int gather(char **names, int count, struct handover **ret_handover)
@@ -119,9 +170,12 @@ static int gather(char **names, int count, struct handover **ret_handover)
         free(kept.sockets);
         return 0;
     }
-    (void)forget();
-    r = handover_image_read(kept.image, kept.sockets, kept.count, ret_handover);
+    r = read_kept(&kept, ret_handover);
     free(kept.sockets);
+    if (r < 0) { // and the ports are to be free before this start wants them
+        (void)forget();
+        (void)sd_notify_barrier(0, FORGET_USEC);
+    }
     return r;
 }
 
@@ -140,6 +194,16 @@ int handover_restore(struct handover **ret_handover)
     return r;
 }
 
+void handover_used(struct handover *handover)
+{
+    if (!handover_is_kept(handover))
+        return;
+    handover_image_use(handover->image);
+    close(handover->image);
+    handover->image = -1;
+    (void)forget();
+}
+
 #else
 
 int handover_store(const struct handover *handover)
@@ -152,6 +216,11 @@ int handover_restore(struct handover **ret_handover)
 {
     *ret_handover = NULL;
     return 0;
+}
+
+void handover_used(struct handover *handover)
+{
+    (void)handover;
 }
 
 #endif

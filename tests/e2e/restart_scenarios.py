@@ -92,8 +92,10 @@ def under_a_call(lab):
 
 @scenario()
 def under_a_call_on_the_shared_port(lab):
-    """And a successor that cannot start takes nothing away."""
+    """And a successor that cannot start takes nothing away, neither from a daemon that runs nor from
+    what the manager keeps."""
     call, figures = _under_a_call(lab, "wrtc", "aiortc", AUDIO)
+    figures["restart_fails"] = goes_on(lab, call, "restart_fails")
     lab.daemon.take_over_fails()
     call.keep_flowing(3)
     require(call.carried(), "the call is not carried by the old daemon")

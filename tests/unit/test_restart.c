@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NOW = 123456789 + 1000 }; // the snapshot is a millisecond old
+
 static char *write_one(const struct turn_server *turn, size_t *len)
 {
     struct restart_parts parts = {
@@ -60,7 +62,7 @@ static void what_is_written_is_read(void **state)
     memset(turn.turn.nonce_key, 0xa5, sizeof turn.turn.nonce_key);
     char *text = write_one(&turn, &len);
     assert_non_null(text);
-    assert_int_equal(restart_read(text, len, &restart, &why), 0);
+    assert_int_equal(restart_read(text, len, NOW, &restart, &why), 0);
     assert_int_equal(restart.calls, 7);
     assert_int_equal(restart.allocations, 3);
     assert_int_equal(restart.restarts, 41);
@@ -99,7 +101,7 @@ static void without_turn(void **state)
     size_t len;
     char *text = write_one(NULL, &len);
     next.turn.nonce_key[1] = 2;
-    assert_int_equal(restart_read(text, len, &restart, &why), 0);
+    assert_int_equal(restart_read(text, len, NOW, &restart, &why), 0);
     assert_int_equal(restart_turn(&restart, &config, &next, 1000), 0); // TURN is on now
     assert_int_equal(next.turn.nonce_key[1], 2);
     assert_string_equal(next.turn.secret[0].text, "abcdefghij");
@@ -133,7 +135,7 @@ static void refused(const char *member, const char *value, const char *reason)
     else
         json_object_del(root, member);
     text = json_dumps(root, 0);
-    assert_int_equal(restart_read(text, strlen(text), &restart, &why), -EINVAL);
+    assert_int_equal(restart_read(text, strlen(text), NOW, &restart, &why), -EINVAL);
     if (!strstr(why, reason))
         fail_msg("%s = %s: %s", member, value ? value : "nothing", why);
     json_decref(root);
@@ -147,7 +149,8 @@ static void a_bad_snapshot_says_why(void **state)
     struct restart restart;
     const char *why;
     for (size_t i = 0; i < sizeof no_json / sizeof *no_json; i++)
-        assert_int_equal(restart_read(no_json[i], strlen(no_json[i]), &restart, &why), -EINVAL);
+        assert_int_equal(restart_read(no_json[i], strlen(no_json[i]), NOW, &restart, &why),
+                         -EINVAL);
     refused("v", NULL, "version");
     refused("v", "0", "version");
     refused("v", "99", "version");
@@ -179,9 +182,29 @@ static void of_an_unknown_boot(void **state)
     free(text);
     json_object_set_new(root, "boot", json_string(""));
     text = json_dumps(root, 0);
-    assert_int_equal(restart_read(text, strlen(text), &restart, &why), 0);
+    assert_int_equal(restart_read(text, strlen(text), NOW, &restart, &why), 0);
     restart_free(&restart);
     json_decref(root);
+    free(text);
+}
+
+// Nobody waits for its calls any more.
+static void too_old_or_of_another_time(void **state)
+{
+    struct restart restart;
+    const char *why = NULL;
+    size_t len;
+    char *text = write_one(NULL, &len);
+    usec_t stopped = 123456789;
+    assert_int_equal(restart_read(text, len, stopped, &restart, &why), 0);
+    restart_free(&restart);
+    assert_int_equal(restart_read(text, len, stopped + RESTART_AGE_MAX, &restart, &why), 0);
+    restart_free(&restart);
+    assert_int_equal(restart_read(text, len, stopped + RESTART_AGE_MAX + 1, &restart, &why),
+                     -EINVAL);
+    assert_non_null(strstr(why, "older"));
+    assert_int_equal(restart_read(text, len, stopped - 1, &restart, &why), -EINVAL);
+    assert_non_null(strstr(why, "time"));
     free(text);
 }
 
@@ -193,7 +216,7 @@ static void a_truncated_snapshot(void **state)
     size_t len;
     char *text = write_one(NULL, &len);
     for (size_t cut = 0; cut < len; cut++)
-        assert_int_equal(restart_read(text, cut, &restart, &why), -EINVAL);
+        assert_int_equal(restart_read(text, cut, NOW, &restart, &why), -EINVAL);
     free(text);
 }
 
@@ -205,6 +228,7 @@ int main(void)
         cmocka_unit_test(what_is_incomplete_is_not_written),
         cmocka_unit_test(a_bad_snapshot_says_why),
         cmocka_unit_test(of_an_unknown_boot),
+        cmocka_unit_test(too_old_or_of_another_time),
         cmocka_unit_test(a_truncated_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,15 +32,31 @@ class ManagedDaemon(Daemon):
         if status != 0:
             raise RuntimeError(f"the daemon ended with status {status}")
 
-    def restart(self):
-        """What systemctl restart does."""
+    def _ends_for_the_next(self):
         old = self.process
         os.killpg(old.pid, signal.SIGTERM)
         self._leaves(old)
         if not self.store.kept:
             raise RuntimeError("the daemon left nothing")
+
+    def restart(self):
+        """What systemctl restart does."""
+        self._ends_for_the_next()
         self.start()
         self.comes_up()
+        wait_for("nothing to be kept any more", lambda: not self.store.kept, 20)
+
+    def restart_fails(self):
+        """Two starts fail, late and early, before the operator has mended the configuration."""
+        self._ends_for_the_next()
+        left = list(self.store.kept)
+        self._start_fails(self._with_a_used_port())
+        self._start_fails("no configuration")
+        if self.store.kept != left:
+            raise RuntimeError("a start that failed took something away")
+        self.start()
+        self.comes_up()
+        wait_for("nothing to be kept any more", lambda: not self.store.kept, 20)
 
     def take_over(self, *arguments):
         """A second daemon takes over from the one that runs."""
@@ -59,18 +75,24 @@ class ManagedDaemon(Daemon):
 
     def take_over_fails(self):
         """A successor that cannot start, since its port for figures is another program's."""
+        self._start_fails(self._with_a_used_port(), "--take-over")
+        self.comes_up()
+
+    def _with_a_used_port(self):
         with open(self.config, encoding="utf-8") as file:
-            text = file.read()
+            return file.read().replace(f"127.0.0.1:{STATS_PORT}", "127.0.0.1:5347")
+
+    def _start_fails(self, text, *arguments):
+        """One start with this text for a configuration."""
         config = f"{self.config}.wrong"
         with open(config, "w", encoding="utf-8") as file:
-            file.write(text.replace(f"127.0.0.1:{STATS_PORT}", "127.0.0.1:5347"))
-        argv, options = self.store.command(self.program, "--config", config, "--take-over")
+            file.write(text)
+        argv, options = self.store.command(self.program, "--config", config, *arguments)
         process = self.network.start("srv", *argv, log="jingle-relayd-wrong", **options)
         status = process.wait(20)
         self.network.stop(process)
         if status != 1:
             raise RuntimeError(f"the wrong successor ended with status {status}")
-        self.comes_up()
 
     def comes_up(self):
         wait_for("the next daemon", self.is_up if self.joins else self.answers, 20)
