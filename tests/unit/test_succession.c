@@ -68,7 +68,12 @@ static void finish(struct daemon_before *before)
 // A snapshot of so many workers, on which so many calls live.
 static char *snapshot(unsigned workers, unsigned calls)
 {
-    struct restart_parts parts = {.workers = json_array(), .signal = state_new(), .calls = calls};
+    struct restart_parts parts = {
+        .workers = json_array(),
+        .signal = state_new(),
+        .calls = calls,
+        .stopped = usec_now(),
+    };
     size_t len;
 
     for (unsigned i = 0; i < workers; i++)
