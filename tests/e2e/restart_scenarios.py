@@ -102,6 +102,26 @@ def under_a_call_on_the_shared_port(lab):
     return ends(call, figures)
 
 
+@scenario(ice_ports="dedicated")
+def with_other_workers(lab):
+    """A call lives on its worker: there are as many as before until nobody calls."""
+    figures = {}
+    for before, after in ((2, 1), (1, 2)):
+        lab.daemon.set_workers(before)
+        lab.daemon.restart()
+        require(lab.daemon.workers() == before, f"{lab.daemon.workers()} workers, not {before}")
+        call, _ = carry(lab, "wrtc", "aiortc", AUDIO)
+        lab.daemon.set_workers(after)
+        for how in RESTARTS:
+            figures[f"{before}-{after}-{how}"] = goes_on(lab, call, how)
+            require(lab.daemon.workers() == before, f"{lab.daemon.workers()} workers under a call")
+        ends(call, figures)
+        call.close()
+        lab.daemon.restart()
+        require(lab.daemon.workers() == after, f"{lab.daemon.workers()} workers, not {after}")
+    return figures
+
+
 @scenario(lab=TurnSuccessionLab)
 def under_allocations(lab):
     """Allocations of UDP clients go on: while packets are on their way, afterwards, and when they are

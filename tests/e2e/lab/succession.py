@@ -3,6 +3,7 @@
 over from the one that runs."""
 
 import os
+import re
 import signal
 
 from .daemon import STATS_PORT, Daemon
@@ -31,6 +32,17 @@ class ManagedDaemon(Daemon):
         self.network.stop(process)
         if status != 0:
             raise RuntimeError(f"the daemon ended with status {status}")
+
+    def set_workers(self, count):
+        """relay.workers from the next start on."""
+        with open(self.config, encoding="utf-8") as file:
+            text = re.sub(r"relay: \{( workers = \d+;)?", f"relay: {{ workers = {count};", file.read())
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def workers(self):
+        """How many there are."""
+        return len([name for name in self.metrics() if name.startswith("worker_busy_seconds")])
 
     def _ends_for_the_next(self):
         old = self.process
