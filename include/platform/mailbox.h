@@ -19,3 +19,10 @@ void mailbox_flush(struct mailbox *mailbox);
 int mailbox_post(struct mailbox *mailbox, const void *item);
 // The same for what may be lost: -ENOBUFS when so many wait already.
 int mailbox_post_unless_full(struct mailbox *mailbox, const void *item, size_t full);
+// For what must not be lost: room for one item, made while there still is somebody to be told that
+// there is none (NULL). mailbox_post_sure() cannot fail, and takes the slot; what one poster posts
+// later may overtake it.
+struct mailbox_slot;
+struct mailbox_slot *mailbox_slot_new(const struct mailbox *mailbox);
+void mailbox_slot_free(struct mailbox_slot *slot); // NULL is fine
+void mailbox_post_sure(struct mailbox *mailbox, struct mailbox_slot *slot, const void *item);

@@ -184,12 +184,12 @@ static void tell_workers(struct reload *reload)
 
     reload->token++;
     reload->waiting = workers_count(p->workers);
-    if (workers_renew(p->workers, &renewal, reload->token) < 0) {
-        // Who knows which of them have it: nothing is freed, and nothing more is changed.
+    reload->result = workers_renew(p->workers, &renewal, reload->token);
+    if (reload->result < 0) {
         log_kind(LOG_NO_MEMORY,
-                 "out of memory: not all workers have the new configuration; restart");
-        service_ready(NULL);
-        answer(reload, "out of memory: restart the daemon");
+                 "out of memory: the workers go on with the old configuration; reload again");
+        reload->waiting = 0;
+        finish(reload);
     }
 }
 

@@ -17,37 +17,6 @@
 
 #define LETTERS_MAX 2048 // of one worker's, that wait
 
-enum message_kind {
-    MESSAGE_ORDER,
-    MESSAGE_LETTER,
-    MESSAGE_LIST_TURN,
-    MESSAGE_RENEW,
-    MESSAGE_END_USER,
-    MESSAGE_ECHO,
-    MESSAGE_STOP
-};
-
-struct message { // to a worker
-    enum message_kind kind;
-    union {
-        struct order order;
-        struct turn_letter letter;
-        uint64_t token;
-        struct {
-            uint64_t token;
-            struct workers_renewal renewal;
-        } renew;
-        struct {
-            uint64_t token;
-            char identity[WORKERS_IDENTITY_MAX];
-        } end_user;
-        struct {
-            uint64_t id;
-            struct media_terms *terms; // owned; NULL: it is to be closed
-        } echo;
-    } u;
-};
-
 struct report { // from a worker
     struct relay_event event;
     struct path_view *view;       // owned: the copy that event.u.view points to
@@ -112,29 +81,26 @@ static void list_turn(struct worker *worker, uint64_t token, usec_t now)
         turn_listing_free(report.listing);
 }
 
-static void tell_done(struct worker *worker, uint64_t token, int result)
+static void tell_done(struct worker *worker, const struct message *question, int result)
 {
-    const struct report report = {.done = token, .result = result};
+    const struct report report = {.done = question->token, .result = result};
 
-    (void)mailbox_post(worker->workers->events, &report);
+    mailbox_post_sure(worker->workers->events, question->answer, &report);
 }
 
-static void renew(struct worker *worker, const struct workers_renewal *renewal, uint64_t token,
-                  usec_t now)
+static int renew(struct worker *worker, const struct workers_renewal *renewal, usec_t now)
 {
     int r = 0;
 
     relay_set_limits(worker->relay, &renewal->limits, &renewal->allow);
     if (worker->turn && renewal->turn)
         r = turn_worker_renew(worker->turn, renewal->turn, now);
-    tell_done(worker, token, r);
+    return r;
 }
 
-static void end_user(struct worker *worker, const char *identity, uint64_t token, usec_t now)
+static int end_user(struct worker *worker, const char *identity, usec_t now)
 {
-    unsigned ended = worker->turn ? turn_worker_end_user(worker->turn, identity, now) : 0;
-
-    tell_done(worker, token, (int)ended);
+    return worker->turn ? (int)turn_worker_end_user(worker->turn, identity, now) : 0;
 }
 
 static void take_echo(struct worker *worker, uint64_t id, struct media_terms *terms, usec_t now)
@@ -164,8 +130,10 @@ static void take_message(void *ctx, const void *item)
     struct worker *worker = ctx;
     usec_t now = usec_now();
 
-    if (worker->closing && message->kind != MESSAGE_LETTER && message->kind != MESSAGE_ECHO)
+    if (worker->closing && message->kind != MESSAGE_LETTER && message->kind != MESSAGE_ECHO) {
+        mailbox_slot_free(message->answer);
         return;
+    }
     switch (message->kind) {
     case MESSAGE_ORDER:
         relay_order(worker->relay, &message->u.order, now);
@@ -174,13 +142,13 @@ static void take_message(void *ctx, const void *item)
         take_letter(worker, message->u.letter, now);
         break;
     case MESSAGE_LIST_TURN:
-        list_turn(worker, message->u.token, now);
+        list_turn(worker, message->token, now);
         break;
     case MESSAGE_RENEW:
-        renew(worker, &message->u.renew.renewal, message->u.renew.token, now);
+        tell_done(worker, message, renew(worker, &message->u.renewal, now));
         break;
     case MESSAGE_END_USER:
-        end_user(worker, message->u.end_user.identity, message->u.end_user.token, now);
+        tell_done(worker, message, end_user(worker, message->u.identity, now));
         break;
     case MESSAGE_ECHO:
         take_echo(worker, message->u.echo.id, message->u.echo.terms, now);
@@ -489,57 +457,6 @@ void workers_free(struct workers *workers)
     free(workers);
 }
 
-// Whatever the numbers of calls have in common, such as being odd (the factor is 2^64 / phi).
-static struct worker *worker_of(struct workers *workers, uint64_t call)
-{
-    if (workers->shared[0].family != FAMILY_NONE || workers->shared[1].family != FAMILY_NONE)
-        return &workers->worker[0];
-    return &workers->worker[(call * 0x9e3779b97f4a7c15u >> 32) % workers->count];
-}
-
-static int tell_all(struct workers *workers, const struct message *message)
-{
-    int r = 0;
-
-    for (unsigned i = 0; i < workers->count && r == 0; i++)
-        r = mailbox_post(workers->worker[i].orders, message);
-    return r;
-}
-
-int workers_order(struct workers *workers, const struct order *order)
-{
-    const struct message message = {.kind = MESSAGE_ORDER, .u.order = *order};
-
-    if (order->kind != ORDER_SNAPSHOT || order->call != 0)
-        return mailbox_post(worker_of(workers, order->call)->orders, &message);
-    return tell_all(workers, &message);
-}
-
-int workers_list_turn(struct workers *workers, uint64_t token)
-{
-    const struct message message = {.kind = MESSAGE_LIST_TURN, .u.token = token};
-
-    return tell_all(workers, &message);
-}
-
-int workers_renew(struct workers *workers, const struct workers_renewal *renewal, uint64_t token)
-{
-    const struct message message = {.kind = MESSAGE_RENEW, .u.renew = {token, *renewal}};
-
-    return tell_all(workers, &message);
-}
-
-int workers_end_user(struct workers *workers, const char *identity, uint64_t token)
-{
-    struct message message = {.kind = MESSAGE_END_USER, .u.end_user.token = token};
-    size_t len = strlen(identity);
-
-    if (len >= WORKERS_IDENTITY_MAX)
-        return -ENAMETOOLONG;
-    memcpy(message.u.end_user.identity, identity, len + 1);
-    return tell_all(workers, &message);
-}
-
 unsigned workers_count(const struct workers *workers)
 {
     return workers->count;
@@ -553,21 +470,4 @@ pid_t workers_thread(const struct workers *workers, unsigned worker)
 const struct counters *workers_counters(const struct workers *workers, unsigned worker)
 {
     return &workers->worker[worker].counters;
-}
-
-int workers_echo(struct workers *workers, uint64_t id, const struct media_terms *terms)
-{
-    struct message message = {.kind = MESSAGE_ECHO, .u.echo = {.id = id}};
-
-    if (terms) {
-        message.u.echo.terms = malloc(sizeof *terms);
-        if (!message.u.echo.terms)
-            return -ENOMEM;
-        *message.u.echo.terms = *terms;
-    }
-    if (mailbox_post(workers->worker[0].orders, &message) < 0) {
-        free(message.u.echo.terms);
-        return -ENOMEM;
-    }
-    return 0;
 }

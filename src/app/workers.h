@@ -71,8 +71,8 @@ int workers_order(struct workers *workers, const struct order *order);
 // Asks every worker for its allocations. Returns 0 or -ENOMEM.
 int workers_list_turn(struct workers *workers, uint64_t token);
 // Other limits, ranges and TURN server from now on. What was before, and what it borrows, may be
-// freed when all workers have answered 0; one that answers -errno may go on with it. Returns 0 or
-// -ENOMEM (then some may do it all the same).
+// freed when all workers have answered 0; one that answers -errno may go on with it. Returns 0, and
+// each will answer, or -ENOMEM: none was asked.
 struct workers_renewal {
     struct relay_limits limits;
     struct prefix_list allow;       // items are borrowed
@@ -80,7 +80,7 @@ struct workers_renewal {
 };
 int workers_renew(struct workers *workers, const struct workers_renewal *renewal, uint64_t token);
 // Ends the TURN allocations of this identity, of less than WORKERS_IDENTITY_MAX bytes. Workers
-// answer how many they had. Returns 0, -ENAMETOOLONG or -ENOMEM.
+// answer how many they had. Returns 0, and each will answer, -ENAMETOOLONG or -ENOMEM.
 #define WORKERS_IDENTITY_MAX 512
 int workers_end_user(struct workers *workers, const char *identity, uint64_t token);
 // Opens media of the test partner, or closes them (terms NULL). Returns 0 or -ENOMEM.

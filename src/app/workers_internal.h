@@ -41,6 +41,34 @@ struct workers {
     struct worker worker[];
 };
 
+// ---- what they are told
+
+enum message_kind {
+    MESSAGE_ORDER,
+    MESSAGE_LETTER,
+    MESSAGE_LIST_TURN,
+    MESSAGE_RENEW,
+    MESSAGE_END_USER,
+    MESSAGE_ECHO,
+    MESSAGE_STOP
+};
+
+struct message { // to a worker
+    enum message_kind kind;
+    uint64_t token;              // of a question
+    struct mailbox_slot *answer; // to MESSAGE_RENEW and _END_USER; owned
+    union {
+        struct order order;
+        struct turn_letter letter;
+        struct workers_renewal renewal;
+        char identity[WORKERS_IDENTITY_MAX];
+        struct {
+            uint64_t id;
+            struct media_terms *terms; // owned; NULL: it is to be closed
+        } echo;
+    } u;
+};
+
 // ---- workers.c
 
 // What follows from the passing of time; in its thread, or while that does not run.

@@ -23,6 +23,11 @@ struct batch {
     size_t count, room;
 };
 
+struct mailbox_slot {
+    struct mailbox_slot *next;
+    max_align_t item[]; // as large as one is
+};
+
 // Owned by the loop's thread; posters borrow it.
 struct mailbox {
     size_t item_size;
@@ -30,9 +35,10 @@ struct mailbox {
     void *ctx;
     struct event *event;
     int wake;
-    pthread_mutex_t lock; // guards 'posted'
+    pthread_mutex_t lock; // guards 'posted' and 'sure'
     struct batch posted;
-    struct batch spare; // the loop's: empty between batches
+    struct mailbox_slot *sure, **sure_end; // behind those of 'posted', for which there was no room
+    struct batch spare;                    // the loop's: empty between batches
     bool taking;
 };
 
@@ -62,13 +68,22 @@ static void hand_out(struct mailbox *mailbox)
 {
     struct batch empty = mailbox->spare;
     pthread_mutex_lock(&mailbox->lock);
+    struct mailbox_slot *sure = mailbox->sure;
     mailbox->spare = mailbox->posted;
     mailbox->posted = empty;
+    mailbox->sure = NULL;
+    mailbox->sure_end = &mailbox->sure;
     pthread_mutex_unlock(&mailbox->lock);
 
     mailbox->taking = true;
     for (size_t i = 0; i < mailbox->spare.count; i++)
         mailbox->take(mailbox->ctx, mailbox->spare.data + i * mailbox->item_size);
+    while (sure) {
+        struct mailbox_slot *next = sure->next;
+        mailbox->take(mailbox->ctx, sure->item);
+        free(sure);
+        sure = next;
+    }
     mailbox->taking = false;
     batch_empty(&mailbox->spare, mailbox->item_size);
 }
@@ -95,6 +110,7 @@ int mailbox_new(struct event_base *base, size_t item_size,
     if (!mailbox)
         return -ENOMEM;
     mailbox->item_size = item_size;
+    mailbox->sure_end = &mailbox->sure;
     mailbox->take = take;
     mailbox->ctx = ctx;
     pthread_mutex_init(&mailbox->lock, NULL);
@@ -123,6 +139,11 @@ void mailbox_free(struct mailbox *mailbox)
     if (mailbox->wake >= 0)
         close(mailbox->wake);
     pthread_mutex_destroy(&mailbox->lock);
+    while (mailbox->sure) {
+        struct mailbox_slot *slot = mailbox->sure;
+        mailbox->sure = slot->next;
+        free(slot);
+    }
     free(mailbox->posted.data);
     free(mailbox->spare.data);
     free(mailbox);
@@ -139,6 +160,14 @@ int mailbox_post(struct mailbox *mailbox, const void *item)
     return mailbox_post_unless_full(mailbox, item, SIZE_MAX);
 }
 
+static void ring(struct mailbox *mailbox)
+{
+    // Only a counter near 2^64 could refuse it, and then the loop is awake anyway.
+    uint64_t one = 1;
+    ssize_t put = write(mailbox->wake, &one, sizeof one);
+    (void)put;
+}
+
 int mailbox_post_unless_full(struct mailbox *mailbox, const void *item, size_t full)
 {
     pthread_mutex_lock(&mailbox->lock);
@@ -150,11 +179,35 @@ int mailbox_post_unless_full(struct mailbox *mailbox, const void *item, size_t f
     if (!error)
         memcpy(batch->data + batch->count++ * mailbox->item_size, item, mailbox->item_size);
     pthread_mutex_unlock(&mailbox->lock);
-    if (first) {
-        // Only a counter near 2^64 could refuse it, and then the loop is awake anyway.
-        uint64_t one = 1;
-        ssize_t put = write(mailbox->wake, &one, sizeof one);
-        (void)put;
-    }
+    if (first)
+        ring(mailbox);
     return error;
+}
+
+struct mailbox_slot *mailbox_slot_new(const struct mailbox *mailbox)
+{
+    struct mailbox_slot *slot = malloc(sizeof *slot + mailbox->item_size);
+    if (slot)
+        slot->next = NULL;
+    return slot;
+}
+
+void mailbox_slot_free(struct mailbox_slot *slot)
+{
+    free(slot);
+}
+
+// Where there is room among the others it takes its turn with them.
+void mailbox_post_sure(struct mailbox *mailbox, struct mailbox_slot *slot, const void *item)
+{
+    if (mailbox_post(mailbox, item) == 0) {
+        free(slot);
+        return;
+    }
+    memcpy(slot->item, item, mailbox->item_size);
+    pthread_mutex_lock(&mailbox->lock);
+    *mailbox->sure_end = slot;
+    mailbox->sure_end = &slot->next;
+    pthread_mutex_unlock(&mailbox->lock);
+    ring(mailbox);
 }
