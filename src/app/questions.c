@@ -17,7 +17,7 @@
 #define NS_EXTDISCO  "urn:xmpp:extdisco:2"
 #define NS_TIME      "urn:xmpp:time"
 #define DOMAINS_MAX  16
-#define KINDS        2
+#define KINDS        3
 #define SERVICES_MAX 32
 #define PATIENCE_SEC 5
 #define ID_SIZE      24
@@ -28,7 +28,7 @@ struct waiting { // for the answers
     void *ctx;
 };
 
-enum question_kind { ASK_SERVICES, ASK_TIME };
+enum question_kind { ASK_SERVICES, ASK_TIME, ASK_SOFTWARE };
 
 struct question {
     char id[ID_SIZE];   // "": answered, or not asked
@@ -60,8 +60,12 @@ static double wall(void)
 static struct xml *make_iq(const struct questions *q, const struct question *question)
 {
     struct xml *iq = xml_new("iq", NS_CLIENT);
-    const char *name = question->kind == ASK_TIME ? "time" : "services";
-    const char *ns = question->kind == ASK_TIME ? NS_TIME : NS_EXTDISCO;
+    static const struct {
+        const char *name, *ns;
+    } payloads[KINDS] = {[ASK_SERVICES] = {"services", NS_EXTDISCO},
+                         [ASK_TIME] = {"time", NS_TIME},
+                         [ASK_SOFTWARE] = {"query", NS_DISCO}};
+    const char *name = payloads[question->kind].name, *ns = payloads[question->kind].ns;
 
     if (iq && !xml_set(iq, "type", "get") && !xml_set(iq, "id", question->id) &&
         !xml_set(iq, "from", q->world.config->xmpp.domain) &&
@@ -181,6 +185,20 @@ static void take_time(json_t *answer, const struct xml *iq, double asked)
     json_object_set_new(answer, "answered", json_real(wall()));
 }
 
+// XEP-0030: <identity category='server' type='im' name='ejabberd'/>
+static void take_software(json_t *answer, const struct xml *iq)
+{
+    const struct xml *query = xml_child(iq, "query", NS_DISCO);
+    const struct xml *identity = query ? xml_child(query, "identity", NS_DISCO) : NULL;
+
+    for (; identity; identity = xml_next(identity, "identity", NS_DISCO)) {
+        const char *category = xml_attr(identity, "category"), *name = xml_attr(identity, "name");
+
+        if (category && strcmp(category, "server") == 0 && name)
+            json_object_set_new(answer, "software", json_string(name));
+    }
+}
+
 static void finish(struct questions *q)
 {
     json_t *answers = q->answers;
@@ -246,6 +264,8 @@ bool questions_stanza(struct questions *q, const struct xml *stanza)
     answer = answer_of(q, question->domain);
     if (question->kind == ASK_TIME)
         take_time(answer, stanza, question->asked);
+    else if (question->kind == ASK_SOFTWARE)
+        take_software(answer, stanza);
     else
         take_services(answer, stanza);
     if (--q->open == 0)

@@ -28,7 +28,7 @@ void questions_free(struct questions *questions); // nobody is answered any more
 // 'answers' is taken over, NULL without memory:
 //     {"example.org": {"module": bool,
 //                      "services": [{"type", "host", "port", "transport", "username", "password"}],
-//                      "services_error": "forbidden",
+//                      "services_error": "forbidden", "software": "ejabberd",
 //                      "time": seconds, "asked": seconds, "answered": seconds}}
 // Who asks while others wait gets what they get. Returns 0 or -ENOMEM.
 int questions_ask(struct questions *questions, void (*done)(void *ctx, json_t *answers), void *ctx);

@@ -55,6 +55,30 @@ void doctor_find(struct doctor *doctor, enum doctor_level level, const char *for
     va_end(args);
 }
 
+// Leaves out the lines for another server than the one that is here.
+static void leave_out(enum doctor_server server, char *text)
+{
+    static const char *const starts[] = {
+        [DOCTOR_SERVER_PROSODY] = "ejabberd: ", [DOCTOR_SERVER_EJABBERD] = "Prosody: "};
+    char *out = text;
+
+    if (server == DOCTOR_SERVER_UNKNOWN || !text)
+        return;
+    for (const char *line = text; *line;) {
+        size_t len = strcspn(line, "\n");
+
+        len += line[len] == '\n';
+        if (strncmp(line, starts[server], strlen(starts[server])) != 0) {
+            memmove(out, line, len);
+            out += len;
+        }
+        line += len;
+    }
+    if (out > text && out[-1] == '\n')
+        out--;
+    *out = '\0';
+}
+
 void doctor_change(struct doctor *doctor, const char *format, ...)
 {
     struct doctor_finding *last;
@@ -67,6 +91,7 @@ void doctor_change(struct doctor *doctor, const char *format, ...)
     va_start(args, format);
     last->change = print(format, args);
     va_end(args);
+    leave_out(doctor->server, last->change);
 }
 
 enum doctor_level doctor_worst(const struct doctor *doctor)
@@ -118,11 +143,11 @@ static void tell(struct ctl *ctl, const struct doctor_finding *finding, bool fir
     fputs("\n", ctl->out);
     for (const char *line = finding->change; line && *line;) {
         size_t len = strcspn(line, "\n");
-        char text[1024];
+        char *text = strndup(line, len);
 
-        snprintf(text, sizeof text, "%.*s", (int)len, line);
         fprintf(ctl->out, "%25s%s ", "", line == finding->change ? "->" : "  ");
-        ctl_text(ctl, text);
+        ctl_text(ctl, text ? text : "out of memory");
+        free(text);
         fputs("\n", ctl->out);
         line += len + (line[len] == '\n');
     }

@@ -13,6 +13,9 @@
 
 #include <sys/types.h>
 
+// The XMPP server, as far as it is known; the lines for others are not told then.
+enum doctor_server { DOCTOR_SERVER_UNKNOWN, DOCTOR_SERVER_PROSODY, DOCTOR_SERVER_EJABBERD };
+
 enum doctor_level { DOCTOR_OK, DOCTOR_SKIPPED, DOCTOR_WARNING, DOCTOR_PROBLEM };
 
 struct doctor_finding { // owned by its doctor
@@ -28,7 +31,8 @@ struct doctor {
     struct config config; // all zero without one
     bool configured;      // it could be read, and has addresses
     json_t *facts;        // of the daemon; NULL: it does not run
-    const char *check;    // the row that is being run
+    enum doctor_server server;
+    const char *check; // the row that is being run
     struct doctor_finding *finding;
     size_t findings;
 };
@@ -36,7 +40,8 @@ struct doctor {
 // A finding; later ones of the same row stand below it.
 void doctor_find(struct doctor *doctor, enum doctor_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-// What to change for the sake of the last finding.
+// What to change for the sake of the last finding; a line that begins with "Prosody: " or
+// "ejabberd: " is for that server only.
 void doctor_change(struct doctor *doctor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 enum doctor_level doctor_worst(const struct doctor *doctor);
@@ -59,6 +64,8 @@ void doctor_judge_address(struct doctor *doctor, unsigned family, const struct a
 // ---- doctor_link.c: the daemon, and the component's connection
 
 void doctor_check_daemon(struct doctor *doctor);
+// By the name that it gives itself, or that its process has ("beam.smp").
+enum doctor_server doctor_server_named(const char *name);
 void doctor_check_link(struct doctor *doctor);
 // What the server said to the component's secret: "" (it was taken) or a stream error's name.
 // 'error': -errno of the connection.

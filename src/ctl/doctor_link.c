@@ -4,6 +4,7 @@
 #include "doctor.h"
 
 #include "base/buf.h"
+#include "doctor_socket.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,10 +17,62 @@
 #define PATIENCE_SECONDS 5
 #define ANSWER_MAX       8192
 
+// ---- which server
+
+enum doctor_server doctor_server_named(const char *name)
+{
+    static const struct {
+        const char *part;
+        enum doctor_server server;
+    } rows[] = {{"prosody", DOCTOR_SERVER_PROSODY},
+                {"lua", DOCTOR_SERVER_PROSODY},
+                {"ejabberd", DOCTOR_SERVER_EJABBERD},
+                {"beam", DOCTOR_SERVER_EJABBERD}};
+
+    for (size_t i = 0; name && i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcasestr(name, rows[i].part))
+            return rows[i].server;
+    }
+    return DOCTOR_SERVER_UNKNOWN;
+}
+
+// Who listens on this machine; and where nobody does, what is installed.
+static enum doctor_server server_here(const struct config *config)
+{
+    bool prosody = access("/etc/prosody/prosody.cfg.lua", F_OK) == 0;
+    bool ejabberd = access("/etc/ejabberd/ejabberd.yml", F_OK) == 0;
+    struct doctor_owner owner;
+    struct addr addr;
+
+    if (config->xmpp.server &&
+        addr_parse_ip(config->xmpp.server, (uint16_t)config->xmpp.port, &addr) == 0 &&
+        doctor_socket_owner(&addr, true, 0, &owner) && owner.pid)
+        return doctor_server_named(owner.name);
+    if (prosody == ejabberd)
+        return DOCTOR_SERVER_UNKNOWN;
+    return prosody ? DOCTOR_SERVER_PROSODY : DOCTOR_SERVER_EJABBERD;
+}
+
+static enum doctor_server find_server(const struct doctor *doctor)
+{
+    const json_t *answers = json_object_get(doctor->facts, "server");
+    const struct config_list *served = &doctor->config.xmpp.served_domains;
+
+    for (size_t i = 0; i < served->count; i++) {
+        const json_t *answer = json_object_get(answers, served->item[i]);
+        enum doctor_server server = doctor_server_named(ctl_string(answer, "software"));
+
+        if (server != DOCTOR_SERVER_UNKNOWN)
+            return server;
+    }
+    return server_here(&doctor->config);
+}
+
 // ---- the daemon
 
 void doctor_check_daemon(struct doctor *doctor)
 {
+    doctor->server = find_server(doctor);
     if (doctor->facts) {
         doctor_find(doctor, DOCTOR_OK, "jingle-relayd %s runs (process %.0f)",
                     ctl_string(doctor->facts, "version"), ctl_number(doctor->facts, "pid"));

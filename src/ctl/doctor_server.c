@@ -59,13 +59,13 @@ static void tell_bare(struct doctor *doctor, const char *domain, const json_t *s
                       "Prosody: without turn_external_tls_port; instead external_services = { { "
                       "type = \"turns\"; transport = \"tcp\"; host = \"%s\"; port = %s; secret = "
                       "\"the text in turn-secret\"; ttl = 86400; } }\n"
-                      "ejabberd: mod_stun_disco: secret: \"the text in turn-secret\", and no "
-                      "restricted: false",
+                      "ejabberd: mod_stun_disco: secret: \"the text in turn-secret\", and at this "
+                      "service no restricted: false",
                       ctl_string(service, "host"), ctl_string(service, "port"));
     else
         doctor_change(doctor, "Prosody: turn_external_secret = \"the text in turn-secret\"\n"
                               "ejabberd: mod_stun_disco: secret: \"the text in turn-secret\", "
-                              "and no restricted: false");
+                              "and at this service no restricted: false");
 }
 
 static bool is_ours(const struct doctor *doctor, const char *host)
@@ -122,6 +122,8 @@ static bool judge_service(struct doctor *doctor, const char *domain, const json_
     const char *type = ctl_string(service, "type"), *host = ctl_string(service, "host");
     unsigned port = (unsigned)strtoul(ctl_string(service, "port"), NULL, 10);
     const struct config *c = &doctor->config;
+    char text[ADDR_TEXT_MAX];
+    const char *own = doctor_host(doctor, text);
 
     if (needs_credential(type) && !*ctl_string(service, "username")) {
         tell_bare(doctor, domain, service);
@@ -132,9 +134,10 @@ static bool judge_service(struct doctor *doctor, const char *domain, const json_
                     "%s tells its users %s:%s, which is not this server: %s", domain, type, host,
                     c->turn.host ? c->turn.host : "turn.host is not set");
         doctor_change(doctor,
-                      "if it is meant to be this one: %s: turn.host = \"%s\"; or in Prosody "
-                      "turn_external_host, in ejabberd mod_stun_disco's host",
-                      doctor->path, host);
+                      "if it is meant to be this one: %s: turn.host = \"%s\"; or else\n"
+                      "Prosody: turn_external_host = \"%s\"\n"
+                      "ejabberd: mod_stun_disco: services: - {host: %s, ...}",
+                      doctor->path, host, own, own);
         return false;
     }
     if (port && c->turn.enabled && !has_port(&c->turn.ports, port) &&
@@ -170,13 +173,34 @@ static void judge_error(struct doctor *doctor, const char *domain, const char *e
     doctor_find(doctor, doctor->config.turn.enabled ? DOCTOR_WARNING : DOCTOR_OK,
                 "%s tells its users of no STUN or TURN server (%s)", domain, error);
     if (doctor->config.turn.enabled)
-        doctor_change(doctor,
-                      "Prosody: VirtualHost \"%s\"  modules_enabled = { \"delegation\" }  "
-                      "delegations = { [\"urn:xmpp:extdisco:2\"] = { jid = \"%s\" } }; and below "
-                      "Component \"%s\"  modules_enabled = { \"delegation\" }\n"
-                      "ejabberd: mod_delegation: namespaces: { \"urn:xmpp:extdisco:2\": { access: "
-                      "relay } }, without mod_stun_disco (docs/OPERATING.md has it whole)",
-                      domain, own, own);
+        doctor_change(
+            doctor,
+            "Prosody: VirtualHost \"%s\"  modules_enabled = { \"delegation\" }  "
+            "delegations = { [\"urn:xmpp:extdisco:2\"] = { jid = \"%s\" } }; and below "
+            "Component \"%s\"  modules_enabled = { \"delegation\" }\n"
+            "ejabberd: acl: {relay: {server: %s}}; access_rules: {relay: {allow: relay}}; "
+            "modules: {mod_delegation: {namespaces: {\"urn:xmpp:extdisco:2\": {access: "
+            "relay}}}}, without mod_stun_disco",
+            domain, own, own, own);
+}
+
+// ejabberd says so to whom mod_stun_disco's access leaves out, and without that module, too.
+static void judge_empty(struct doctor *doctor, const char *domain)
+{
+    const char *own = doctor->config.xmpp.domain;
+
+    doctor_find(doctor, DOCTOR_WARNING,
+                "%s tells us an empty list of STUN and TURN servers: either its users get one, "
+                "which cannot be checked, or they get none",
+                domain);
+    doctor_change(doctor,
+                  "ejabberd: with mod_stun_disco, access for us: acl: {relay: {server: %s}}; "
+                  "access_rules: {services: [{allow: local}, {allow: relay}]}; modules: "
+                  "mod_stun_disco: {access: services}\n"
+                  "ejabberd: without it: the same acl; access_rules: {relay: {allow: relay}}; "
+                  "modules: {mod_delegation: {namespaces: {\"urn:xmpp:extdisco:2\": {access: "
+                  "relay}}}}",
+                  own);
 }
 
 void doctor_judge_services(struct doctor *doctor, const char *domain, const json_t *answer)
@@ -187,6 +211,11 @@ void doctor_judge_services(struct doctor *doctor, const char *domain, const json
 
     if (!services) {
         judge_error(doctor, domain, *error ? error : "no answer");
+        return;
+    }
+    if (json_array_size(services) == 0 && doctor->server == DOCTOR_SERVER_EJABBERD &&
+        doctor->config.turn.enabled) {
+        judge_empty(doctor, domain);
         return;
     }
     if (json_array_size(services) == 0) {
@@ -219,7 +248,8 @@ void doctor_judge_module(struct doctor *doctor, const char *domain, const json_t
     doctor_change(doctor,
                   "Prosody: VirtualHost \"%s\"  modules_enabled = { \"jingle_relay\" }  "
                   "jingle_relay_component = \"%s\"\n"
-                  "ejabberd: modules: mod_jingle_relay: component: \"%s\"",
+                  "ejabberd: ejabberdctl module_install mod_jingle_relay; modules: "
+                  "{mod_jingle_relay: {component: %s}}; ejabberdctl reload_config",
                   domain, doctor->config.xmpp.domain, doctor->config.xmpp.domain);
 }
 

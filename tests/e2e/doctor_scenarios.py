@@ -123,22 +123,24 @@ def run(name, daemon, logs=None):
 
 
 class DoctorLab(Place):
-    """One host with Prosody and the daemon, in order."""
+    """One host with Prosody and the daemon, in order. Its parts are another's in
+    doctor_places_scenarios.py."""
+
+    bound4, address4, address6 = SERVER4, SERVER4, None  # what clients are told: the address
 
     def __init__(self, program, selftest="none", logs=None):
         super().__init__(logs)
         try:
             self.network.internet()
-            self.network.host("srv", SERVER4)
-            self.network.know({TURN_HOST: SERVER4})
+            self.wire()
+            self.network.know(self.hosts())
             self.authority = Authority(self.directory)
             self.authority.issue(f"{self.directory}/turn", [TURN_HOST], [SERVER4])
             self.write("turn-secret", TURN_SECRET)
             os.chmod(f"{self.directory}/turn.key", 0o600)
-            self.server = Prosody(self.network, self.directory, [SERVER4], HOST.format(
-                domain=DOMAIN, relay=RELAY, host=TURN_HOST, secret=TURN_SECRET))
-            self.daemon = Daemon(self.network, self.directory, program, address4=SERVER4,
-                                 address6=None, selftest=selftest, groups=TURN.format(
+            self.server = self.make_server()
+            self.daemon = Daemon(self.network, self.directory, program, address4=self.bound4,
+                                 address6=self.address6, selftest=selftest, groups=TURN.format(
                                      host=TURN_HOST, directory=self.directory))
             os.chmod(self.directory, 0o755)
             self.server.start()
@@ -148,6 +150,17 @@ class DoctorLab(Place):
                 self.save_logs()
             self.close()
             raise
+
+    def wire(self):
+        self.network.host("srv", SERVER4)
+
+    def hosts(self):
+        """What the DNS knows."""
+        return {TURN_HOST: " ".join(filter(None, (self.address4, self.address6)))}
+
+    def make_server(self):
+        return Prosody(self.network, self.directory, [SERVER4], HOST.format(
+            domain=DOMAIN, relay=RELAY, host=TURN_HOST, secret=TURN_SECRET))
 
     def write(self, name, text):
         path = f"{self.directory}/{name}"
@@ -235,7 +248,7 @@ class DoctorLab(Place):
         try:
             yield
         finally:
-            self.network.know({TURN_HOST: SERVER4})
+            self.network.know(self.hosts())
 
     @contextlib.contextmanager
     def srv_elsewhere(self):
@@ -417,7 +430,7 @@ RELAY_PORTS, TURN_PORTS = "50000-50199", "3478, 5349"
 # What is broken; how; the check, level and words that say so, and the line to change.
 SERVER_SETUPS = [
     ("the secret is another in Prosody",
-     lambda lab: _secret(lab), "component", "problem", "wrong secret", "component_secret = "),
+     lambda lab: another_secret(lab), "component", "problem", "wrong secret", "component_secret = "),
     ("Prosody has no such component",
      lambda lab: lab.daemon_with((RELAY, "other.example.test"), joins=False),
      "component", "problem", "host-unknown", 'Component "other.example.test"'),
@@ -497,7 +510,7 @@ HOST_SETUPS = [
 
 
 @contextlib.contextmanager
-def _secret(lab):
+def another_secret(lab):
     lab.stop()
     with lab.instead("secret", (SECRET, "lab-secret-of-yesterday")):
         lab.start(joins=False)
@@ -520,7 +533,7 @@ def _try(lab, setup):
         return found[0]
 
 
-def _try_all(lab, setups):
+def try_all(lab, setups):
     rows = [(setup[0], setup[3], _try(lab, setup)) for setup in setups]
     path = os.environ.get("DOCTOR_TABLE")
     if path:
@@ -569,10 +582,10 @@ def doctor_selftest(lab):
 @scenario()
 def doctor_server(lab):
     """What is broken between the relay and its XMPP server."""
-    return _try_all(lab, SERVER_SETUPS)
+    return try_all(lab, SERVER_SETUPS)
 
 
 @scenario()
 def doctor_host(lab):
     """What is broken on this machine and around it."""
-    return _try_all(lab, HOST_SETUPS)
+    return try_all(lab, HOST_SETUPS)

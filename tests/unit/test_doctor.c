@@ -144,6 +144,35 @@ static void services(void **state)
     }
 }
 
+// What is to be changed stands there for the server that is here, however long it is.
+static void only_the_own_servers_lines(void **state)
+{
+    static const struct {
+        const char *name;
+        enum doctor_server server;
+    } rows[] = {{"Prosody", DOCTOR_SERVER_PROSODY},   {"lua5.4", DOCTOR_SERVER_PROSODY},
+                {"ejabberd", DOCTOR_SERVER_EJABBERD}, {"beam.smp", DOCTOR_SERVER_EJABBERD},
+                {"Openfire", DOCTOR_SERVER_UNKNOWN},  {"", DOCTOR_SERVER_UNKNOWN},
+                {NULL, DOCTOR_SERVER_UNKNOWN}};
+    static const char *const changes[] = {"first\nProsody: a\nejabberd: b\nlast",
+                                          "first\nProsody: a\nlast", "first\nejabberd: b\nlast"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(doctor_server_named(rows[i].name), rows[i].server);
+    for (unsigned server = 0; server < 3; server++) {
+        struct doctor doctor = make();
+
+        doctor.server = (enum doctor_server)server;
+        doctor_find(&doctor, DOCTOR_PROBLEM, "text");
+        doctor_change(&doctor, "first\nProsody: a\nejabberd: b\nlast");
+        assert_string_equal(doctor.finding[0].change, changes[server]);
+        doctor_change(&doctor, "ejabberd: b\nProsody: a");
+        assert_null(server ? strchr(doctor.finding[0].change, '\n') : NULL);
+        clear(&doctor);
+    }
+}
+
 static void modules_and_clocks(void **state)
 {
     static const struct {
@@ -385,10 +414,17 @@ static void gates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(links),  cmocka_unit_test(services),  cmocka_unit_test(modules_and_clocks),
-        cmocka_unit_test(names),  cmocka_unit_test(addresses), cmocka_unit_test(files),
-        cmocka_unit_test(limits), cmocka_unit_test(sockets),   cmocka_unit_test(echoes),
+        cmocka_unit_test(links),
+        cmocka_unit_test(services),
+        cmocka_unit_test(modules_and_clocks),
+        cmocka_unit_test(names),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(files),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(sockets),
+        cmocka_unit_test(echoes),
         cmocka_unit_test(gates),
+        cmocka_unit_test(only_the_own_servers_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

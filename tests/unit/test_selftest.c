@@ -151,6 +151,10 @@ static bool answer(struct fixture *f, unsigned number, const char *from, const c
 #define SERVICES                                                                                   \
     "<services xmlns='urn:xmpp:extdisco:2'><service type='turn' host='h' port='1' username='u' "   \
     "password='p'/></services>"
+#define SOFTWARE                                                                                   \
+    "<query xmlns='http://jabber.org/protocol/disco#info'><identity category='pubsub' "            \
+    "type='pep'/>"                                                                                 \
+    "<identity category='server' type='im' name='ejabberd'/></query>"
 #define TIME "<time xmlns='urn:xmpp:time'><utc>1970-01-01T00:01:40.5Z</utc></time>"
 
 static void the_server_is_asked(void **state)
@@ -159,7 +163,7 @@ static void the_server_is_asked(void **state)
     const json_t *told;
 
     assert_int_equal(questions_ask(f->questions, on_answers, f), 0);
-    assert_int_equal(f->count, 2);
+    assert_int_equal(f->count, 3);
     assert_string_equal(xml_attr(f->sent[0], "from"), "relay.example.org");
     assert_string_equal(xml_attr(f->sent[0], "to"), "example.org");
     assert_false(answer(f, 0, "evil.example.net", SERVICES)); // somebody else
@@ -167,11 +171,13 @@ static void the_server_is_asked(void **state)
     assert_false(answer(f, 0, "example.org", SERVICES)); // twice
     assert_int_equal(f->answered, 0);
     assert_true(answer(f, 1, "example.org", TIME));
+    assert_true(answer(f, 2, "example.org", SOFTWARE));
     assert_int_equal(f->answered, 1);
     told = json_object_get(f->answers, "example.org");
     assert_true(json_number_value(json_object_get(told, "time")) == 100);
     assert_int_equal(json_array_size(json_object_get(told, "services")), 1);
     assert_true(json_is_false(json_object_get(told, "module")));
+    assert_string_equal(json_string_value(json_object_get(told, "software")), "ejabberd");
 }
 
 static void a_silent_server_is_not_waited_for(void **state)
@@ -180,7 +186,7 @@ static void a_silent_server_is_not_waited_for(void **state)
 
     assert_int_equal(questions_ask(f->questions, on_answers, f), 0);
     assert_int_equal(questions_ask(f->questions, on_answers, f), 0); // of the same round
-    assert_int_equal(f->count, 2);
+    assert_int_equal(f->count, 3);
     while (f->answered < 2)
         assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
     assert_non_null(json_object_get(f->answers, "example.org"));
@@ -212,6 +218,7 @@ static void the_module_shows_itself(void **state)
     assert_int_equal(questions_ask(f->questions, on_answers, f), 0);
     assert_true(answer(f, 0, "example.org", SERVICES));
     assert_true(answer(f, 1, "example.org", TIME));
+    assert_true(answer(f, 2, "example.org", "<query xmlns='jabber:iq:version'/>"));
     assert_true(
         json_is_true(json_object_get(json_object_get(f->answers, "example.org"), "module")));
 }

@@ -104,9 +104,10 @@ class Network:
     # --- the topology ---
 
     def know(self, hosts):
-        """Host names {name: address} for all that is started from now on; these, and no others."""
-        lines = "".join(f"{address} {name}\n"
-                        for name, address in {"localhost": "127.0.0.1", **hosts}.items())
+        """Host names {name: "address address"} for all that is started from now on; these, and no
+        others."""
+        lines = "".join(f"{address} {name}\n" for name, all_ in
+                        {"localhost": "127.0.0.1", **hosts}.items() for address in all_.split())
         for name in self.names:
             directory = f"/etc/netns/{self.namespace(name)}"  # see ip-netns(8)
             os.makedirs(directory, exist_ok=True)
