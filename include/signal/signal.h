@@ -84,8 +84,8 @@ int signal_reconfigure(struct signal *signal, const struct signal_config *config
 // No new calls from now on; or again.
 void signal_drain(struct signal *signal);
 void signal_undrain(struct signal *signal);
-// Ends a call, or all calls of a user (bare JID; full: of that client), telling both sides the
-// reason. False: there is no such call. Returns how many there were.
+// Ends a call, or all calls of a user (bare JID, in letters of either case; full: of that client),
+// telling both sides the reason. False: there is no such call. Returns how many there were.
 bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, usec_t now);
 unsigned signal_kick_user(struct signal *signal, const char *user, const char *reason, usec_t now);
 // Ends every call: session-terminate with this reason (XEP-0166 section 7.4) to both sides.

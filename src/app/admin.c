@@ -67,6 +67,10 @@ static json_t *facts(void *ctx)
 
 static void kick_answer(struct verb_reply reply, unsigned calls, unsigned allocations)
 {
+    if (calls + allocations == 0) {
+        verb_fail(reply, "nobody of that name has a call or a TURN allocation here");
+        return;
+    }
     verb_answer(reply,
                 json_pack("{s:i, s:i}", "calls", (int)calls, "allocations", (int)allocations));
 }

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, usec_t now)
 {
@@ -18,11 +19,16 @@ bool signal_kick_call(struct signal *signal, uint64_t call, const char *reason, 
     return true;
 }
 
+// The server has made the letters of its users small; whoever types one here may not.
 bool jid_is_of(const char *jid, const char *user)
 {
-    if (!jid)
+    struct jid a, b;
+
+    if (jid_parse(jid, &a) < 0 || jid_parse(user, &b) < 0)
         return false;
-    return strchr(user, '/') ? jid_equal(jid, user) : jid_equal_bare(jid, user);
+    return a.bare_len == b.bare_len && strncasecmp(jid, user, a.bare_len) == 0 &&
+           (b.resource_len == 0 || (a.resource_len == b.resource_len &&
+                                    memcmp(a.resource, b.resource, a.resource_len) == 0));
 }
 
 unsigned signal_kick_user(struct signal *signal, const char *user, const char *reason, usec_t now)

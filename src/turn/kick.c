@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 static struct allocation *find_of(struct turn *turn, const char *identity)
 {
@@ -10,14 +11,14 @@ static struct allocation *find_of(struct turn *turn, const char *identity)
         struct binding *binding = container_of(n, struct binding, node);
 
         if (binding->kind != BIND_GUEST &&
-            strcmp(allocation_identity(binding_allocation(binding)), identity) == 0)
+            strcasecmp(allocation_identity(binding_allocation(binding)), identity) == 0)
             return binding_allocation(binding);
     }
     // Mobile clients that are away.
     for (struct map_node *n = map_each(&turn->tickets, NULL); n; n = map_each(&turn->tickets, n)) {
         struct allocation *a = container_of(n, struct ticket, node)->owner->allocation;
 
-        if (strcmp(allocation_identity(a), identity) == 0)
+        if (strcasecmp(allocation_identity(a), identity) == 0)
             return a;
     }
     return NULL;

@@ -136,8 +136,9 @@ def control_reload(lab):
     require(lab.ask("reload")["applied"] == ["limits.calls"], "the limit was not applied")
     room = lab.daemon.json("/api/capacity")["calls"]
     require((room["room"], room["bound"]) == (0, "number"), f"room: {room}")
-    code, _, errors = lab.ctl("kick", "nobody@example.test")
-    require(code == OK, f"kick of nobody: {errors}")
+    for nobody in ("nobody@example.test", f"{call.bob.jid}2"):
+        code, _, errors = lab.ctl("kick", nobody)
+        require(code == PROBLEM and "nobody of that name" in errors, f"kick: {code} {errors}")
 
     lab.configure("calls = 1;", 'calls = "many";')
     code, _, errors = lab.ctl("reload")
@@ -173,7 +174,7 @@ def control_kick(lab):
         wait_for(f"{client.user} hears of the end", lambda c=client: c.ask("stats")["ended"], 5)
     call.close()
     again = _talk(lab)
-    code, text, errors = lab.ctl("kick", again.bob.jid.partition("/")[0])
+    code, text, errors = lab.ctl("kick", again.bob.jid.partition("/")[0].upper())
     require(code == OK and "1 calls" in text, f"kick: {code} {text} {errors}")
     for client in again.both:
         wait_for(f"{client.user} hears of the end", lambda c=client: c.ask("stats")["ended"], 5)

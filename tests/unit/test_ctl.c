@@ -48,7 +48,9 @@ static json_t *on_status(void *ctx)
 static void on_kick(void *ctx, unsigned long long call, const char *user, struct verb_reply reply)
 {
     (void)ctx;
-    if (user || call == 0xff)
+    if (user && strncmp(user, "nobody@", 7) == 0)
+        verb_fail(reply, "nobody of that name has a call or a TURN allocation here");
+    else if (user || call == 0xff)
         verb_answer(reply, json_pack("{s:i, s:i}", "calls", 1, "allocations", user ? 3 : 0));
     else
         verb_fail(reply, "no such call is running");
@@ -217,6 +219,7 @@ static void how_it_ends_is_for_scripts(void **state)
     expect(f, "status", CTL_PROBLEM, "the echo did not come back");
     expect(f, "-j status", CTL_PROBLEM, "selftest");
     expect_refusal(f, "kick 1", CTL_PROBLEM, "no such call is running");
+    expect_refusal(f, "kick nobody@example.org", CTL_PROBLEM, "nobody of that name");
     expect_refusal(f, "kick x", CTL_PROBLEM, "neither the id of a call");
     expect_refusal(f, "kick \033[31m", CTL_PROBLEM, "\"?[31m\" is neither");
     expect_refusal(f, "kick", CTL_USAGE, "Usage: jingle-relayctl kick CALL|USER");

@@ -76,7 +76,7 @@ static void the_calls_of_a_user_are_ended(void **state)
     assert_int_equal(signal_kick_user(b->signal, "alice@example.org/other", "gone", b->now), 0);
     assert_int_equal(signal_kick_user(b->signal, "alice@example.net", "gone", b->now), 0);
     assert_int_equal(signal_calls(b->signal), 1);
-    assert_int_equal(signal_kick_user(b->signal, "bob@example.org", "gone", b->now), 1);
+    assert_int_equal(signal_kick_user(b->signal, "Bob@Example.org", "gone", b->now), 1);
     board_settle(b);
     expect_both_told(b);
     board_free(b);
