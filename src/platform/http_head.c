@@ -207,7 +207,7 @@ static int read_field(struct http_head *head, struct text line)
         head->host_seen = true;
         note_host(head, value);
     } else if (text_is_nocase(name, "sec-fetch-site")) {
-        head->site_foreign = text_is(value, "cross-site");
+        head->site_foreign = !text_is(value, "same-origin") && !text_is(value, "none");
     } else if (text_is_nocase(name, "sec-fetch-mode")) {
         head->navigates = text_is(value, "navigate");
     } else if (text_is_nocase(name, "connection")) {
@@ -231,8 +231,8 @@ static void finish(struct http_head *head)
         head->status = 413;
     else if (head->host_foreign)
         head->status = 421;
-    // A page elsewhere cannot read answers, but it could use up the places of who watches. A link
-    // may lead here.
+    // A page elsewhere cannot read answers, but it could use up the places of who watches; so could
+    // one at another port of this machine, which browsers call "same-site". A link may lead here.
     else if (head->site_foreign && !head->navigates)
         head->status = 403;
 }

@@ -295,6 +295,8 @@ static void other_sites_get_nothing(void **state)
         {"Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: cross-site\r\n", 403},
         {"Sec-Fetch-Site: cross-site\r\n", 403},
         {"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n", 200},
+        {"Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n", 403},
+        {"Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\n", 200},
         {"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n", 200},
         {"Sec-Fetch-Site: none\r\n", 200},
     };
