@@ -14,9 +14,11 @@
 
 #define TOKEN_OWN (1ULL << 63) // marks our snapshots; those that a session asks for have its id
 
-// Looks of our own in a row that find nothing moving before they cease: for longer than the relay
-// takes to tell of a silence, after which it tells of the first packet, too.
+// Looks of our own in a row that find nothing moving before they become rare: for longer than the
+// relay takes to tell of a silence, after which it tells of the first packet, too. They go on while
+// there are calls, so that the history of one on hold has no end.
 #define IDLE_LOOKS_MAX 18
+#define IDLE_STEP_SEC  60
 
 enum question_kind { ASK_CALLS, ASK_CALL, ASK_LOOK, ASK_ALLOCATIONS };
 
@@ -112,7 +114,8 @@ static void question_free(struct inquiry *inquiry, struct question *q)
 
 static void wait_for_look(struct inquiry *inquiry)
 {
-    static const struct timeval step = {.tv_sec = TRACK_STEP / USEC_PER_SEC};
+    bool idle = inquiry->idle_looks >= IDLE_LOOKS_MAX;
+    const struct timeval step = {.tv_sec = idle ? IDLE_STEP_SEC : TRACK_STEP / USEC_PER_SEC};
 
     if (inquiry->look && !evtimer_pending(inquiry->look, NULL))
         evtimer_add(inquiry->look, &step);
@@ -120,6 +123,8 @@ static void wait_for_look(struct inquiry *inquiry)
 
 static void note_motion(struct inquiry *inquiry)
 {
+    if (inquiry->look && inquiry->idle_looks >= IDLE_LOOKS_MAX)
+        evtimer_del(inquiry->look); // the next one would come late
     inquiry->idle_looks = 0;
     wait_for_look(inquiry);
 }
@@ -247,7 +252,7 @@ static void on_looked(void *ctx, json_t *json, bool found)
 
     (void)found;
     json_decref(json);
-    if (inquiry->idle_looks < IDLE_LOOKS_MAX && signal_calls(inquiry->sources.signal) > 0)
+    if (signal_calls(inquiry->sources.signal) > 0)
         wait_for_look(inquiry);
 }
 
@@ -257,7 +262,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    inquiry->idle_looks++;
+    if (inquiry->idle_looks < IDLE_LOOKS_MAX)
+        inquiry->idle_looks++;
     inquiry_look(inquiry, on_looked, inquiry);
 }
 

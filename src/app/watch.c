@@ -51,35 +51,43 @@ static void arm(struct watch *watch, time_t seconds)
 
 // ---- telling
 
+// An event as it is sent; NULL without memory. Takes the reference.
+static char *make_message(const char *event, json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *message = NULL;
+
+    if (text && asprintf(&message, "event: %s\ndata: %s\n\n", event, text) < 0)
+        message = NULL;
+    free(text);
+    json_decref(json);
+    return message;
+}
+
 // Takes the reference. Returns 0 or -errno.
 static int tell(struct watcher *watcher, const char *event, json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    size_t size = text ? strlen(text) + strlen(event) + sizeof "event: \ndata: \n\n" : 0;
-    char *message = text ? malloc(size) : NULL;
-    int r = -ENOMEM;
+    char *message = make_message(event, json);
+    int r = message ? http_stream_write(watcher->stream, message, strlen(message)) : -ENOMEM;
 
-    if (message) {
-        int len = snprintf(message, size, "event: %s\ndata: %s\n\n", event, text);
-
-        r = http_stream_write(watcher->stream, message, (size_t)len);
-    }
     free(message);
-    free(text);
-    json_decref(json);
     return r;
 }
 
+// The same for everybody, and made once.
 static void tell_status(const struct watch *watch)
 {
-    struct watcher *w;
+    json_t *json = status_to_json(watch->sources);
+    const struct watcher *w;
+    char *message;
 
+    json_object_set_new(json, "watchers", json_integer(watch->count));
+    message = make_message("status", json);
     LIST_FOREACH (w, &watch->watchers, link) {
-        json_t *json = status_to_json(watch->sources);
-
-        json_object_set_new(json, "watchers", json_integer(watch->count));
-        (void)tell(w, "status", json);
+        if (message)
+            (void)http_stream_write(w->stream, message, strlen(message));
     }
+    free(message);
 }
 
 // ---- all calls

@@ -157,9 +157,10 @@ export class CallPage {
     at.panel.className = `verdict ${HEALTH[call.health]}`;
   }
 
-  // The past, as the daemon has kept it, and from then on what comes.
+  // The past, as the daemon has kept it, and from then on what comes; again after the page was out of
+  // sight, when nothing came.
   takeFigures(call) {
-    if (call.history && !this.rows.length) this.rows = call.history.slice();
+    if (call.history && !(call.ended && this.rows.length)) this.rows = call.history.slice();
     if (!call.lately || call.ended || !call.media_packets_from_initiator && !call.media_packets_from_responder) return;
     const second = Math.round((Date.parse(this.now ?? new Date()) - Date.parse(call.opened)) / 1000);
     if (this.rows.length && second <= this.rows.at(-1)[0]) return;
