@@ -21,6 +21,7 @@ struct report { // from a worker
     struct relay_event event;
     struct path_view *view;       // owned: the copy that event.u.view points to
     struct turn_listing *listing; // owned; then there is no event
+    uint64_t unlisted;            // token of a listing for which there was no memory; 0: none
     struct echo_event *echo;      // owned; then there is no event
     uint64_t done;                // token of what is done, with this result; 0: something else
     int result;
@@ -73,12 +74,21 @@ static void take_letter(struct worker *worker, struct turn_letter letter, usec_t
         turn_letter_free(&letter);
 }
 
-static void list_turn(struct worker *worker, uint64_t token, usec_t now)
+static void list_turn(struct worker *worker, const struct message *question, usec_t now)
 {
-    struct report report = {.listing = turn_listing_new(worker->turn, token, now)};
+    struct report report = {.listing = turn_listing_new(worker->turn, question->token, now)};
 
-    if (report.listing && mailbox_post(worker->workers->events, &report) < 0)
-        turn_listing_free(report.listing);
+    if (!report.listing)
+        report.unlisted = question->token;
+    mailbox_post_sure(worker->workers->events, question->answer, &report);
+}
+
+static void take_order(struct worker *worker, const struct message *message, usec_t now)
+{
+    worker->answer = message->answer;
+    relay_order(worker->relay, &message->u.order, now);
+    mailbox_slot_free(worker->answer);
+    worker->answer = NULL;
 }
 
 static void tell_done(struct worker *worker, const struct message *question, int result)
@@ -136,13 +146,13 @@ static void take_message(void *ctx, const void *item)
     }
     switch (message->kind) {
     case MESSAGE_ORDER:
-        relay_order(worker->relay, &message->u.order, now);
+        take_order(worker, message, now);
         break;
     case MESSAGE_LETTER:
         take_letter(worker, message->u.letter, now);
         break;
     case MESSAGE_LIST_TURN:
-        list_turn(worker, message->token, now);
+        list_turn(worker, message, now);
         break;
     case MESSAGE_RENEW:
         tell_done(worker, message, renew(worker, &message->u.renewal, now));
@@ -219,6 +229,11 @@ static void io_event(void *ctx, const struct relay_event *event)
         worker_note_kept(worker, event);
         return;
     }
+    if (event->kind == EVENT_SNAPSHOT_END && worker->answer) {
+        mailbox_post_sure(worker->workers->events, worker->answer, &report);
+        worker->answer = NULL;
+        return;
+    }
     if (event->kind == EVENT_SNAPSHOT) {
         report.view = malloc(sizeof *report.view);
         if (!report.view)
@@ -278,9 +293,10 @@ static void take_report(void *ctx, const void *item)
     if (report->done) {
         if (workers->handler.done)
             workers->handler.done(workers->handler.ctx, report->done, report->result);
-    } else if (report->listing) {
+    } else if (report->listing || report->unlisted) {
+        const struct turn_listing none = {.token = report->unlisted};
         if (workers->handler.turn)
-            workers->handler.turn(workers->handler.ctx, report->listing);
+            workers->handler.turn(workers->handler.ctx, report->listing ? report->listing : &none);
     } else if (report->echo) {
         if (workers->handler.echo)
             workers->handler.echo(workers->handler.ctx, report->echo);

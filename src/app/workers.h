@@ -65,10 +65,10 @@ void workers_freeze(struct workers *workers);
 json_t *workers_save(struct workers *workers, struct handover *handover, usec_t now);
 int workers_thaw(struct workers *workers);
 
-// To the worker that the call lives on; a snapshot of call 0 goes to all of them. Returns 0 or
-// -ENOMEM.
+// To the worker that the call lives on; a snapshot of call 0 goes to all of them, and its end comes
+// from each, or nobody was asked. Returns 0 or -ENOMEM.
 int workers_order(struct workers *workers, const struct order *order);
-// Asks every worker for its allocations. Returns 0 or -ENOMEM.
+// Asks every worker for its allocations. Returns 0, and each will answer, or -ENOMEM.
 int workers_list_turn(struct workers *workers, uint64_t token);
 // Other limits, ranges and TURN server from now on. What was before, and what it borrows, may be
 // freed when all workers have answered 0; one that answers -errno may go on with it. Returns 0, and

@@ -14,48 +14,24 @@ static struct worker *worker_of(struct workers *workers, uint64_t call)
     return &workers->worker[(call * 0x9e3779b97f4a7c15u >> 32) % workers->count];
 }
 
-static int tell_all(struct workers *workers, const struct message *message)
-{
-    int r = 0;
-
-    for (unsigned i = 0; i < workers->count && r == 0; i++)
-        r = mailbox_post(workers->worker[i].orders, message);
-    return r;
-}
-
-int workers_order(struct workers *workers, const struct order *order)
-{
-    const struct message message = {.kind = MESSAGE_ORDER, .u.order = *order};
-
-    if (order->kind != ORDER_SNAPSHOT || order->call != 0)
-        return mailbox_post(worker_of(workers, order->call)->orders, &message);
-    return tell_all(workers, &message);
-}
-
-int workers_list_turn(struct workers *workers, uint64_t token)
-{
-    const struct message message = {.kind = MESSAGE_LIST_TURN, .token = token};
-
-    return tell_all(workers, &message);
-}
-
-// Either all workers are told, and will answer, or none: what both takes is there before.
-static int ask_all(struct workers *workers, struct message *message)
+// Either all of them are told, and will answer, or none: what both takes is there before.
+static int ask(struct workers *workers, struct worker *first, unsigned count,
+               struct message *message)
 {
     struct {
         struct mailbox_slot *question, *answer;
-    } *slots = calloc(workers->count, sizeof *slots);
+    } *slots = calloc(count, sizeof *slots);
     bool there = slots;
 
-    for (unsigned i = 0; i < workers->count && there; i++) {
-        slots[i].question = mailbox_slot_new(workers->worker[i].orders);
+    for (unsigned i = 0; i < count && there; i++) {
+        slots[i].question = mailbox_slot_new(first[i].orders);
         slots[i].answer = mailbox_slot_new(workers->events);
         there = slots[i].question && slots[i].answer;
     }
-    for (unsigned i = 0; i < workers->count && slots; i++) {
+    for (unsigned i = 0; i < count && slots; i++) {
         if (there) {
             message->answer = slots[i].answer;
-            mailbox_post_sure(workers->worker[i].orders, slots[i].question, message);
+            mailbox_post_sure(first[i].orders, slots[i].question, message);
         } else {
             mailbox_slot_free(slots[i].question);
             mailbox_slot_free(slots[i].answer);
@@ -63,6 +39,28 @@ static int ask_all(struct workers *workers, struct message *message)
     }
     free(slots);
     return there ? 0 : -ENOMEM;
+}
+
+static int ask_all(struct workers *workers, struct message *message)
+{
+    return ask(workers, workers->worker, workers->count, message);
+}
+
+int workers_order(struct workers *workers, const struct order *order)
+{
+    struct message message = {.kind = MESSAGE_ORDER, .u.order = *order};
+    struct worker *worker = worker_of(workers, order->call);
+
+    if (order->kind != ORDER_SNAPSHOT)
+        return mailbox_post(worker->orders, &message);
+    return order->call ? ask(workers, worker, 1, &message) : ask_all(workers, &message);
+}
+
+int workers_list_turn(struct workers *workers, uint64_t token)
+{
+    struct message message = {.kind = MESSAGE_LIST_TURN, .token = token};
+
+    return ask_all(workers, &message);
 }
 
 int workers_renew(struct workers *workers, const struct workers_renewal *renewal, uint64_t token)

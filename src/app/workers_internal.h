@@ -20,6 +20,7 @@ struct worker {
     struct event *tick;
     usec_t armed; // deadline of 'tick'
     struct mailbox *orders;
+    struct mailbox_slot *answer; // to the order that is being done, if that is a question
     struct udp *udp;
     struct udp_reader path_reader; // of sockets that the relay core has bound
     struct udp_reader shared_reader;
@@ -56,7 +57,7 @@ enum message_kind {
 struct message { // to a worker
     enum message_kind kind;
     uint64_t token;              // of a question
-    struct mailbox_slot *answer; // to MESSAGE_RENEW and _END_USER; owned
+    struct mailbox_slot *answer; // to the question; owned
     union {
         struct order order;
         struct turn_letter letter;

@@ -4,6 +4,7 @@
 #include "fault/lib_alloc.h"
 #include "lib/world.h"
 #include "platform/mailbox.h"
+#include "turn_listing.h"
 #include "workers.h"
 
 #include <setjmp.h>
@@ -21,7 +22,7 @@ struct fixture {
     struct peers *peers;
     struct workers *workers;
     struct prefix loopback;
-    unsigned answers[ATTEMPTS_MAX + 1], snapshots;
+    unsigned answers[ATTEMPTS_MAX + 1]; // by token
 };
 
 static void on_done(void *ctx, uint64_t token, int result)
@@ -35,7 +36,17 @@ static void on_done(void *ctx, uint64_t token, int result)
 static void on_event(void *ctx, const struct relay_event *event)
 {
     struct fixture *f = ctx;
-    f->snapshots += event->kind == EVENT_SNAPSHOT_END;
+    if (event->kind != EVENT_SNAPSHOT_END)
+        return;
+    assert_true(event->token <= ATTEMPTS_MAX);
+    f->answers[event->token]++;
+}
+
+static void on_listing(void *ctx, const struct turn_listing *listing)
+{
+    struct fixture *f = ctx;
+    assert_true(listing->token <= ATTEMPTS_MAX);
+    f->answers[listing->token]++;
 }
 
 static struct relay_config relay_config(struct fixture *f)
@@ -52,7 +63,8 @@ static struct relay_config relay_config(struct fixture *f)
 static int start(struct fixture *f)
 {
     const struct peers_config peers = {.bind = {at("127.0.0.1", 0)}};
-    const struct workers_handler handler = {.ctx = f, .event = on_event, .done = on_done};
+    const struct workers_handler handler = {
+        .ctx = f, .event = on_event, .turn = on_listing, .done = on_done};
     assert_int_equal(prefix_parse("127.0.0.0/8", &f->loopback), 0);
     const struct relay_config relay = relay_config(f);
     f->base = event_base_new();
@@ -68,25 +80,39 @@ static void stop(struct fixture *f)
     event_base_free(f->base);
 }
 
-static int ask(struct fixture *f, bool renew, uint64_t token)
+static int ask_renew(struct fixture *f, uint64_t token)
 {
     const struct relay_config relay = relay_config(f);
     const struct workers_renewal renewal = {.limits = relay.limits, .allow = relay.allow};
-    return renew ? workers_renew(f->workers, &renewal, token)
-                 : workers_end_user(f->workers, "alice@example.org", token);
+    return workers_renew(f->workers, &renewal, token);
+}
+
+static int ask_end_user(struct fixture *f, uint64_t token)
+{
+    return workers_end_user(f->workers, "alice@example.org", token);
+}
+
+static int ask_listing(struct fixture *f, uint64_t token)
+{
+    return workers_list_turn(f->workers, token);
+}
+
+static int ask_snapshot(struct fixture *f, uint64_t token)
+{
+    const struct order order = {.kind = ORDER_SNAPSHOT, .u.token = token};
+    return workers_order(f->workers, &order);
 }
 
 // What they were asked before this they have answered then.
 static void wait_for_all(struct fixture *f)
 {
-    const struct order order = {.kind = ORDER_SNAPSHOT};
-    f->snapshots = 0;
-    assert_int_equal(workers_order(f->workers, &order), 0);
-    while (f->snapshots < WORKERS)
+    f->answers[0] = 0;
+    assert_int_equal(ask_snapshot(f, 0), 0);
+    while (f->answers[0] < WORKERS)
         event_base_loop(f->base, EVLOOP_ONCE);
 }
 
-static void asked_at_each_allocation(bool renew)
+static void asked_at_each_allocation(int (*ask)(struct fixture *, uint64_t))
 {
     struct fixture f = {0};
     bool failed = true;
@@ -94,7 +120,7 @@ static void asked_at_each_allocation(bool renew)
     assert_int_equal(start(&f), 0);
     for (uint64_t k = 1; k < ATTEMPTS_MAX && failed; k++) {
         alloc_fail_at((unsigned)k); // here, or in one of their threads
-        int r = ask(&f, renew, k);
+        int r = ask(&f, k);
         while (r == 0 && f.answers[k] < WORKERS)
             event_base_loop(f.base, EVLOOP_ONCE);
         failed = alloc_failed();
@@ -109,14 +135,12 @@ static void asked_at_each_allocation(bool renew)
     stop(&f);
 }
 
-static void a_renewal_is_answered_by_all_or_none(void **state)
+static void all_or_none_answer(void **state)
 {
-    asked_at_each_allocation(true);
-}
-
-static void the_end_of_a_user_is_answered_by_all_or_none(void **state)
-{
-    asked_at_each_allocation(false);
+    asked_at_each_allocation(ask_renew);
+    asked_at_each_allocation(ask_end_user);
+    asked_at_each_allocation(ask_listing);
+    asked_at_each_allocation(ask_snapshot);
 }
 
 // ---- what cannot be lost
@@ -163,8 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_item_with_a_slot_arrives_without_memory),
-        cmocka_unit_test(a_renewal_is_answered_by_all_or_none),
-        cmocka_unit_test(the_end_of_a_user_is_answered_by_all_or_none),
+        cmocka_unit_test(all_or_none_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
