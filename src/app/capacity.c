@@ -7,6 +7,9 @@
 #define SMOOTHING     (2 * USEC_PER_SEC) // time constant of what is measured
 #define LOAD_RISE     (1 * USEC_PER_SEC) // of the load
 #define LOAD_FALL     (10 * USEC_PER_SEC)
+#define PACKET_RISE   (10 * USEC_PER_SEC) // of the load by packets
+#define PACKET_FALL   (60 * USEC_PER_SEC)
+#define PACKETS       100                  // per second, of a call that is guessed
 #define RECOVERY      (300 * USEC_PER_SEC) // the ceiling rises by the whole limit in so long
 #define FULL_UNTIL    0.9                  // of the limit
 #define AT_ONCE       0.5                  // of what is left of the load, by calls not measured
@@ -59,6 +62,11 @@ void capacity_set_limits(struct capacity *capacity, const struct capacity_limits
 
 // ---- measuring
 
+static double mean(double sum, double count, double guessed)
+{
+    return (sum + GUESS_WEIGHT * guessed) / (count + GUESS_WEIGHT);
+}
+
 static void smooth(double *value, double now, double weight)
 {
     *value += (now - *value) * weight;
@@ -69,12 +77,24 @@ static double weight_of(usec_t span, usec_t constant)
     return (double)span / (double)(span + constant);
 }
 
-static void smooth_level(struct capacity_level *level, double used, const struct capacity_use *use,
+static void smooth_level(const struct capacity *c, struct capacity_level *level, double used,
                          double weight)
 {
     smooth(&level->used, used, weight);
     for (int k = 0; k < CAPACITY_KINDS; k++)
-        smooth(&level->measured[k], use->measured[k], weight);
+        smooth(&level->measured[k], c->throughout[k], weight);
+}
+
+// Those that began to send in the course of a sample are seen in half of it, for want of knowledge:
+// counted whole they would make all seem cheap. What they cost the next one tells.
+static void see_throughout(struct capacity *c, const struct capacity_use *use)
+{
+    for (int k = 0; k < CAPACITY_KINDS; k++) {
+        bool more = c->begun && use->measured[k] > c->measured[k];
+
+        c->throughout[k] = more ? (c->measured[k] + use->measured[k]) / 2.0 : use->measured[k];
+        c->measured[k] = use->measured[k];
+    }
 }
 
 // Losses at some load say that the limit was set too high for this machine; at little load they are
@@ -98,15 +118,25 @@ static void adjust_ceiling(struct capacity *c, const struct capacity_sample *sam
         c->ceiling = LEAST_CEILING * limit;
 }
 
-// What the machine does without us is no call's cost. It is known while there is none, and cannot
-// be more than all that there is to do.
+// What the machine does without us is no call's cost. It is known while there is none. While there
+// are some it can only become less: a load that falls although as many packets come was not theirs.
+// If it were taken for theirs, a call would seem to cost the less for it, and too many would be let
+// in; what others begin meanwhile counts as the calls', which errs on the safe side.
 static void learn_background(struct capacity *c, const struct capacity_sample *sample,
-                             const struct capacity_use *use)
+                             const struct capacity_use *use, double load_weight)
 {
-    if (use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] == 0)
+    double guessed = guess[CAPACITY_CALL].load / c->limits.workers, each, most;
+
+    smooth(&c->packets, (double)sample->packets * USEC_PER_SEC / (double)sample->span, load_weight);
+    if (use->running[CAPACITY_CALL] + use->running[CAPACITY_ALLOCATION] == 0) {
         smooth(&c->background, sample->load, weight_of(sample->span, SMOOTHING));
-    if (c->background > c->load.used)
-        c->background = c->load.used;
+        c->packet = guessed / PACKETS;
+    }
+    most = c->load.used - c->packet * c->packets;
+    if (c->background > most)
+        c->background = most > 0 ? most : 0;
+    each = mean(c->load.used - c->background, c->packets / PACKETS, guessed) / PACKETS;
+    smooth(&c->packet, each, weight_of(sample->span, each > c->packet ? PACKET_RISE : PACKET_FALL));
 }
 
 void capacity_measured(struct capacity *c, const struct capacity_sample *sample,
@@ -119,10 +149,13 @@ void capacity_measured(struct capacity *c, const struct capacity_sample *sample,
     if (sample->span == 0)
         return;
     // Calls of the daemon before this one are there from the beginning.
-    smooth_level(&c->load, sample->load, use, c->begun ? load_weight : 1);
+    if (!c->begun)
+        load_weight = 1;
+    see_throughout(c, use);
+    smooth_level(c, &c->load, sample->load, load_weight);
     c->begun = true;
-    learn_background(c, sample, use);
-    smooth_level(&c->bandwidth, (double)sample->bytes * USEC_PER_SEC / (double)sample->span, use,
+    learn_background(c, sample, use, load_weight);
+    smooth_level(c, &c->bandwidth, (double)sample->bytes * USEC_PER_SEC / (double)sample->span,
                  weight);
     if (sample->packets > 0) {
         double turn = (double)sample->packets_of_turn / (double)sample->packets;
@@ -134,11 +167,6 @@ void capacity_measured(struct capacity *c, const struct capacity_sample *sample,
 }
 
 // ---- deciding
-
-static double mean(double sum, double count, double guessed)
-{
-    return (sum + GUESS_WEIGHT * guessed) / (count + GUESS_WEIGHT);
-}
 
 static unsigned whole(double room)
 {
@@ -202,7 +230,7 @@ static unsigned load_at_once(const struct capacity *c, enum capacity_kind kind,
     by_cost = whole((allowed - d.pending) / d.cost[kind] + ROUNDING);
     if (kind != CAPACITY_CALL)
         return by_cost;
-    by_count = whole(FIRST + 2.0 * use->measured[kind] - use->running[kind]);
+    by_count = whole(FIRST + 2 * c->throughout[kind] - use->running[kind]);
     return by_cost < by_count ? by_cost : by_count;
 }
 

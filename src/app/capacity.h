@@ -67,11 +67,14 @@ struct capacity_level { // smoothed
 struct capacity {
     struct capacity_limits limits;
     struct capacity_level load, bandwidth;
-    bool begun;                    // something has been measured
-    double background;             // of the load: while nothing runs
-    double share[CAPACITY_KINDS];  // of the packets
-    double ceiling;                // of the load: lower than limits.load after losses
-    bool full[CAPACITY_RESOURCES]; // of what is measured: until a tenth is free
+    bool begun;             // something has been measured
+    double background;      // of the load: what is there without calls, as far as known
+    double packets, packet; // per second, smoothed as the load is; what one per second costs
+    unsigned measured[CAPACITY_KINDS]; // at the end of a sample
+    double throughout[CAPACITY_KINDS]; // in the middle of it
+    double share[CAPACITY_KINDS];      // of the packets
+    double ceiling;                    // of the load: lower than limits.load after losses
+    bool full[CAPACITY_RESOURCES];     // of what is measured: until a tenth is free
 };
 
 struct capacity_room {

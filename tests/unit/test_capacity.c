@@ -360,13 +360,20 @@ static void what_is_full_is_named_before_what_has_to_wait(void **state)
 static void the_first_ones_are_a_try(void **state)
 {
     struct capacity_use use = use_of(0, 0);
+    const struct capacity_sample sample = {.span = SECOND / 4, .load = 0.05, .packets = 2500};
+    const struct capacity_sample nothing = {.span = SECOND / 4};
     struct capacity c;
 
     capacity_init(&c, &plenty);
+    capacity_measured(&c, &nothing, &use);
     while (room(&c, &use).now > 0)
         use.running[CAPACITY_CALL]++;
     assert_int_equal(use.running[CAPACITY_CALL], 256);
     use.measured[CAPACITY_CALL] = 100; // 156 ring
+    assert_int_equal(room(&c, &use).now, 0);
+    capacity_measured(&c, &sample, &use); // they began in the middle of it
+    assert_int_equal(room(&c, &use).now, 100);
+    capacity_measured(&c, &sample, &use);
     assert_int_equal(room(&c, &use).now, 200);
     // A client's allocations are many, and cost little.
     assert_true(capacity_room(&c, CAPACITY_ALLOCATION, &use).now > 1000);
@@ -403,6 +410,65 @@ static void what_others_do_is_no_calls_cost(void **state)
     for (int i = 0; i < 10; i++)
         settle(&c, 0.4, 0, &some);
     assert_in_range(room(&c, &some).least, 180, 230);
+}
+
+// The others stop while calls run: 100 of them have cost 0.4 all the time, and 100 more fit in.
+static void what_others_cease_to_do_is_no_discount(void **state)
+{
+    struct capacity_use none = use_of(0, 0), some = use_of(100, 100);
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.3, 0, &none);
+    for (unsigned calls = 10; calls <= 100; calls += 10) {
+        some = use_of(calls, calls);
+        settle(&c, 0.3 + 0.004 * calls, 0, &some);
+    }
+    settle(&c, 0.7, 0, &some);
+    assert_in_range(room(&c, &some).least, 15, 30);
+    for (int i = 0; i < 20; i++) {
+        const struct capacity_sample sample = {
+            .span = SECOND / 4, .load = 0.4, .packets = 100 * 100 / 4};
+        capacity_measured(&c, &sample, &some);
+        assert_true(room(&c, &some).least < 120);
+    }
+    settle(&c, 0.4, 0, &some);
+    assert_in_range(room(&c, &some).least, 90, 120);
+    assert_true(c.background < 0.05);
+}
+
+static void a_pause_leaves_the_background(void **state)
+{
+    struct capacity_use none = use_of(0, 0), some = use_of(100, 100);
+    const struct capacity_sample silence = {.span = SECOND, .load = 0.3};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0.3, 0, &none);
+    settle(&c, 0.7, 0, &some);
+    double before = c.background;
+    for (int i = 0; i < 10; i++)
+        capacity_measured(&c, &silence, &some);
+    assert_true(c.background > before - 0.02);
+}
+
+// Nobody asked for ten seconds, and in the last one 250 calls began to send: the load of the ten is
+// a tenth of theirs, and they are no cheaper for it.
+static void those_that_begin_within_a_sample_are_not_cheap(void **state)
+{
+    struct capacity_use none = use_of(0, 0), some = use_of(256, 256);
+    const struct capacity_sample ten = {.span = 10 * SECOND, .load = 0.05, .packets = 256 * 100},
+                                 next = {.span = SECOND, .load = 0.5, .packets = 256 * 100};
+    struct capacity c;
+
+    capacity_init(&c, &plenty);
+    settle(&c, 0, 0, &none);
+    capacity_measured(&c, &ten, &some);
+    assert_in_range(room(&c, &some).now, 1, 256); // for as long as that is all that is known
+    assert_true(room(&c, &some).least < 2000);
+    for (int i = 0; i < 5; i++)
+        capacity_measured(&c, &next, &some);
+    assert_in_range(room(&c, &some).least, 120, 180);
 }
 
 // ---- a machine
@@ -568,6 +634,9 @@ int main(void)
         cmocka_unit_test(the_first_ones_are_a_try),
         cmocka_unit_test(calls_from_before_a_restart),
         cmocka_unit_test(what_others_do_is_no_calls_cost),
+        cmocka_unit_test(what_others_cease_to_do_is_no_discount),
+        cmocka_unit_test(a_pause_leaves_the_background),
+        cmocka_unit_test(those_that_begin_within_a_sample_are_not_cheap),
         cmocka_unit_test(twice_the_load_stays_below),
         cmocka_unit_test(running_calls_lose_less_than_one_in_a_thousand),
     };
