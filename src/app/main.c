@@ -5,6 +5,8 @@
 #include "local_addr.h"
 #include "options.h"
 
+#include "base/log_kind.h"
+
 #include <malloc.h>
 #include <stdio.h>
 
@@ -45,8 +47,10 @@ int main(int argc, char *argv[])
     if (options.action != OPTIONS_RUN)
         return options_answer(&options, stdout, stderr);
     service_log_open(LOG_TARGET_AUTO, LOG_LEVEL_INFO);
-    if (load(options.config_path, &config) < 0)
+    if (load(options.config_path, &config) < 0) {
+        log_kind(LOG_CANNOT_START, "cannot start with this configuration");
         return 1;
+    }
     const struct daemon_options how = {options.config_path, options.drain, options.take_over};
     status = daemon_run(&config, &how);
     config_free(&config);

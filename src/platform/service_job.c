@@ -3,6 +3,7 @@
 // tell; systemd knows by the job that it runs on the unit (org.freedesktop.systemd1(5)).
 #include "service_job.h"
 
+#include "base/log.h"
 #include "platform/service.h"
 
 #include <stdint.h>
@@ -21,22 +22,37 @@ static bool has_fd_store(void)
 
 #include <errno.h>
 #include <systemd/sd-bus.h>
-#include <systemd/sd-login.h>
 
 #define SYSTEMD     "org.freedesktop.systemd1"
 #define ANSWER_USEC 500000u // that the bus may take; nobody forwards anything meanwhile
+
+// The bus knows whose question it is. The unit's own name would be in /proc, but to find where
+// names begin libsystemd looks at process 1, which ProtectProc= hides. Returns 0 or -errno.
+static int own_unit(sd_bus *bus, char *ret_path, size_t size)
+{
+    sd_bus_message *reply = NULL;
+    const char *path;
+    int r = sd_bus_call_method(bus, SYSTEMD, "/org/freedesktop/systemd1", SYSTEMD ".Manager",
+                               "GetUnitByPID", NULL, &reply, "u", 0u);
+
+    if (r >= 0)
+        r = sd_bus_message_read(reply, "o", &path);
+    if (r >= 0 && strlen(path) >= size)
+        r = -ENAMETOOLONG;
+    if (r >= 0)
+        memcpy(ret_path, path, strlen(path) + 1);
+    sd_bus_message_unref(reply);
+    return r < 0 ? r : 0;
+}
 
 // The path of the job that the unit has, or "" without one. Returns 0 or -errno.
 static int job_of(sd_bus *bus, const char *unit, char *ret_path, size_t size)
 {
     sd_bus_message *reply = NULL;
-    char *path = NULL;
     const char *job;
     uint32_t id;
-    int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+    int r = sd_bus_get_property(bus, SYSTEMD, unit, SYSTEMD ".Unit", "Job", NULL, &reply, "(uo)");
 
-    if (r >= 0)
-        r = sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "Job", NULL, &reply, "(uo)");
     if (r >= 0)
         r = sd_bus_message_read(reply, "(uo)", &id, &job);
     if (r >= 0 && (id == 0 || strlen(job) >= size))
@@ -44,16 +60,17 @@ static int job_of(sd_bus *bus, const char *unit, char *ret_path, size_t size)
     if (r >= 0)
         memcpy(ret_path, job, strlen(job) + 1);
     sd_bus_message_unref(reply);
-    free(path);
     return r < 0 ? r : 0;
 }
 
 // Whether this unit's job is a restart: 0, 1, or -errno.
-static int ask(sd_bus *bus, const char *unit)
+static int ask(sd_bus *bus)
 {
-    char path[256], *type = NULL;
-    int r = job_of(bus, unit, path, sizeof path);
+    char unit[512], path[256], *type = NULL;
+    int r = own_unit(bus, unit, sizeof unit);
 
+    if (r == 0)
+        r = job_of(bus, unit, path, sizeof path);
     if (r < 0 || path[0] == '\0')
         return r;
     r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Job", "JobType", NULL, &type);
@@ -63,7 +80,7 @@ static int ask(sd_bus *bus, const char *unit)
     return r;
 }
 
-int service_ask_restarting(const char *unit)
+int service_ask_restarting(void)
 {
     sd_bus *bus = NULL;
     int r = sd_bus_open_system(&bus);
@@ -71,25 +88,18 @@ int service_ask_restarting(const char *unit)
     if (r >= 0)
         r = sd_bus_set_method_call_timeout(bus, ANSWER_USEC);
     if (r >= 0)
-        r = ask(bus, unit);
+        r = ask(bus);
     sd_bus_flush_close_unref(bus);
-    return r;
-}
-
-static int ask_systemd(void)
-{
-    char *unit = NULL;
-    int r = sd_pid_get_unit(0, &unit);
-
-    if (r >= 0)
-        r = service_ask_restarting(unit);
-    free(unit);
     return r;
 }
 
 bool service_restarting(void)
 {
-    return has_fd_store() && ask_systemd() != 0;
+    int r = has_fd_store() ? service_ask_restarting() : 0;
+
+    if (r < 0)
+        log_info("systemd does not say whether this is a stop or a restart: %s", strerror(-r));
+    return r != 0;
 }
 
 #else

@@ -4,6 +4,10 @@
 from lab.call import require
 
 
+class Skipped(Exception):
+    """This machine cannot run the scenario."""
+
+
 class Scenarios(dict):
     """{name: (function, options of its lab)}. 'lab' is called with the daemon's program, 'logs' and
     those options, and gives a context; the daemon in it must end well when the function is through."""
