@@ -18,11 +18,14 @@ struct load_core {
     usec_t idle;  // by a clock, not by ticks, wherever the kernel stops the tick while it is idle
     usec_t tasks; // programs and threads, by ticks
     usec_t interrupts; // packets on their way through the kernel, above all; by ticks
+    bool counts;       // 'packets' is known
+    uint32_t packets;  // received, through whatever interface; goes round
+    usec_t stolen;     // the machine's host gave it to others while there was something to do
 };
 
-struct load_share { // of a core's time, of 1
+struct load_share { // of the time that a core had, of 1: without what the machine's host took away
     double busy;
-    double interrupts; // of it, what no program had; time that the machine's host took away, too
+    double interrupts; // of it, what no program had
 };
 
 // A thread of this process. Returns 0, or -errno where the kernel does not tell.
@@ -32,7 +35,9 @@ int load_thread(pid_t id, struct load_thread *ret_thread);
 int load_cores(struct load_core *ret_core, unsigned most);
 // What a core did in 'span' from 'before' to 'after'; nothing where that is not known. Packets come
 // between two ticks and put no tick on while the core is idle otherwise: ticks alone would see a
-// third of the work. So what was neither idle nor a program's counts as interrupts.
+// third of the work. So what was neither idle nor a program's counts as interrupts; but no more
+// than the packets that the core received can have cost, as programs, too, come and go between two
+// ticks, and not all interrupts are packets'.
 struct load_share load_share(const struct load_core *before, const struct load_core *after,
                              usec_t span);
 // Packets, of any core since it started, that came faster than the kernel took them up, so that no

@@ -115,7 +115,10 @@ static void read_totals(const struct admission *a, usec_t now, struct totals *t)
     int cores = load_cores(t->core, CORES_MAX);
     uint64_t packets = 0, bytes = 0;
 
-    t->at = now;
+    // Who asks may say the time at which a burst began: what is counted now is of now.
+    t->at = usec_now();
+    if (t->at < now)
+        t->at = now;
     t->bytes = sum(a, COUNTER_BYTES_OUT) + sum(a, COUNTER_CONN_BYTES_OUT) +
                sum(a, COUNTER_TURN_STREAM_TO_PEER_BYTES) +
                sum(a, COUNTER_TURN_STREAM_TO_CLIENT_BYTES);
@@ -197,7 +200,7 @@ static void sample(struct admission *a, const struct capacity_use *use, usec_t n
     }
     a->now_load = load < 1 ? load : 1;
     const struct capacity_sample s = {
-        .span = now - old->at,
+        .span = new.at - old->at,
         .load = a->now_load,
         .bytes = risen(old->bytes, new.bytes),
         .packets = risen(old->packets, new.packets),

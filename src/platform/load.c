@@ -12,10 +12,13 @@
 
 enum {
     STAT_CORE = 39 - 2, // of /proc/PID/stat, counted from behind the program's name
-    CORE_FIELDS = 7,    // of /proc/stat
+    CORE_FIELDS = 8,    // of /proc/stat
 };
 
-enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ };
+#define LEAST_HAD   0.1 // of the time: what is stolen is counted by ticks, and may seem to be all
+#define PACKET_MOST 50  // usec: what a packet can take that wakes a core; trains, too
+
+enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL };
 
 // NULL: errno says why.
 static FILE *open_own(pid_t id, const char *name)
@@ -68,17 +71,50 @@ static int parse_core(const char *line, usec_t per_tick, struct load_core *ret_c
 
     if (sscanf(line,
                "cpu%d %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64,
+               " %" SCNu64 " %" SCNu64,
                &core, &ticks[USER], &ticks[NICE], &ticks[SYSTEM], &ticks[IDLE], &ticks[IOWAIT],
-               &ticks[IRQ], &ticks[SOFTIRQ]) != 1 + CORE_FIELDS)
+               &ticks[IRQ], &ticks[SOFTIRQ], &ticks[STEAL]) != 1 + CORE_FIELDS)
         return -1;
     *ret_core = (struct load_core){
         .online = true,
         .idle = (ticks[IDLE] + ticks[IOWAIT]) * per_tick,
         .tasks = (ticks[USER] + ticks[NICE] + ticks[SYSTEM]) * per_tick,
         .interrupts = (ticks[IRQ] + ticks[SOFTIRQ]) * per_tick,
+        .stolen = ticks[STEAL] * per_tick,
     };
     return core;
+}
+
+// A line for each core that is online, with the core's number in the 13th field since Linux 5.10.
+// Returns its number, or -1 at the end.
+static int read_softnet(FILE *file, int line_number, uint32_t *ret_packets, uint32_t *ret_missed)
+{
+    char line[512];
+    unsigned core;
+
+    if (!fgets(line, sizeof line, file) ||
+        sscanf(line, "%" SCNx32 " %" SCNx32, ret_packets, ret_missed) != 2)
+        return -1;
+    if (sscanf(line, "%*x %*x %*x %*x %*x %*x %*x %*x %*x %*x %*x %*x %x", &core) == 1)
+        return (int)core;
+    return line_number;
+}
+
+static void read_packets(struct load_core *core, unsigned most)
+{
+    FILE *file = fopen("/proc/net/softnet_stat", "re");
+    uint32_t packets, missed;
+    int number;
+
+    if (!file)
+        return;
+    for (int line = 0; (number = read_softnet(file, line, &packets, &missed)) >= 0; line++) {
+        if ((unsigned)number >= most)
+            continue;
+        core[number].counts = true;
+        core[number].packets = packets;
+    }
+    fclose(file);
 }
 
 int load_cores(struct load_core *ret_core, unsigned most)
@@ -103,6 +139,7 @@ int load_cores(struct load_core *ret_core, unsigned most)
         count = core + 1;
     }
     fclose(file);
+    read_packets(ret_core, most);
     return count;
 }
 
@@ -116,35 +153,42 @@ struct load_share load_share(const struct load_core *before, const struct load_c
                              usec_t span)
 {
     struct load_share share = {0};
-    double busy, rest, interrupts;
+    double busy, rest, interrupts, had = (double)span;
 
     if (!before->online || !after->online || span == 0)
         return share;
-    busy = (double)span - risen(before->idle, after->idle);
+    had -= risen(before->stolen, after->stolen);
+    if (had < LEAST_HAD * (double)span)
+        had = LEAST_HAD * (double)span;
+    busy = had - risen(before->idle, after->idle);
     if (busy < 0)
         busy = 0;
     rest = busy - risen(before->tasks, after->tasks);
     interrupts = risen(before->interrupts, after->interrupts);
     if (interrupts < rest)
         interrupts = rest;
-    share.busy = busy / (double)span;
-    share.interrupts = (interrupts < busy ? interrupts : busy) / (double)span;
+    if (before->counts && after->counts) {
+        double packets = (double)PACKET_MOST * (uint32_t)(after->packets - before->packets);
+
+        interrupts = packets < interrupts ? packets : interrupts;
+    }
+    share.busy = busy / had;
+    share.interrupts = (interrupts < busy ? interrupts : busy) / had;
     return share;
 }
 
 uint64_t load_missed(void)
 {
-    FILE *file = fopen("/proc/net/softnet_stat", "re"); // a line for each core
-    char line[512];
-    uint64_t missed = 0;
-    unsigned dropped;
+    FILE *file = fopen("/proc/net/softnet_stat", "re");
+    uint32_t packets, missed;
+    uint64_t sum = 0;
 
     if (!file)
         return 0;
-    while (fgets(line, sizeof line, file) && sscanf(line, "%*x %x", &dropped) == 1)
-        missed += dropped;
+    for (int line = 0; read_softnet(file, line, &packets, &missed) >= 0; line++)
+        sum += missed;
     fclose(file);
-    return missed;
+    return sum;
 }
 
 pid_t load_own_thread(void)

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -182,6 +184,8 @@ static void cores_are_seen(void **state)
     assert_true(load_cores(later, 4) > 0);
     for (int i = 0; i < count; i++) {
         online += core[i].online;
+        assert_true(core[i].counts || !core[i].online ||
+                    access("/proc/net/softnet_stat", R_OK) < 0);
         assert_true(later[i].tasks >= core[i].tasks);
     }
     assert_true(online > 0);
@@ -219,6 +223,33 @@ static void interrupts_between_the_ticks_are_seen(void **state)
     about(load_share(&known, &unknown, USEC_PER_SEC).busy, 0);
     about(load_share(&unknown, &known, USEC_PER_SEC).interrupts, 0);
     about(load_share(&known, &known, 0).busy, 0);
+}
+
+// A host takes time away: that is no load, but less time to do it in.
+static void stolen_time_is_nobodys_load(void **state)
+{
+    about(in_a_second((struct load_core){.idle = 500000, .stolen = 500000}).busy, 0);
+    about(in_a_second((struct load_core){.idle = 300000, .stolen = 500000}).busy, 0.4);
+    about(in_a_second((struct load_core){.idle = 300000, .stolen = 500000}).interrupts, 0.4);
+    about(in_a_second((struct load_core){.stolen = 1010000}).busy, 1);
+}
+
+// Programs that run between two ticks look like interrupts, but no packets came.
+static void interrupts_are_no_more_than_packets_cost(void **state)
+{
+    struct load_core before = {.online = true, .counts = true, .packets = UINT32_MAX - 99};
+    struct load_core after = {.online = true, .idle = 300000, .counts = true};
+
+    after.packets = before.packets;
+    about(load_share(&before, &after, USEC_PER_SEC).interrupts, 0);
+    about(load_share(&before, &after, USEC_PER_SEC).busy, 0.7);
+    after.packets += 100; // goes round
+    about(load_share(&before, &after, USEC_PER_SEC).interrupts, 0.005);
+    after.packets = 99900;
+    about(load_share(&before, &after, USEC_PER_SEC).interrupts, 0.7);
+    after.counts = false;
+    after.packets = 0;
+    about(load_share(&before, &after, USEC_PER_SEC).interrupts, 0.7);
 }
 
 static void what_the_kernel_missed_only_grows(void **state)
@@ -287,6 +318,29 @@ static void the_kernels_bandwidth_counts(void **state)
     assert_true(admission_view(f->admission, now).bandwidth < 3e6);
 }
 
+// Each thread has its own idea of the time; one of them is busy with a burst that began long ago.
+static void a_time_that_is_late_spoils_no_measurement(void **state)
+{
+    struct fixture *f = *state;
+    const struct timespec while_it_measures = {.tv_nsec = 300 * 1000 * 1000};
+    uint64_t bytes = 0;
+    usec_t now = usec_now(), late = now > USEC_PER_SEC ? now - USEC_PER_SEC : 1;
+    struct admission_view view;
+
+    assert_int_equal(admission_new(f->base,
+                                   &(struct capacity_limits){.bandwidth = 1e6, .workers = WORKERS},
+                                   &f->admission),
+                     0);
+    admission_count(f->admission, by_kernel, &bytes);
+    admission_watch(f->admission, f->workers, &f->counters, late);
+    bytes = 1000000;
+    nanosleep(&while_it_measures, NULL);
+    view = admission_view(f->admission, usec_now());
+    // Smoothed over two seconds, a million bytes in so long at most; not in a second more.
+    double took = (double)(usec_now() - now) / USEC_PER_SEC;
+    assert_true(view.bandwidth > 0.99e6 / (2 + took));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -298,9 +352,12 @@ int main(void)
         TEST(idle_threads_have_no_load),
         TEST(threads_ask),
         TEST(the_kernels_bandwidth_counts),
+        TEST(a_time_that_is_late_spoils_no_measurement),
         cmocka_unit_test(a_busy_thread_is_seen),
         cmocka_unit_test(cores_are_seen),
         cmocka_unit_test(interrupts_between_the_ticks_are_seen),
+        cmocka_unit_test(stolen_time_is_nobodys_load),
+        cmocka_unit_test(interrupts_are_no_more_than_packets_cost),
         cmocka_unit_test(what_the_kernel_missed_only_grows),
     };
 
