@@ -211,7 +211,8 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
         return;
     a->dead = true;
     turn_offload_take(turn, a, now, 0);
-    if (turn->io.ended) {
+    bool over = !turn->left || !a->saved;
+    if (over && turn->io.ended) {
         struct turn_view view = allocation_view(turn, a, now);
         turn->io.ended(turn->io.ctx, &view, cause_text[cause], now);
     }
@@ -222,7 +223,8 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
     turn->io.release(turn->io.ctx, allocation_identity(a));
     turn->charges--;
     count(turn, causes[cause]);
-    log_end(a, cause, now);
+    if (over)
+        log_end(a, cause, now);
     doom(turn, a);
 }
 

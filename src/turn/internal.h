@@ -203,6 +203,7 @@ struct allocation {
     struct allocation *next_doomed;
     bool doomed, dead;
     bool tcp;              // its ports are for TCP
+    bool saved;            // if turn.left, it goes on elsewhere
     uint16_t partial;      // code of ADDRESS-ERROR-CODE, if one family of two was refused
     uint16_t username_len; // username, NUL, then for a bare expiry the address and NUL
     uint16_t identity_at;  // in username
@@ -259,6 +260,8 @@ struct turn {
     uint64_t data_serial; // of Data indications
     uint32_t handed_over; // messages
     unsigned allocations, charges, guests;
+    usec_t now; // of the latest tick, or the beginning
+    bool left;  // saved since then
 };
 
 // --- allocation.c ------------------------------------------------------------------------------

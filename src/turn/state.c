@@ -146,11 +146,15 @@ static void allocations_save(struct turn *turn, json_t *object, usec_t now)
     struct allocation *a;
     json_t *item;
     for (struct map_node *node = NULL; (a = allocation_by_client(turn, &node));) {
-        if ((item = allocation_save(turn, a, now)))
+        item = allocation_save(turn, a, now);
+        a->saved = item != NULL;
+        if (item)
             state_append(object, "allocations", item);
     }
     for (struct map_node *node = NULL; (a = allocation_by_ticket(turn, &node));) {
-        if ((item = allocation_save(turn, a, now)))
+        item = allocation_save(turn, a, now);
+        a->saved = item != NULL;
+        if (item)
             state_append(object, "allocations", item);
     }
 }
@@ -164,7 +168,9 @@ json_t *turn_save(struct turn *turn, usec_t now)
         state_append(object, "reservations",
                      reservation_save(container_of(n, struct reservation, node)));
     guests_save(turn, object);
-    if (state_complete(object))
+    turn->now = now;
+    turn->left = state_complete(object);
+    if (turn->left)
         return object;
     json_decref(object);
     return NULL;
@@ -184,6 +190,7 @@ int turn_restore(struct turn *turn, const json_t *state, const struct turn_reviv
     if (reader.wrong)
         return -EPROTONOSUPPORT;
     *ret_lost = 0;
+    turn->now = now;
     for (size_t i = 0; i < json_array_size(allocations); i++)
         *ret_lost += !allocation_restore(&trip, json_array_get(allocations, i));
     for (size_t i = 0; i < json_array_size(reservations); i++)

@@ -95,12 +95,12 @@ static void end_all(struct turn *turn)
         if (binding->kind == BIND_GUEST)
             guest_free(turn, binding);
         else
-            allocation_end(turn, binding_allocation(binding), END_SERVER, 0);
+            allocation_end(turn, binding_allocation(binding), END_SERVER, turn->now);
     }
     // What is left of mobile clients that are away.
     while ((node = map_each(&turn->tickets, NULL)))
         allocation_end(turn, container_of(node, struct ticket, node)->owner->allocation, END_SERVER,
-                       0);
+                       turn->now);
     while ((node = map_each(&turn->reservations, NULL))) {
         struct reservation *r = container_of(node, struct reservation, node);
         turn->io.close(turn->io.ctx, r->port.handle);
@@ -204,6 +204,8 @@ unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, u
 
 usec_t turn_tick(struct turn *turn, usec_t now)
 {
+    turn->now = now;
+    turn->left = false;
     usec_t next = timers_run(&turn->timers, turn, now);
     allocation_bury(turn);
     return next;

@@ -172,6 +172,7 @@ def restart(lab):
     call.keep_flowing(2)
     status = control(lab, "status")
     require(status["calls"]["addressed"]["active"] == 1, f"status: {status}")
+    require(said(lab, "A TURN allocation is over") == 0, "the journal has allocations end")
     ends(call, figures)
     for subject, least in (("The relay has started", 3), ("The relay has joined its XMPP server", 3),
                            ("The relay goes on with the calls of the last one", 2),

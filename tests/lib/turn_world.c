@@ -153,6 +153,13 @@ static void io_release(void *ctx, const char *identity)
     w->charges[row]--;
 }
 
+static void io_ended(void *ctx, const struct turn_view *view, const char *reason, usec_t now)
+{
+    struct tw *w = ctx;
+    assert_true(view->opened <= now);
+    w->ends++;
+}
+
 struct turn_io tw_io(struct tw *w)
 {
     return (struct turn_io){
@@ -165,6 +172,7 @@ struct turn_io tw_io(struct tw *w)
         .peer_allowed = io_peer_allowed,
         .charge = io_charge,
         .release = io_release,
+        .ended = io_ended,
         .tcp = tw_tcp_io(w),
     };
 }

@@ -57,6 +57,7 @@ struct tw {
     unsigned charges[TW_USERS];
     unsigned per_user, total;        // quotas
     unsigned opens, sends, connects; // calls so far
+    unsigned ends;                   // of allocations, told
     // The k-th call fails, counted from 1; 0: none.
     unsigned fail_open, fail_send, fail_connect;
     struct kernel *kernel; // owned; NULL: the server forwards everything itself

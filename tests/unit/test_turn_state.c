@@ -106,6 +106,9 @@ static void only_clients_of_udp_stay(void **state)
     int outcome;
 
     assert_int_equal(tw_charged(w, "static"), 3);
+    turn_free(w->turn);
+    w->turn = NULL;
+    assert_int_equal(w->ends, 1); // the stream's: the others go on
     tw_free(w);
     w = restored(saved, 1003 * SECOND, &outcome, &lost);
     assert_int_equal(outcome, 0);
@@ -119,6 +122,20 @@ static void only_clients_of_udp_stay(void **state)
     assert_int_equal(tw_refresh(w, &s.stream, 600), 437);
     tw_free(w);
     json_decref(saved);
+}
+
+// Nobody took over after all: what ends later has ended here.
+static void what_was_saved_may_stay(void **state)
+{
+    struct tw *w = new_world();
+
+    play(w);
+    json_decref(turn_save(w->turn, w->now));
+    tw_tick(w);
+    turn_free(w->turn);
+    w->turn = NULL;
+    assert_int_equal(w->ends, 4);
+    tw_free(w);
 }
 
 // The time that nobody was there is given back; it is not when nobody comes.
@@ -267,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_clients_of_udp_stay),
+        cmocka_unit_test(what_was_saved_may_stay),
         cmocka_unit_test(lifetimes_go_on),
         cmocka_unit_test(a_mobile_client_of_a_connection),
         cmocka_unit_test(a_port_that_cannot_be_had),
