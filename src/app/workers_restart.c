@@ -34,12 +34,15 @@ static void revive(struct worker *worker, const json_t *state)
     struct workers_revival *revival = worker->revival;
     usec_t now = usec_now();
     unsigned lost = 0;
-    int r = reader.wrong ? -EPROTONOSUPPORT : relay_restore(worker->relay, relay, now, &lost);
+    int known = reader.wrong ? -EPROTONOSUPPORT : 0;
+    int r = known < 0 ? known : relay_restore(worker->relay, relay, now, &lost);
 
     if (r < 0)
         log_err("not all paths of the last daemon can be used: %s", strerror(-r));
     revival->paths_lost += lost;
-    r = turn && worker->turn ? turn_worker_restore(worker->turn, turn, now, &lost) : 0;
+    r = known;
+    if (r == 0 && turn && worker->turn)
+        r = turn_worker_restore(worker->turn, turn, now, &lost);
     if (r < 0)
         log_err("not all allocations of the last daemon can be used: %s", strerror(-r));
     worker_tick(worker, now);
