@@ -125,12 +125,15 @@ class Daemon:
             ports=PORTS, stats=STATS_PORT, quarantine=quarantine, limits=limits, more=more,
             relay_more=relay, workers=workers,
             allowed=", ".join(f'"{prefix}"' for prefix in ALLOWED)))
-        self.process = world.network.start(
-            "relay", *prefix, world.program("jingle-relayd"), "--config", config,
-            log="jingle-relayd")
+        self.process = self._start(config, prefix)
         self.pid = self.process.pid
         wait_for("the daemon", self._is_up, 20)
         self.connect_callers()
+
+    def _start(self, config, prefix):
+        return self.world.network.start(
+            "relay", *prefix, self.world.program("jingle-relayd"), "--config", config,
+            log="jingle-relayd")
 
     def connect_callers(self):
         world = self.world

@@ -16,10 +16,17 @@ import tempfile
 from .daemon import Daemon
 from .network import wait_for
 from .scenarios import Skipped
+from .servers import SECRET
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 UNIT = "jingle-relayd.service"
+INSTALLED = {"jingle-relayd.service": f"systemd/system/{UNIT}",
+             "jingle-relayd.catalog": "systemd/catalog/jingle-relayd.catalog",
+             "jingle-relayd.sysusers": "sysusers.d/jingle-relayd.conf"}
+# For a sanitized build alone, others do not know it: the look for leaks at the end traces the
+# process, which the unit's system call filter forbids.
+SANITIZED = {"sanitizer": "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n"}
 
 
 class CannotBoot(Skipped):
@@ -54,10 +61,11 @@ class ControlGroup:
 
 
 class Machine:
-    """A host of the lab under systemd. Files are written before boot(), or into the running one."""
+    """A host of the lab under systemd. Files are written before boot(), or into the running one.
+    prefix: of the command that starts it."""
 
-    def __init__(self, network, directory, host="srv"):
-        self.network, self.host = network, host
+    def __init__(self, network, directory, host="srv", prefix=()):
+        self.network, self.host, self.prefix = network, host, prefix
         self.base = f"{directory}/machine"
         for name in ("files", "layer", "root"):
             os.makedirs(f"{self.base}/{name}")
@@ -90,7 +98,7 @@ class Machine:
         # The shell joins the group first, so that it is the root of the machine's own.
         start = (f'echo $$ >"{self.group.path}/cgroup.procs" && exec unshare --mount --uts --ipc '
                  f'--cgroup --pid --fork --kill-child "{HERE}/boot_systemd" "{self.base}"')
-        self.process = self.network.start(self.host, "sh", "-c", start, log="systemd")
+        self.process = self.network.start(self.host, *self.prefix, "sh", "-c", start, log="systemd")
         try:
             wait_for("systemd", self._is_booted, 60)
         except (TimeoutError, ProcessLookupError) as error:
@@ -150,6 +158,21 @@ class Machine:
         self.process = self.pid = self.group = None
 
 
+def install(machine, config, secret, program, dropins=None):
+    """Puts the daemon, its tool and the project's unit into a machine, and the configuration, without
+    what the unit has places of its own for. dropins: more of the unit, {name: text}."""
+    lines = [line for line in config.splitlines()
+             if not any(word in line for word in ("secret_file =", "control:", "log:"))]
+    machine.write("/etc/jingle-relayd/jingle-relayd.conf", "\n".join(lines) + "\n")
+    machine.write("/etc/jingle-relayd/component-secret", secret, mode=0o600)
+    machine.put(program, "/usr/sbin/jingle-relayd")
+    machine.put(f"{os.path.dirname(program)}/jingle-relayctl", "/usr/bin/jingle-relayctl")
+    for source, place in INSTALLED.items():
+        machine.put(f"{ROOT}/systemd/{source}", f"/usr/lib/{place}")
+    for name, words in {**SANITIZED, **(dropins or {})}.items():
+        machine.write(f"/etc/systemd/system/{UNIT}.d/{name}.conf", words)
+
+
 class ServiceDaemon(Daemon):
     """The daemon as the unit of a machine, with the configuration and the secrets where the unit has
     them. dropins: more of the unit, {name: text}; sysusers: as the package, with a user that is known
@@ -159,28 +182,8 @@ class ServiceDaemon(Daemon):
                  **options):
         super().__init__(network, directory, program, **options)
         self.machine, self.sysusers = machine, sysusers
-        self._install(directory, program, dropins or {})
-
-    def _install(self, directory, program, dropins):
-        machine, folder = self.machine, "/etc/jingle-relayd"
         with open(self.config, encoding="utf-8") as file:
-            text = file.read()
-        lines = [line for line in text.splitlines()
-                 if not any(word in line for word in ("secret_file =", "control:", "log:"))]
-        machine.write(f"{folder}/jingle-relayd.conf", "\n".join(lines) + "\n")
-        with open(f"{directory}/secret", encoding="utf-8") as file:
-            machine.write(f"{folder}/component-secret", file.read(), mode=0o600)
-        machine.put(program, "/usr/sbin/jingle-relayd")
-        machine.put(f"{os.path.dirname(program)}/jingle-relayctl", "/usr/bin/jingle-relayctl")
-        machine.put(f"{ROOT}/systemd/jingle-relayd.service", f"/usr/lib/systemd/system/{UNIT}")
-        machine.put(f"{ROOT}/systemd/jingle-relayd.catalog",
-                    "/usr/lib/systemd/catalog/jingle-relayd.catalog")
-        machine.put(f"{ROOT}/systemd/jingle-relayd.sysusers", "/usr/lib/sysusers.d/jingle-relayd.conf")
-        # Of a sanitized build alone: the look for leaks at the end traces the process, which the
-        # unit's system call filter forbids.
-        dropins = {**dropins, "sanitizer": "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n"}
-        for name, words in dropins.items():
-            machine.write(f"/etc/systemd/system/{UNIT}.d/{name}.conf", words)
+            install(machine, file.read(), SECRET, program, dropins)
 
     def start(self, *_):
         if not self.machine.process:
