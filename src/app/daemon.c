@@ -84,8 +84,10 @@ static void on_component_state(void *ctx, enum component_state state)
     struct daemon *d = ctx;
 
     counter_set(&d->counters, COUNTER_COMPONENT_UP, state == COMPONENT_UP);
-    if (state == COMPONENT_UP)
+    if (state == COMPONENT_UP) {
         counter_add(&d->counters, COUNTER_COMPONENT_CONNECTS, 1);
+        questions_connected(d->questions);
+    }
     service_status(state == COMPONENT_UP ? "Connected to the XMPP server"
                                          : "Not connected to the XMPP server");
 }

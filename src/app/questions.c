@@ -44,6 +44,7 @@ struct questions {
     unsigned open;
     json_t *answers;              // of the round that runs; NULL: none does
     json_t *modules;              // domain -> true
+    json_t *delegated;            // the same: it hands us the question for services
     LIST_HEAD(, waiting) waiting; // owned
 };
 
@@ -83,6 +84,8 @@ static json_t *answer_of(struct questions *q, const char *domain)
         answer = json_object();
         json_object_set_new(answer, "module",
                             json_boolean(json_object_get(q->modules, domain) != NULL));
+        json_object_set_new(answer, "delegated",
+                            json_boolean(json_object_get(q->delegated, domain) != NULL));
         json_object_set_new(q->answers, domain, answer);
     }
     return json_object_get(q->answers, domain);
@@ -247,12 +250,40 @@ static void note_module(struct questions *q, const struct xml *iq)
     }
 }
 
+// Such a server does not hand over what we ask ourselves (XEP-0355), and so has no answer to it.
+static void note_delegation(struct questions *q, const struct xml *message)
+{
+    const struct config_list *served = &q->world.config->xmpp.served_domains;
+    const struct xml *envelope = xml_child(message, "delegation", NULL);
+    const struct xml *x = envelope ? xml_child(envelope, "delegated", NULL) : NULL;
+    const char *from = xml_attr(message, "from");
+
+    for (; x && from; x = xml_next(x, "delegated", NULL)) {
+        const char *ns = xml_attr(x, "namespace");
+
+        for (size_t i = 0; ns && strcmp(ns, NS_EXTDISCO) == 0 && i < served->count; i++) {
+            if (strcasecmp(from, served->item[i]) == 0)
+                json_object_set_new(q->delegated, served->item[i], json_true());
+        }
+    }
+}
+
+void questions_connected(struct questions *q)
+{
+    if (!q)
+        return;
+    json_object_clear(q->modules);
+    json_object_clear(q->delegated);
+}
+
 bool questions_stanza(struct questions *q, const struct xml *stanza)
 {
     const char *type = xml_attr(stanza, "type");
     struct question *question;
     json_t *answer;
 
+    if (xml_is(stanza, "message", NULL))
+        note_delegation(q, stanza);
     if (!xml_is(stanza, "iq", NULL) || !type)
         return false;
     if (strcmp(type, "get") == 0)
@@ -322,7 +353,8 @@ int questions_new(const struct questions_world *world, struct questions **ret_qu
     LIST_INIT(&q->waiting);
     q->modules = json_object();
     q->patience = evtimer_new(world->base, on_patience, q);
-    if (!q->modules || !q->patience) {
+    q->delegated = json_object();
+    if (!q->modules || !q->delegated || !q->patience) {
         questions_free(q);
         return -ENOMEM;
     }
@@ -344,5 +376,6 @@ void questions_free(struct questions *q)
         event_free(q->patience);
     json_decref(q->answers);
     json_decref(q->modules);
+    json_decref(q->delegated);
     free(q);
 }

@@ -26,7 +26,7 @@ void questions_free(struct questions *questions); // nobody is answered any more
 
 // Asks. 'done' is called once, later, at the latest after five seconds, with what is known by then;
 // 'answers' is taken over, NULL without memory:
-//     {"example.org": {"module": bool,
+//     {"example.org": {"module": bool, "delegated": bool,
 //                      "services": [{"type", "host", "port", "transport", "username", "password"}],
 //                      "services_error": "forbidden", "software": "ejabberd",
 //                      "time": seconds, "asked": seconds, "answered": seconds}}
@@ -35,5 +35,7 @@ int questions_ask(struct questions *questions, void (*done)(void *ctx, json_t *a
 // Whoever waits with this 'done' is not answered any more.
 void questions_cancel(struct questions *questions, void (*done)(void *ctx, json_t *answers));
 
+// The server is another, or was started again: what it showed before does not count. NULL is fine.
+void questions_connected(struct questions *questions);
 // Every stanza from the server. True: it was an answer to one of these questions.
 bool questions_stanza(struct questions *questions, const struct xml *stanza);

@@ -255,8 +255,11 @@ static void judge_condition(struct doctor *doctor, const char *condition)
 
     if (strcmp(condition, "not-authorized") == 0) {
         doctor_find(doctor, DOCTOR_PROBLEM,
-                    "wrong secret: the server's for %s is not the one in %s (not-authorized)",
-                    c->xmpp.domain, file);
+                    "wrong secret: the server's for %s is not the one in %s (not-authorized)%s",
+                    c->xmpp.domain, file,
+                    doctor->server == DOCTOR_SERVER_EJABBERD
+                        ? "; or it has no component of that name, of which ejabberd says the same"
+                        : "");
         doctor_change(doctor,
                       "Prosody: Component \"%s\"  component_secret = \"the text in %s\"\n"
                       "ejabberd: hosts: { \"%s\": { password: \"the text in %s\" } }",

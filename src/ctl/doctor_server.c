@@ -209,6 +209,10 @@ void doctor_judge_services(struct doctor *doctor, const char *domain, const json
     const char *error = ctl_string(answer, "services_error");
     bool ok = true, tried = false;
 
+    if (json_array_size(services) == 0 && ctl_true(answer, "delegated")) {
+        doctor_find(doctor, DOCTOR_OK, "%s hands its users' question to us (XEP-0355)", domain);
+        return;
+    }
     if (!services) {
         judge_error(doctor, domain, *error ? error : "no answer");
         return;

@@ -7,7 +7,7 @@
 
 #define USAGE                                                                                      \
     "Usage: jingle-relayctl setup DOMAIN [--server prosody|ejabberd] [--component NAME] "          \
-    "[--dry-run]\n"
+    "[--turn] [--dry-run]\n"
 
 // ---- the command line
 
@@ -75,6 +75,10 @@ static enum ctl_exit take(struct setup *setup, int *i)
         setup->dry = true;
         return CTL_OK;
     }
+    if (strcmp(word, "--turn") == 0) {
+        setup->turn = true;
+        return CTL_OK;
+    }
     if ((value = value_of(ctl, i, "--server")))
         return take_server(setup, value);
     if ((value = value_of(ctl, i, "--component")))
@@ -131,11 +135,12 @@ static void say_what_remains(struct setup *setup)
         fputs("\nNothing was changed (--dry-run).\n", setup->ctl->out);
         return;
     }
-    fprintf(
-        setup->ctl->out,
-        "\n%s\n\n    %s\n    systemctl enable --now jingle-relayd\n    jingle-relayctl doctor\n",
-        setup->by_hand ? "Then these commands remain:" : "These commands remain:",
-        prosody ? "systemctl restart prosody" : "ejabberdctl reload_config");
+    fprintf(setup->ctl->out, "\n%s\n\n    %s\n    %s\n    jingle-relayctl doctor\n",
+            setup->by_hand ? "Then these commands remain:" : "These commands remain:",
+            prosody ? "systemctl restart prosody" : "ejabberdctl reload_config",
+            setup->turn // it may have run before
+                ? "systemctl enable jingle-relayd && systemctl restart jingle-relayd"
+                : "systemctl enable --now jingle-relayd");
 }
 
 enum ctl_exit ctl_setup(struct ctl *ctl)
@@ -150,6 +155,8 @@ enum ctl_exit ctl_setup(struct ctl *ctl)
     setup_secret(&setup);
     if (!setup.failed)
         setup_configuration(&setup);
+    if (!setup.failed && setup.turn)
+        setup_turn_configuration(&setup);
     if (!setup.failed && setup.server == SETUP_PROSODY)
         setup_prosody(&setup);
     else if (!setup.failed)

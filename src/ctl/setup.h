@@ -24,6 +24,7 @@ struct setup {
     bool component_given;
     const char *root; // before every path; "" but in tests
     enum setup_server server;
+    bool turn;        // STUN and TURN, too
     bool dry;         // only tell
     char *secret;     // of the component; owned
     unsigned by_hand; // things that are left to a person
@@ -54,10 +55,13 @@ void setup_ejabberd(struct setup *setup);
 
 // What Prosody's configuration says, with all that it includes.
 struct setup_prosody {
-    bool host;              // the domain is a VirtualHost of it
-    bool included;          // a file at 'own' would be read
-    bool module;            // the host loads ours
-    bool component_of_host; // jingle_relay_component is set there
+    bool host;                 // the domain is a VirtualHost of it
+    bool included;             // a file at 'own' would be read
+    bool module;               // the host loads ours
+    bool component_of_host;    // jingle_relay_component is set there
+    bool delegation;           // the host loads mod_delegation,
+    bool delegations;          // it has somebody to hand something to,
+    bool component_delegation; // and so does the component
     char list_file[SETUP_PATH_MAX];
     unsigned list_line; // modules_enabled of the host; 0: none
     char component_file[SETUP_PATH_MAX];
@@ -68,3 +72,11 @@ struct setup_prosody {
 // 'own' is not looked into. Returns 0, or -ENOENT without a configuration.
 int setup_prosody_read(const struct setup *setup, const char *path, const char *own,
                        struct setup_prosody *ret_found);
+
+// ---- setup_turn.c
+
+void setup_turn_configuration(struct setup *setup);
+bool setup_turn_in_prosody(const struct setup *setup); // our file has it already
+void setup_turn_put_host(const struct setup *setup, struct buf *out);
+void setup_turn_prosody(struct setup *setup, const struct setup_prosody *found); // what lacks
+void setup_turn_ejabberd(struct setup *setup, const char *text);

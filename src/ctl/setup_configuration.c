@@ -176,6 +176,8 @@ static void make_configuration(struct setup *setup)
     name_component(setup, NULL);
     buf_printf(&out, "xmpp = {\n    domain = \"%s\";\n    served_domains = [ \"%s\" ];\n};\n",
                setup->component, setup->domain);
+    if (setup->turn)
+        buf_puts(&out, "turn = {\n    enabled = true;\n};\n");
     if (out.failed)
         setup->failed = true;
     else

@@ -58,5 +58,7 @@ void setup_ejabberd(struct setup *setup)
         tell_listener(setup);
     if (!module)
         tell_module(setup);
+    if (setup->turn)
+        setup_turn_ejabberd(setup, text);
     free(text);
 }

@@ -17,17 +17,24 @@ static void put_component(const struct setup *setup, struct buf *out)
 {
     buf_printf(out, "\nComponent \"%s\"\n    component_secret = \"%s\"\n", setup->component,
                setup->secret);
+    if (setup->turn)
+        buf_puts(out, "    modules_enabled = { \"delegation\" }\n");
 }
 
 static void put_host(const struct setup *setup, const struct setup_prosody *found, struct buf *out)
 {
-    if (found->module && found->component_of_host)
+    bool turn = setup->turn && !found->delegations;
+
+    if (found->module && found->component_of_host && !turn)
         return;
     buf_printf(out, "\nVirtualHost \"%s\"\n", setup->domain);
     if (found->list_line == 0)
-        buf_puts(out, "    modules_enabled = { \"jingle_relay\" }\n");
+        buf_printf(out, "    modules_enabled = { \"jingle_relay\"%s }\n",
+                   setup->turn ? ", \"delegation\"" : "");
     if (!found->component_of_host)
         buf_printf(out, "    jingle_relay_component = \"%s\"\n", setup->component);
+    if (turn)
+        setup_turn_put_host(setup, out);
 }
 
 // What other files of Prosody have, and this one can therefore not.
@@ -41,7 +48,13 @@ static void tell_others(struct setup *setup, const struct setup_prosody *found)
                       found->component_file, found->component_line);
         buf_free(&line);
     }
-    if (found->list_line > 0 && !found->module)
+    if (found->list_line > 0 && setup->turn && !found->delegation)
+        setup_by_hand(setup,
+                      found->module ? "modules_enabled = { \"delegation\";"
+                                    : "modules_enabled = { \"jingle_relay\"; \"delegation\";",
+                      "%s has modules of its own; add what lacks in %s, line %u, so that it begins",
+                      setup->domain, found->list_file, found->list_line);
+    else if (found->list_line > 0 && !found->module)
         setup_by_hand(setup, "modules_enabled = { \"jingle_relay\";",
                       "%s has modules of its own; add the name in %s, line %u, so that it begins",
                       setup->domain, found->list_file, found->list_line);
@@ -100,6 +113,8 @@ void setup_prosody(struct setup *setup)
     struct setup_prosody found = {0};
     char *text;
 
+    setup->turn |= setup_turn_in_prosody(setup);
+
     if (setup_prosody_read(setup, CONFIG_PATH, OWN_PATH, &found) == -ENOENT)
         found.included = true; // it runs elsewhere
     text = own_text(setup, &found);
@@ -118,5 +133,7 @@ void setup_prosody(struct setup *setup)
     if (!found.included)
         setup_by_hand(setup, "Include \"conf.d/*.cfg.lua\"", "let %s end with", CONFIG_PATH);
     tell_others(setup, &found);
+    if (setup->turn)
+        setup_turn_prosody(setup, &found);
     check_module(setup);
 }

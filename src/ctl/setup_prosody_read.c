@@ -142,18 +142,23 @@ static void on_section(struct lua *lua, bool component)
 static void on_modules(struct lua *lua)
 {
     struct setup_prosody *found = lua->found;
+    bool host = lua->section == OF_HOST;
     unsigned line = lua->line;
     char name[SETUP_NAME_MAX];
 
-    if (lua->section != OF_HOST || !take_equals(lua))
+    if (lua->section == ELSEWHERE || !take_equals(lua))
         return;
-    found->list_line = line;
-    snprintf(found->list_file, sizeof found->list_file, "%s", lua->path);
+    if (host) {
+        found->list_line = line;
+        snprintf(found->list_file, sizeof found->list_file, "%s", lua->path);
+    }
     for (skip_blank(lua); *lua->p && *lua->p != '}'; skip_blank(lua)) {
         if (!take_string(lua, name))
             step(lua, 1);
         else if (strcmp(name, "jingle_relay") == 0)
-            found->module = true;
+            found->module |= host;
+        else if (strcmp(name, "delegation") == 0)
+            *(host ? &found->delegation : &found->component_delegation) = true;
     }
 }
 
@@ -211,6 +216,8 @@ static void on_word(struct lua *lua)
         on_include(lua);
     else if (word_is(word, len, "jingle_relay_component") && lua->section == OF_HOST)
         lua->found->component_of_host = true;
+    else if (word_is(word, len, "delegations") && lua->section == OF_HOST)
+        lua->found->delegations = true;
 }
 
 // ---- files

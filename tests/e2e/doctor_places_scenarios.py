@@ -5,6 +5,7 @@ nothing is said to be wrong; broken, the line to change is for what is there.
 """
 
 import contextlib
+import os
 import subprocess
 
 from doctor_scenarios import (OK, TURN_HOST, TURN_SECRET, DoctorLab, another_secret, try_all)
@@ -13,7 +14,7 @@ from lab.divert_ejabberd import DivertEjabberd
 from lab.lab import SERVER4, SERVER6
 from lab.network import wait_for
 from lab.scenarios import Scenarios
-from lab.servers import DOMAIN, RELAY
+from lab.servers import DOMAIN, RELAY, SECRET, Prosody
 
 # What docs/OPERATING.md tells a person to write.
 EJABBERD = f"""
@@ -72,6 +73,29 @@ class EjabberdLab(DoctorLab):
         self.stop()
         self.server.configure(EJABBERD)
         self.start()
+
+
+class SetUpLab(DoctorLab):
+    """Prosody with what "jingle-relayctl setup DOMAIN --turn" writes, and nothing else for TURN."""
+
+    turn = "turn: {{ enabled = true; }};"
+
+    def make_server(self):
+        for name, text in (("prosody/prosody.cfg.lua", 'Include "conf.d/*.cfg.lua"\n'),
+                           ("jingle-relayd/component-secret", SECRET),
+                           ("jingle-relayd/jingle-relayd.conf", None)):
+            path = f"{self.directory}/root/etc/{name}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if text:
+                self.write(f"root/etc/{name}", text)
+        for module in ("mod_jingle_relay.lua", "mod_delegation.lua"):
+            os.makedirs(f"{self.directory}/root/usr/lib/prosody/modules", exist_ok=True)
+            self.write(f"root/usr/lib/prosody/modules/{module}", "")
+        subprocess.run([f"{self.programs}/jingle-relayctl", "setup", DOMAIN, "--turn", "--root",
+                        f"{self.directory}/root"], check=True, stdout=subprocess.DEVNULL)
+        made = f"{self.directory}/root/etc/prosody/conf.d/jingle-relay.cfg.lua"
+        with open(made, encoding="utf-8") as file:
+            return Prosody(self.network, self.directory, [SERVER4], file.read())
 
 
 class BothFamilies(DoctorLab):
@@ -150,7 +174,7 @@ EJABBERD_SETUPS = [
      "component", "problem", "wrong secret", f'^ejabberd: hosts: {{ "{RELAY}": {{ password: '),
     ("ejabberd has no such component",
      lambda lab: lab.daemon_with((RELAY, "other.example.test"), joins=False),
-     "component", "problem", "host-unknown|not-authorized", '^ejabberd: hosts: { "other.example'),
+     "component", "problem", "no component of that name", '^ejabberd: hosts: { "other.example'),
     ("nobody listens for components",
      lambda lab: lab.daemon_with(('server = "127.0.0.1";', 'server = "127.0.0.1"; port = 5348;'),
                                  joins=False),
@@ -187,6 +211,12 @@ def doctor_ejabberd(lab):
         told = [f for f in lab.doctor()[1] if "Prosody" in (f["change"] or "")]
         require(not told, f"lines for Prosody: {told}")
     return found
+
+
+@SCENARIOS.add(lab=SetUpLab)
+def doctor_after_setup(lab):
+    """One command has made all that TURN needs: users are told of it, and no secret was copied."""
+    return in_order(lab, 2)
 
 
 @SCENARIOS.add(lab=BothFamilies)

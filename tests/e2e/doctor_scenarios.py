@@ -126,7 +126,8 @@ class DoctorLab(Place):
     """One host with Prosody and the daemon, in order. Its parts are another's in
     doctor_places_scenarios.py."""
 
-    bound4, address4, address6 = SERVER4, SERVER4, None  # what clients are told: the address
+    bound4, address4, address6 = SERVER4, SERVER4, None  # clients are told the second
+    turn = TURN
 
     def __init__(self, program, selftest="none", logs=None):
         super().__init__(logs)
@@ -138,9 +139,10 @@ class DoctorLab(Place):
             self.authority.issue(f"{self.directory}/turn", [TURN_HOST], [SERVER4])
             self.write("turn-secret", TURN_SECRET)
             os.chmod(f"{self.directory}/turn.key", 0o600)
+            self.programs = os.path.dirname(program)
             self.server = self.make_server()
             self.daemon = Daemon(self.network, self.directory, program, address4=self.bound4,
-                                 address6=self.address6, selftest=selftest, groups=TURN.format(
+                                 address6=self.address6, selftest=selftest, groups=self.turn.format(
                                      host=TURN_HOST, directory=self.directory))
             os.chmod(self.directory, 0o755)
             self.server.start()
@@ -540,6 +542,8 @@ def try_all(lab, setups):
         with open(path, "a", encoding="utf-8") as file:
             for what, _, finding in rows:
                 cells = [part.replace(lab.directory, "/etc/jingle-relayd").replace("|", "\\|")
+                     .replace("jingle-relayd/secret", "jingle-relayd/component-secret")
+                     .replace("/etc/jingle-relayd/control", "/run/jingle-relayd/control")
                          .replace("\n", "; ") for part in (finding["text"], finding["change"])]
                 file.write(f"| {what} | {finding['check']}: {cells[0]} | `{cells[1]}` |\n")
     status, findings = lab.doctor()

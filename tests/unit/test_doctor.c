@@ -130,6 +130,9 @@ static void services(void **state)
         {"{\"services_error\":\"service-unavailable\"}", DOCTOR_WARNING, "no STUN or TURN",
          "urn:xmpp:extdisco:2"},
         {"{\"services\":[]}", DOCTOR_WARNING, "empty list", "delegation"},
+        {"{\"services\":[],\"delegated\":true}", DOCTOR_OK, "hands its users' question", NULL},
+        {"{\"services_error\":\"service-unavailable\",\"delegated\":true}", DOCTOR_OK, "XEP-0355",
+         NULL},
         {"{}", DOCTOR_WARNING, "no answer", "delegation"},
     };
 

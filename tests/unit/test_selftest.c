@@ -75,7 +75,7 @@ struct fixture {
     struct config config;
     char *served[1];
     struct questions *questions;
-    struct xml *sent[4];
+    struct xml *sent[8];
     unsigned count;
     json_t *answers;
     unsigned answered;
@@ -85,7 +85,7 @@ static int on_send(void *ctx, const struct xml *stanza)
 {
     struct fixture *f = ctx;
 
-    assert_true(f->count < 4);
+    assert_true(f->count < 8);
     f->sent[f->count++] = xml_clone(stanza);
     return 0;
 }
@@ -209,9 +209,17 @@ static void the_module_shows_itself(void **state)
         "<iq xmlns='jabber:client' type='get' id='1' from='example.org' to='relay.example.org'>"
         "<query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
     static const struct xml_limits limits = {4096, 16, 64};
+    static const char delegation[] =
+        "<message xmlns='jabber:client' from='example.org' to='relay.example.org'>"
+        "<delegation xmlns='urn:xmpp:delegation:2'><delegated namespace='x'/>"
+        "<delegated namespace='urn:xmpp:extdisco:2'/></delegation></message>";
     struct fixture *f = *state;
     struct xml *iq;
+    const json_t *told;
 
+    assert_int_equal(xml_parse(delegation, strlen(delegation), &limits, &iq), 0);
+    assert_false(questions_stanza(f->questions, iq));
+    xml_free(iq);
     assert_int_equal(xml_parse(disco, strlen(disco), &limits, &iq), 0);
     assert_false(questions_stanza(f->questions, iq)); // it is to be answered
     xml_free(iq);
@@ -219,8 +227,17 @@ static void the_module_shows_itself(void **state)
     assert_true(answer(f, 0, "example.org", SERVICES));
     assert_true(answer(f, 1, "example.org", TIME));
     assert_true(answer(f, 2, "example.org", "<query xmlns='jabber:iq:version'/>"));
-    assert_true(
-        json_is_true(json_object_get(json_object_get(f->answers, "example.org"), "module")));
+    told = json_object_get(f->answers, "example.org");
+    assert_true(json_is_true(json_object_get(told, "module")));
+    assert_true(json_is_true(json_object_get(told, "delegated")));
+    questions_connected(f->questions);
+    assert_int_equal(questions_ask(f->questions, on_answers, f), 0);
+    for (unsigned i = 3; i < 6; i++)
+        assert_true(answer(f, i, "example.org", ""));
+    assert_int_equal(f->answered, 2);
+    told = json_object_get(f->answers, "example.org");
+    assert_false(json_is_true(json_object_get(told, "module")));
+    assert_false(json_is_true(json_object_get(told, "delegated")));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)

@@ -16,12 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROSODY "/etc/prosody/prosody.cfg.lua"
-#define OWN     "/etc/prosody/conf.d/jingle-relay.cfg.lua"
-#define HOST    "/etc/prosody/conf.d/example.cfg.lua"
-#define CONFIG  "/etc/jingle-relayd/jingle-relayd.conf"
-#define SECRET  "/etc/jingle-relayd/component-secret"
-#define MODULE  "/usr/lib/prosody/modules/mod_jingle_relay.lua"
+#define PROSODY    "/etc/prosody/prosody.cfg.lua"
+#define OWN        "/etc/prosody/conf.d/jingle-relay.cfg.lua"
+#define HOST       "/etc/prosody/conf.d/example.cfg.lua"
+#define CONFIG     "/etc/jingle-relayd/jingle-relayd.conf"
+#define SECRET     "/etc/jingle-relayd/component-secret"
+#define DELEGATION "/usr/lib/prosody/modules/mod_delegation/mod_delegation.lua"
+#define MODULE     "/usr/lib/prosody/modules/mod_jingle_relay.lua"
 #define DEBIAN                                                                                     \
     "modules_enabled = { \"roster\"; --[[ VirtualHost \"chat.test\" ]] }\n"                        \
     "VirtualHost \"localhost\"\n--VirtualHost \"chat.test\"\nInclude \"conf.d/*.cfg.lua\"\n"
@@ -273,6 +274,64 @@ static void what_lacks_is_named(void **state)
     expect_in(CONFIG, "domain = \"relay.chat.test\";");
 }
 
+// One command, and no second secret.
+static void turn_on_top(void **state)
+{
+    static char before[1 << 16];
+
+    assert_int_equal(setup("chat.test"), CTL_OK);
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("apt install prosody-modules");
+    put(DELEGATION, "");
+    assert_int_equal(setup("chat.test --turn"), CTL_OK);
+    expect_said("as it was  " CONFIG ": TURN is on");
+    expect_said("systemctl restart jingle-relayd");
+    expect_in(CONFIG, "turn = {\n");
+    expect_in(CONFIG, "\n    enabled = true;\n");
+    expect_in(CONFIG, "\n    # enabled = true;\n"); // of another group
+    expect_in(OWN, "modules_enabled = { \"jingle_relay\", \"delegation\" }");
+    expect_in(OWN, "[\"urn:xmpp:extdisco:2\"] = { jid = \"relay.chat.test\" };");
+    expect_in(OWN, "\n    modules_enabled = { \"delegation\" }\n\nVirtualHost");
+    strcpy(before, text_of(OWN));
+    assert_int_equal(setup("chat.test"), CTL_OK);
+    assert_string_equal(text_of(OWN), before);
+
+    assert_int_equal(unlink(at(CONFIG)), 0); // all at once
+    assert_int_equal(unlink(at(OWN)), 0);
+    assert_int_equal(setup("chat.test --turn"), CTL_OK);
+    assert_string_equal(text_of(OWN), before);
+    expect_in(CONFIG, "turn = {\n    enabled = true;\n};\n");
+    put_sample();
+    assert_int_equal(setup("chat.test --turn --dry-run"), CTL_OK);
+    expect_in(CONFIG, "example.org");
+}
+
+static void turn_beside_what_others_wrote(void **state)
+{
+    put(DELEGATION, "");
+    put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ]; };\n"
+                "turn = { host = \"turn.chat.test\"; };\n");
+    put(HOST, "VirtualHost \"chat.test\"\nmodules_enabled = { \"jingle_relay\" }\n"
+              "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n");
+    put(SECRET, "0123456789abcdef");
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("turn = { enabled = true; };");
+    expect_said(HOST ", line 2, so that it begins\n\n    modules_enabled = { \"delegation\";");
+    expect_said("below the component in " HOST ", line 3, add");
+    put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ]; };\n"
+                "turn = { enabled = true; };\n");
+    put(HOST, "VirtualHost \"chat.test\"\nmodules_enabled = { \"jingle_relay\", \"delegation\" }\n"
+              "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n"
+              "modules_enabled = { \"delegation\" }\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_OK);
+    expect_in(OWN, "delegations = {");
+
+    put("/etc/ejabberd/ejabberd.yml", "ejabberd_service relay.chat.test mod_jingle_relay");
+    assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_PROBLEM);
+    expect_said("    server: relay.chat.test\n");
+    expect_said("\"urn:xmpp:extdisco:2\": {access: relay}");
+}
+
 static void ejabberd_is_told_by_hand(void **state)
 {
     put("/etc/ejabberd/ejabberd.yml", "listen:\n");
@@ -323,6 +382,8 @@ int main(void)
         TEST(files_of_others_are_left_alone),
         TEST(a_second_domain_is_by_hand),
         TEST(what_lacks_is_named),
+        TEST(turn_on_top),
+        TEST(turn_beside_what_others_wrote),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
     };

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: ISC
+// "jingle-relayctl setup DOMAIN --turn": the daemon is a STUN and TURN server, and the XMPP server
+// hands it the clients' question for one (XEP-0215, by XEP-0355). The daemon then makes the
+// credentials by itself: there is no second secret that both would have to know.
+#include "setup.h"
+
+#include <libconfig.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_PATH "/etc/jingle-relayd/jingle-relayd.conf"
+#define OWN_PATH    "/etc/prosody/conf.d/jingle-relay.cfg.lua"
+#define GROUP       "turn = {"
+#define SAMPLE_LINE "# enabled = true;"
+#define TURN_LINE   "turn = { enabled = true; };"
+
+// ---- the daemon
+
+static bool is_on(const char *text)
+{
+    config_t parsed;
+    int on = 0;
+
+    config_init(&parsed);
+    if (config_read_string(&parsed, text) == CONFIG_TRUE)
+        (void)config_lookup_bool(&parsed, "turn.enabled", &on);
+    config_destroy(&parsed);
+    return on != 0;
+}
+
+// The sample's line in its group; NULL: it is not the sample's any more.
+static const char *find_line(const char *text)
+{
+    const char *group = strstr(text, "\n" GROUP "\n");
+    const char *end = group ? strstr(group, "\n};") : NULL;
+    const char *line = group ? strstr(group, "    " SAMPLE_LINE "\n") : NULL;
+
+    return line && end && line < end ? line : NULL;
+}
+
+void setup_turn_configuration(struct setup *setup)
+{
+    struct buf out = {0};
+    char *text = NULL;
+    const char *line;
+
+    if (setup_read(setup, CONFIG_PATH, &text) < 0)
+        return; // made just now, with it; or only told
+    line = find_line(text);
+    if (is_on(text)) {
+        setup_unchanged(setup, CONFIG_PATH, "TURN is on");
+    } else if (!line) {
+        setup_by_hand(setup, TURN_LINE, "turn TURN on in %s", CONFIG_PATH);
+    } else {
+        buf_printf(&out, "%.*s    %s%s", (int)(line - text), text, "enabled = true;",
+                   line + strlen("    " SAMPLE_LINE));
+        if (out.failed)
+            setup->failed = true;
+        else
+            setup_write(setup, CONFIG_PATH, out.data, 0644, NULL, "TURN is turned on");
+    }
+    buf_free(&out);
+    free(text);
+}
+
+// ---- Prosody
+
+// Run again without --turn, it stays as it was.
+bool setup_turn_in_prosody(const struct setup *setup)
+{
+    char *text = NULL;
+    bool there =
+        setup_read(setup, OWN_PATH, &text) == 0 && strstr(text, "\n    delegations = {") != NULL;
+
+    free(text);
+    return there;
+}
+
+void setup_turn_put_host(const struct setup *setup, struct buf *out)
+{
+    static const char *const names[] = {"urn:xmpp:extdisco:2", "urn:xmpp:extdisco:1",
+                                        "google:jingleinfo"};
+
+    buf_puts(out, "    delegations = {\n");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        buf_printf(out, "        [\"%s\"] = { jid = \"%s\" };\n", names[i], setup->component);
+    buf_puts(out, "    }\n");
+}
+
+void setup_turn_prosody(struct setup *setup, const struct setup_prosody *found)
+{
+    static const char *const places[] = {"/usr/lib/prosody/modules/mod_delegation",
+                                         "/usr/lib/prosody/modules/mod_delegation.lua",
+                                         "/usr/local/lib/prosody/modules/mod_delegation",
+                                         "/usr/local/lib/prosody/modules/mod_delegation.lua"};
+    bool there = false;
+
+    if (found->component_line > 0 && !found->component_delegation)
+        setup_by_hand(setup, "modules_enabled = { \"delegation\" }",
+                      "below the component in %s, line %u, add", found->component_file,
+                      found->component_line);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        there |= setup_exists(setup, places[i]);
+    if (!there)
+        setup_by_hand(setup, "apt install prosody-modules", "Prosody lacks mod_delegation");
+}
+
+// ---- ejabberd
+
+void setup_turn_ejabberd(struct setup *setup, const char *text)
+{
+    struct buf lines = {0};
+
+    if (text && strstr(text, "mod_stun_disco:"))
+        setup_by_hand(setup, NULL, "remove \"mod_stun_disco\" from \"modules:\" in ejabberd.yml");
+    if (text && strstr(text, "mod_delegation:"))
+        return;
+    buf_printf(&lines,
+               "acl:\n"
+               "  relay:\n"
+               "    server: %s\n"
+               "access_rules:\n"
+               "  relay:\n"
+               "    allow: relay\n"
+               "modules:\n"
+               "  mod_delegation:\n"
+               "    namespaces:\n"
+               "      \"urn:xmpp:extdisco:2\": {access: relay}\n"
+               "      \"urn:xmpp:extdisco:1\": {access: relay}\n"
+               "      \"google:jingleinfo\": {access: relay}\n",
+               setup->component);
+    setup_by_hand(setup, lines.data,
+                  "for TURN add these to the parts of the same names in ejabberd.yml");
+    buf_free(&lines);
+}
