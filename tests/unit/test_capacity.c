@@ -356,6 +356,39 @@ static void what_is_full_is_named_before_what_has_to_wait(void **state)
     assert_int_equal(room(&c, &use).bound, CAPACITY_NUMBER);
 }
 
+// A minute of set-ups, a hundred each second, while those that were let in only ring: their places
+// stay reserved, whatever is measured meanwhile, and when all answer at once the limit is kept.
+static void a_burst_of_set_ups_whose_media_begins_later(void **state)
+{
+    static const double dearer[] = {1, 1.9};
+
+    for (size_t i = 0; i < sizeof dearer / sizeof dearer[0]; i++) {
+        struct capacity_use use = use_of(400, 400);
+        struct capacity c;
+        unsigned rings, refused = 0;
+
+        capacity_init(&c, &plenty);
+        settle(&c, 0.4, 0, &use);
+        for (int second = 0; second < 60; second++) {
+            double swing = second % 2 ? 0.02 : -0.02; // and a pause now and then
+            const struct capacity_sample sample = {
+                .span = SECOND, .load = (second % 10 ? 0.4 : 0.3) + swing, .packets = 40000};
+            for (int k = 0; k < 100; k++) {
+                bool admitted = room(&c, &use).now > 0;
+                use.running[CAPACITY_CALL] += admitted;
+                refused += !admitted;
+            }
+            capacity_measured(&c, &sample, &use);
+        }
+        rings = use.running[CAPACITY_CALL] - 400;
+        assert_in_range(rings, 150, 260);
+        assert_int_equal(refused, 6000 - rings);
+        use.measured[CAPACITY_CALL] = use.running[CAPACITY_CALL];
+        settle(&c, 0.4 + 0.001 * dearer[i] * rings, 0, &use);
+        assert_true(c.load.used < 0.85);
+    }
+}
+
 // Of calls nobody knows yet what they cost here.
 static void the_first_ones_are_a_try(void **state)
 {
@@ -630,6 +663,7 @@ int main(void)
         cmocka_unit_test(a_pause_is_no_room),
         cmocka_unit_test(a_rise_is_believed_at_once),
         cmocka_unit_test(those_not_measured_yet_have_half_of_the_room),
+        cmocka_unit_test(a_burst_of_set_ups_whose_media_begins_later),
         cmocka_unit_test(what_is_full_is_named_before_what_has_to_wait),
         cmocka_unit_test(the_first_ones_are_a_try),
         cmocka_unit_test(calls_from_before_a_restart),
