@@ -123,6 +123,25 @@ def with_other_workers(lab):
 
 
 @scenario(lab=TurnSuccessionLab)
+def to_an_older_release(lab):
+    """What the daemon before has left is of a version that is too new: the start is a cold one, the
+    log says why, and what is kept is not tried again."""
+    alice = Endpoint(lab)
+    require("error" not in alice.allocate("before"), "no allocation")
+    lab.daemon.restart_of_a_newer_version()
+    metrics = lab.daemon.metrics()
+    require(metrics["restarts_total"] == 0, f"{metrics['restarts_total']} restarts")
+    require("of a version that this daemon does not know; this is a cold start"
+            in lab.log(), "the log does not say why")
+    answer = alice.ask("refresh", name="before")
+    require("error" in answer, f"refresh: {answer}")
+    require("error" not in alice.allocate("after"), "no allocation afterwards")
+    echoed = alice.echo("after")
+    lab.daemon.restart()
+    return {**restart_figures(lab), "echoed": echoed + alice.echo("after")}
+
+
+@scenario(lab=TurnSuccessionLab)
 def under_allocations(lab):
     """Allocations of UDP clients go on: while packets are on their way, afterwards, and when they are
     refreshed with the nonce of the daemon before. Those of TCP clients end."""
