@@ -312,8 +312,11 @@ static int add_new_listeners(struct turn_server *server, const struct config *co
             if (r == 0)
                 r = probe_tcp(&addr);
             if (r < 0) {
-                snprintf(error, 256, "turn.ports, turn.tls_ports: %s cannot be listened on: %s",
-                         addr_format(&addr, text), strerror(-r));
+                snprintf(error, 256, "turn.ports, turn.tls_ports: %s cannot be listened on: %s%s",
+                         addr_format(&addr, text), strerror(-r),
+                         r == -EADDRINUSE ? ": another program has it, or a call, if it is one of "
+                                            "the relay.ports that are in force until a restart"
+                                          : "");
                 return r;
             }
             server->listener[server->listeners++] = addr;

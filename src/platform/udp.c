@@ -166,11 +166,15 @@ static void set_options(int fd, bool v6, bool shared)
 }
 
 // One that the daemon before this one has left: bound already, and what has come since waits in it.
+// A listener may get what was a call's port, of a range that is another now: it cannot be bound
+// anew while the manager keeps it, and those who share it can join later, too.
 static int inherit(struct udp *udp, const struct addr *local, bool shared)
 {
-    int fd = handover_take(udp->inherited, HANDOVER_UDP, local);
+    int fd = handover_take(udp->inherited, HANDOVER_UDP, local), on = 1;
     if (fd >= 0)
         set_options(fd, local->family == FAMILY_V6, shared);
+    if (fd >= 0 && shared)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     return fd;
 }
 

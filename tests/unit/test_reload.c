@@ -298,6 +298,7 @@ static void a_port_in_use_changes_nothing(void **state)
     write_config(f, "7", "", "ports = [ 41901, 41903 ]; realm = \"other.example.org\";");
     reload(f);
     assert_non_null(strstr(f->error, "127.0.0.1:41903 cannot be listened on"));
+    assert_non_null(strstr(f->error, "or a call"));
     assert_int_equal(f->config.limits.calls, 100);
     assert_int_equal(f->config.turn.ports.count, 1);
     assert_null(f->config.turn.realm);
