@@ -375,8 +375,9 @@ static json_t *say_rotated(const struct config *c, const struct turn_server *tur
                       : json_string("write it to the file of the credential turn-secret before the "
                                     "next restart"));
         json_array_append_new(
-            tell,
-            json_sprintf("Prosody: turn_external_secret = \"%s\"; then prosodyctl reload", secret));
+            tell, json_sprintf("Prosody: turn_external_secret = \"%s\" (and each secret in "
+                               "external_services); then systemctl restart prosody",
+                               secret));
         json_array_append_new(
             tell,
             json_sprintf("ejabberd, mod_stun_disco: secret: \"%s\"; then ejabberdctl reload_config",

@@ -98,7 +98,9 @@ enum ctl_exit ctl_secrets(struct ctl *ctl)
 
     if (r == CTL_OK && !ctl->json) {
         fputs("Credentials are made with a new secret from now on.\n", ctl->out);
-        fprintf(ctl->out, "Those made with the old one are good for another %s.\n",
+        fprintf(ctl->out,
+                "Those made with the old one are good for another %s; clients that listen are sent "
+                "new ones.\n",
                 ctl_duration(ctl_number(result, "old_accepted_s"), text));
         print_lines(ctl, "To do:", json_object_get(result, "tell"));
     }

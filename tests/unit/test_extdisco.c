@@ -330,6 +330,32 @@ static void new_credentials_come_in_time(void **state)
     board_free(b);
 }
 
+#define RENEWED(service)                                                                           \
+    "<service action='modify' " service " username='*' password='*' expires='*' restricted='1'/>"
+
+// A rotated secret: who listens is told at once, and once.
+static void a_new_secret_is_pushed(void **state)
+{
+    struct signal_config config = with_turn();
+    struct board *b = new_board();
+
+    presence(b, ALICE, "");
+    ask(b, ALICE, "<services xmlns='" EXT2 "'/>");
+    board_take(b);
+    assert_int_equal(signal_reconfigure(b->signal, &config, b->now), 0); // the same: nothing is new
+    board_wait(b, HOUR);
+    board_none(b);
+    config.services.secret = "another secret of 128 bits or more";
+    assert_int_equal(signal_reconfigure(b->signal, &config, b->now), 0);
+    board_wait(b, USEC_PER_SEC);
+    board_expect(b, "<iq type='set' from='" RELAY "' to='" ALICE "' id='*'><services xmlns='" EXT2
+                    "'>" RENEWED(TURN_UDP) RENEWED(TURN_TCP) RENEWED(TURNS) "</services></iq>");
+    board_result(b);
+    board_wait(b, 8 * HOUR);
+    board_none(b);
+    board_free(b);
+}
+
 static void a_push_is_as_the_question_was(void **state)
 {
     struct board *b = new_board();
@@ -437,6 +463,7 @@ int main(void)
         cmocka_unit_test(features_are_listed_while_turn_is_on),
         cmocka_unit_test(nothing_is_answered_while_turn_is_off),
         cmocka_unit_test(new_credentials_come_in_time),
+        cmocka_unit_test(a_new_secret_is_pushed),
         cmocka_unit_test(a_push_is_as_the_question_was),
         cmocka_unit_test(nobody_else_is_pushed_to),
         cmocka_unit_test(who_refuses_or_is_silent_is_forgotten),
