@@ -117,8 +117,8 @@ unsigned succession_workers(struct succession *succession, unsigned configured)
         succession->revival.states = NULL; // nothing lives there; credentials stay good
         return configured;
     }
-    log_notice("%u workers until the next cold start, though the configuration means %u: calls and "
-               "allocations live on them",
+    log_notice("%u workers until the next start without calls, though the configuration means %u: "
+               "calls and allocations live on them",
                left, configured);
     return left;
 }
