@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: ISC
-// The control socket on libevent's listener and bufferevents; see control.h. A connection reads one
+// The control socket on libevent's bufferevents; see control.h. A connection reads one
 // line, waits for its answer, writes it, and begins again.
 #include "control.h"
+
+#include "platform/acceptor.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/listener.h>
 #include <event2/util.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 16, RETRY_SECONDS = 1, MODE = 0660, FOLDER_MODE = 0755 };
+enum { MODE = 0660, FOLDER_MODE = 0755 };
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_WRITING, CONN_CLOSING };
 
@@ -46,8 +47,7 @@ struct control {
     char *path;
     dev_t device; // of the socket that is ours
     ino_t inode;
-    struct evconnlistener *listener;
-    struct event *retry;
+    struct acceptor *acceptor;
     LIST_HEAD(, conn) conns;
     unsigned conn_count;
     LIST_HEAD(, request) requests;
@@ -277,15 +277,12 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 // ---- connections
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
-                      int from_len, void *arg)
+static void on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
-    struct control *control = arg;
+    struct control *control = ctx;
     struct conn *conn = calloc(1, sizeof *conn);
 
-    (void)listener;
     (void)from;
-    (void)from_len;
     if (!conn) {
         close(fd);
         return;
@@ -307,25 +304,6 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
     if (control->conn_count > CONTROL_CONNECTIONS_MAX)
         refuse(conn, "too many connections to the control socket", true);
-}
-
-// Out of descriptors, mostly. The connection still waits, and asking again at once would spin.
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    struct control *control = arg;
-    struct timeval pause = {.tv_sec = RETRY_SECONDS};
-
-    if (evtimer_add(control->retry, &pause) == 0)
-        evconnlistener_disable(listener);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    struct control *control = arg;
-
-    (void)fd;
-    (void)what;
-    evconnlistener_enable(control->listener);
 }
 
 // ---- the socket
@@ -400,7 +378,7 @@ int control_new(struct event_base *base, const char *path, struct verbs *verbs,
 {
     struct control *control = calloc(1, sizeof *control);
     struct stat st;
-    int fd;
+    int fd, r;
 
     if (!control)
         return -ENOMEM;
@@ -419,16 +397,13 @@ int control_new(struct event_base *base, const char *path, struct verbs *verbs,
         control->device = st.st_dev;
         control->inode = st.st_ino;
     }
-    control->retry = evtimer_new(base, on_retry, control);
-    control->listener = evconnlistener_new(
-        base, on_accept, control, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
-    if (!control->listener)
-        close(fd);
-    if (!control->listener || !control->retry || !control->path) {
+    r = acceptor_new(base, fd, on_accept, control, &control->acceptor);
+    if (r == 0 && !control->path)
+        r = -ENOMEM;
+    if (r < 0) {
         control_free(control);
-        return -ENOMEM;
+        return r;
     }
-    evconnlistener_set_error_cb(control->listener, on_accept_error);
     *ret_control = control;
     return 0;
 }
@@ -446,10 +421,7 @@ void control_free(struct control *control)
         request_free(LIST_FIRST(&control->requests));
     while (!LIST_EMPTY(&control->conns))
         conn_free(LIST_FIRST(&control->conns));
-    if (control->listener)
-        evconnlistener_free(control->listener);
-    if (control->retry)
-        event_free(control->retry);
+    acceptor_free(control->acceptor);
     free(control->path);
     free(control);
 }

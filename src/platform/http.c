@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The HTTP server: connections, their deadlines and their answers; http_head.c reads what they ask.
 //
-// It stands on libevent's listener and bufferevents, and not on evhttp, which in version 2.1 has no
+// It stands on libevent's bufferevents, and not on evhttp, which in version 2.1 has no
 // limit to connections, no deadline for a request that comes in drop by drop, and no way to see a
 // client leave while its answer is being made.
 //
@@ -11,12 +11,12 @@
 #include "platform/http.h"
 
 #include "http_head.h"
+#include "platform/acceptor.h"
 #include "sockaddr.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/listener.h>
 #include <event2/util.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,11 +28,9 @@
 
 enum {
     CONNECTIONS_MAX = 64,
-    BACKLOG = 16,
     READ_SECONDS = 30,  // for a whole request, from the end of the answer before it
     WRITE_SECONDS = 60, // for a whole answer
     LINGER_SECONDS = 2,
-    RETRY_SECONDS = 1,            // after accept() failed: no descriptors, say
     STREAM_QUEUE_MAX = 256 << 10, // nothing is added to more bytes than these
 };
 
@@ -68,8 +66,7 @@ LIST_HEAD(request_list, http_request);
 struct http {
     struct event_base *base;
     struct http_handler handler;
-    struct evconnlistener *listener;
-    struct event *retry;
+    struct acceptor *acceptor;
     struct conn_list conns;
     unsigned conn_count;
     struct request_list requests;
@@ -305,13 +302,10 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     conn_free(conn);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
-                      int from_len, void *arg)
+static void on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
-    (void)listener;
     (void)from;
-    (void)from_len;
-    struct http *http = arg;
+    struct http *http = ctx;
     struct http_conn *conn = http->conn_count < CONNECTIONS_MAX ? calloc(1, sizeof *conn) : NULL;
     if (!conn) {
         close(fd);
@@ -332,23 +326,6 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     bufferevent_setwatermark(conn->bev, EV_READ, 0, 2 * HTTP_HEAD_MAX);
     conn_enter(conn, CONN_READING);
     bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
-}
-
-// Out of descriptors, mostly. The connection still waits, and asking again at once would spin.
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    struct http *http = arg;
-    struct timeval pause = {.tv_sec = RETRY_SECONDS};
-    if (evtimer_add(http->retry, &pause) == 0)
-        evconnlistener_disable(listener);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct http *http = arg;
-    evconnlistener_enable(http->listener);
 }
 
 // Returns a descriptor or -errno.
@@ -382,7 +359,7 @@ int http_new(struct event_base *base, const struct addr *listen, const struct ht
 
 int http_leave(const struct http *http, struct handover *handover)
 {
-    return handover_add(handover, evconnlistener_get_fd(http->listener));
+    return handover_add(handover, acceptor_fd(http->acceptor));
 }
 
 int http_new_on(struct event_base *base, int fd, const struct http_handler *handler,
@@ -397,18 +374,11 @@ int http_new_on(struct event_base *base, int fd, const struct http_handler *hand
     http->handler = *handler;
     LIST_INIT(&http->conns);
     LIST_INIT(&http->requests);
-    http->retry = evtimer_new(base, on_retry, http);
-    errno = ENOMEM;
-    http->listener = evconnlistener_new(base, on_accept, http,
-                                        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
-    if (!http->listener || !http->retry) {
-        int error = -errno; // listen() may find the port taken, too
-        if (!http->listener)
-            close(fd);
+    int r = acceptor_new(base, fd, on_accept, http, &http->acceptor);
+    if (r < 0) {
         http_free(http);
-        return error;
+        return r;
     }
-    evconnlistener_set_error_cb(http->listener, on_accept_error);
     *ret_http = http;
     return 0;
 }
@@ -421,10 +391,7 @@ void http_free(struct http *http)
         request_free(LIST_FIRST(&http->requests));
     while (!LIST_EMPTY(&http->conns))
         conn_free(LIST_FIRST(&http->conns));
-    if (http->listener)
-        evconnlistener_free(http->listener);
-    if (http->retry)
-        event_free(http->retry);
+    acceptor_free(http->acceptor);
     free(http);
 }
 

@@ -3,19 +3,17 @@
 // SO_REUSEPORT; the kernel gives what comes in to the one that listens.
 #include "platform/tcp_port.h"
 
+#include "platform/acceptor.h"
 #include "platform/udp.h"
 #include "sockaddr.h"
 
 #include <errno.h>
-#include <event2/listener.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    BACKLOG = 16,
-    RESUME_SECONDS = 1, // after accept() failed: no descriptors, say
     // A dead peer shows: idle for this long, then so many probes, so far apart.
     KEEPALIVE_SECONDS = 60,
     KEEPALIVE_INTERVAL = 15,
@@ -27,8 +25,7 @@ struct tcp_port {
     const struct tcp_port_handler *handler;
     void *owner;
     struct addr local;
-    struct evconnlistener *listener;
-    struct event *resume;
+    struct acceptor *acceptor;
 };
 
 struct tcp_attempt {
@@ -80,31 +77,12 @@ static int open_bound(const struct addr *local)
 
 // ---- coming in
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa,
-                      int sa_len, void *arg)
+static void on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
-    (void)listener;
-    (void)sa_len;
-    const struct tcp_port *port = arg;
-    struct addr peer = addr_from_sockaddr((const union sockaddr_any *)(const void *)sa);
+    const struct tcp_port *port = ctx;
+    struct addr peer = addr_from_sockaddr((const union sockaddr_any *)(const void *)from);
     set_options(fd);
     port->handler->accepted(port->handler->ctx, port->owner, fd, &peer, usec_now());
-}
-
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-    static const struct timeval pause = {.tv_sec = RESUME_SECONDS};
-    struct tcp_port *port = arg;
-    evconnlistener_disable(listener);
-    evtimer_add(port->resume, &pause);
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct tcp_port *port = arg;
-    evconnlistener_enable(port->listener);
 }
 
 int tcp_port_open(struct event_base *base, const struct addr *local,
@@ -119,16 +97,11 @@ int tcp_port_open(struct event_base *base, const struct addr *local,
         tcp_port_close(port);
         return fd;
     }
-    port->resume = evtimer_new(base, on_resume, port);
-    if (port->resume)
-        port->listener = evconnlistener_new(
-            base, on_accept, port, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
-    if (!port->listener) {
-        close(fd);
+    int r = acceptor_new(base, fd, on_accept, port, &port->acceptor);
+    if (r < 0) {
         tcp_port_close(port);
-        return -ENOMEM;
+        return r;
     }
-    evconnlistener_set_error_cb(port->listener, on_accept_error);
     *ret_port = port;
     return 0;
 }
@@ -137,10 +110,7 @@ void tcp_port_close(struct tcp_port *port)
 {
     if (!port)
         return;
-    if (port->listener)
-        evconnlistener_free(port->listener);
-    if (port->resume)
-        event_free(port->resume);
+    acceptor_free(port->acceptor);
     free(port);
 }
 
