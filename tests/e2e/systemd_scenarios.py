@@ -49,8 +49,11 @@ class SystemdLab(Lab):
         super()._wire(*options)
         self.network.host("peer", PEER4)
 
-    def daemon_class(self, *arguments, **options):
+    def write_turn_secret(self):
         self.machine.write("/etc/jingle-relayd/turn-secret", SECRET + "\n", mode=0o600)
+
+    def daemon_class(self, *arguments, **options):
+        self.write_turn_secret()
         return ServiceDaemon(*arguments, machine=self.machine, dropins=self.dropins,
                              sysusers=self.sysusers, **options)
 
@@ -201,7 +204,7 @@ def stop_and_crash(lab):
     require(done.returncode != 0, "it has started with a broken configuration")
     wait_for("a second attempt", lambda: said(lab, "The relay cannot start") >= 2, 20)
     edit(lab, 'policy = "x', 'policy = "')
-    wait_for("the next daemon", lab.daemon.is_up, 20)
+    lab.daemon.restart()
     call.keep_flowing(2)
     mended = restart_figures(lab)
     require(mended["calls_kept"] == 1, f"restarted: {mended}")
