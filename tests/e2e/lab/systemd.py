@@ -158,19 +158,24 @@ class Machine:
         self.process = self.pid = self.group = None
 
 
-def install(machine, config, secret, program, dropins=None):
-    """Puts the daemon, its tool and the project's unit into a machine, and the configuration, without
-    what the unit has places of its own for. dropins: more of the unit, {name: text}."""
+def configure(machine, config, secret, dropins=None):
+    """Writes the configuration, without what the unit has places of its own for, and the secret.
+    dropins: more of the unit, {name: text}."""
     lines = [line for line in config.splitlines()
              if not any(word in line for word in ("secret_file =", "control:", "log:"))]
     machine.write("/etc/jingle-relayd/jingle-relayd.conf", "\n".join(lines) + "\n")
     machine.write("/etc/jingle-relayd/component-secret", secret, mode=0o600)
+    for name, words in {**SANITIZED, **(dropins or {})}.items():
+        machine.write(f"/etc/systemd/system/{UNIT}.d/{name}.conf", words)
+
+
+def install(machine, config, secret, program, dropins=None):
+    """The same, and the daemon, its tool and the project's own unit."""
+    configure(machine, config, secret, dropins)
     machine.put(program, "/usr/sbin/jingle-relayd")
     machine.put(f"{os.path.dirname(program)}/jingle-relayctl", "/usr/bin/jingle-relayctl")
     for source, place in INSTALLED.items():
         machine.put(f"{ROOT}/systemd/{source}", f"/usr/lib/{place}")
-    for name, words in {**SANITIZED, **(dropins or {})}.items():
-        machine.write(f"/etc/systemd/system/{UNIT}.d/{name}.conf", words)
 
 
 class ServiceDaemon(Daemon):
