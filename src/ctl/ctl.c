@@ -12,7 +12,7 @@
 #define SOCKET_VARIABLE "JINGLE_RELAYD_SOCKET"
 
 const struct ctl_command ctl_commands[] = {
-    {"setup", "DOMAIN [--...]", "after installation: secret, configuration, XMPP server", 1,
+    {"setup", "DOMAIN [--...]", "after installation: secret, configuration, XMPP server", 0,
      CTL_ARGUMENTS_MAX, ctl_setup},
     {"status", "", "how the relay is doing; ends with 1 if something is wrong", 0, 0, ctl_status},
     {"calls", "", "running calls, and the last that ended", 0, 0, ctl_calls},
@@ -181,11 +181,14 @@ int ctl_main(int argc, char *const argv[], FILE *out, FILE *err)
         usage(err);
         return CTL_USAGE;
     }
+    if (strcmp(name, "help") == 0)
+        return (int)usage(out);
     command = find(name);
     if (!command)
         return (int)unknown_command(err, name);
     if (ctl.arguments < command->least || ctl.arguments > command->most) {
-        fprintf(err, "Usage: jingle-relayctl %s %s\n", command->name, command->usage);
+        fprintf(err, "Usage: jingle-relayctl %s%s%s\n", command->name, *command->usage ? " " : "",
+                command->usage);
         return CTL_USAGE;
     }
     r = (int)command->run(&ctl);

@@ -237,6 +237,8 @@ void doctor_check_ports(struct doctor *doctor)
         ok = judge_ports(doctor, &c->turn.ports, "turn.ports");
     if (c->turn.enabled && c->turn.certificate)
         ok = judge_ports(doctor, &c->turn.tls_ports, "turn.tls_ports") && ok;
+    if (c->stats.listen.family != FAMILY_NONE)
+        ok = judge_port(doctor, &c->stats.listen, true, "stats.listen") && ok;
     if (ok)
         doctor_find(doctor, DOCTOR_OK, "no other program has the relay's listeners");
 }

@@ -125,8 +125,11 @@ static void attempt_failed(struct component *c, const char *where, const char *w
     snprintf(text, sizeof(text), "%s: %s", where, why);
     bool again = strcmp(text, c->last_failure) == 0;
     memcpy(c->last_failure, text, sizeof(text));
-    log_kind_write_at(LOG_NOT_JOINED, again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
-                      "cannot join the XMPP server at %s: %s", where, why);
+    log_kind_write_at(
+        LOG_NOT_JOINED, again ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, NULL, 0,
+        "cannot join the XMPP server at %s: %s (\"jingle-relayctl doctor\" says what to "
+        "change)",
+        where, why);
 }
 
 static void give_up_round(struct component *c)

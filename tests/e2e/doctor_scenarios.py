@@ -17,7 +17,7 @@ import subprocess
 
 from lab.authority import Authority
 from lab.call import require
-from lab.daemon import Daemon
+from lab.daemon import STATS_PORT, Daemon
 from lab.lab import SERVER4, Place
 from lab.network import wait_for
 from lab.servers import DOMAIN, RELAY, SECRET, Prosody
@@ -297,11 +297,12 @@ class DoctorLab(Place):
             require(done.returncode == 0, f"openssl {words[0]}: {done.stderr}")
 
     @contextlib.contextmanager
-    def taken(self, port):
+    def taken(self, port, kind="DGRAM"):
         """Another program has the port; the daemon cannot start."""
         self.stop()
-        program = ("import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
-                   f"s.bind(('0.0.0.0', {port})); print(flush=True); time.sleep(600)")
+        listen = "s.listen(); " if kind == "STREAM" else ""
+        program = (f"import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_{kind}); "
+                   f"s.bind(('0.0.0.0', {port})); {listen}print(flush=True); time.sleep(600)")
         other = self.network.start("srv", "python3", "-c", program, log="other",
                                    stdout=subprocess.PIPE)
         other.stdout.readline()
@@ -499,6 +500,9 @@ HOST_SETUPS = [
      "certificate", "problem", "does not fit", "turn.key"),
     ("another program has port 3478", lambda lab: lab.taken(3478),
      "ports", "problem", "3478 is taken by python3", "another port in turn.ports"),
+    ("another program has the port of the live page",
+     lambda lab: lab.taken(STATS_PORT, "STREAM"),
+     "ports", "problem", f"{STATS_PORT} is taken by python3", "another port in stats.listen"),
     ("the firewall keeps relay.ports shut", lambda lab: lab.firewall(TURN_PORTS, TURN_PORTS),
      "firewall", "problem", f"udp {RELAY_PORTS}", f"udp dport {RELAY_PORTS} accept"),
     ("the firewall keeps TURN over TLS shut",

@@ -232,6 +232,9 @@ static void how_it_ends_is_for_scripts(void **state)
     expect_refusal(f, "--socket /nowhere/at/all status", CTL_UNREACHABLE, "systemctl");
     expect(f, "--version", CTL_OK, "jingle-relayctl ");
     expect(f, "--help", CTL_OK, "secrets rotate");
+    expect(f, "help", CTL_OK, "secrets rotate");
+    expect_refusal(f, "calls extra", CTL_USAGE, "Usage: jingle-relayctl calls\n");
+    expect_refusal(f, "setup", CTL_USAGE, "--turn");
 }
 
 static void values_are_for_people(void **state)
