@@ -540,7 +540,7 @@ static int daemon_start(struct daemon *d)
 
 static void daemon_stop(struct daemon *d)
 {
-    succession_free(&d->left);
+    succession_abandon(&d->left, d->workers);
     if (d->watchdog)
         event_free(d->watchdog);
     if (d->component)

@@ -217,6 +217,13 @@ void succession_free(struct succession *succession)
     *succession = (struct succession){.connection = -1};
 }
 
+void succession_abandon(struct succession *succession, struct workers *workers)
+{
+    if (succession->restart.root && workers)
+        workers_disown(workers);
+    succession_free(succession);
+}
+
 // ---- the control socket
 
 // Beside the path: a socket may be renamed and is the same, and cannot be bound again.

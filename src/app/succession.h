@@ -37,6 +37,8 @@ void succession_signal(struct succession *succession, struct signal *signal);
 int succession_done(struct succession *succession, const struct workers *workers,
                     struct counters *counters);
 void succession_free(struct succession *succession); // closes what nobody has taken
+// Before the workers (NULL: none) end: if this was not done, what they have lives on elsewhere.
+void succession_abandon(struct succession *succession, struct workers *workers);
 
 // What is left; all borrowed.
 struct estate {

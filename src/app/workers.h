@@ -64,6 +64,9 @@ void workers_free(struct workers *workers); // stops the threads; events that wa
 void workers_freeze(struct workers *workers);
 json_t *workers_save(struct workers *workers, struct handover *handover, usec_t now);
 int workers_thaw(struct workers *workers);
+// What they were left lives on with somebody else, since this start has failed: their end is not
+// that of any allocation, and no record says so.
+void workers_disown(struct workers *workers);
 
 // To the worker that the call lives on; a snapshot of call 0 goes to all of them, and its end comes
 // from each, or nobody was asked. Returns 0 or -ENOMEM.

@@ -114,6 +114,18 @@ json_t *workers_save(struct workers *workers, struct handover *handover, usec_t 
     return states;
 }
 
+void workers_disown(struct workers *workers)
+{
+    struct handover *nobody;
+
+    for (unsigned i = 0; i < workers->count; i++)
+        worker_stop(&workers->worker[i]);
+    if (handover_new(&nobody) < 0)
+        return;
+    json_decref(workers_save(workers, nobody, usec_now())); // what was saved ends in silence
+    handover_free(nobody);
+}
+
 int workers_thaw(struct workers *workers)
 {
     int r = 0;

@@ -144,7 +144,8 @@ def to_an_older_release(lab):
 @scenario(lab=TurnSuccessionLab)
 def under_allocations(lab):
     """Allocations of UDP clients go on: while packets are on their way, afterwards, and when they are
-    refreshed with the nonce of the daemon before. Those of TCP clients end."""
+    refreshed with the nonce of the daemon before. Those of TCP clients end. Starts that fail in between
+    change nothing, and tell of no end."""
     alice, names = Endpoint(lab), [f"udp{i}" for i in range(4)]
     for name in names:
         answer = alice.allocate(name)
@@ -152,7 +153,7 @@ def under_allocations(lab):
     require("error" not in alice.allocate("tcp", transport="tcp"), "no allocation over TCP")
     alice.echo(*names, "tcp")
     restarts = {}
-    for how in RESTARTS:
+    for how in (*RESTARTS, "restart_fails"):
         before = {name: alice.ask("received", name=name)["count"] for name in names}
         sending = [alice.client.post("send", name=name, peer=(PEER4, PEER_PORT), count=200,
                                      pause=0.01) for name in names]
@@ -167,5 +168,7 @@ def under_allocations(lab):
         for name in names:
             answer = alice.ask("refresh", name=name)
             require(answer.get("lifetime"), f"refresh of {name}: {answer}")
+    with open(f"{lab.directory}/jingle-relayd-wrong.log", encoding="utf-8") as file:
+        require("allocation ended" not in file.read(), "a start that failed has told of ends")
     require("error" not in alice.allocate("next"), "no allocation after the restarts")
     return {**restarts, "echoed": echoed + alice.echo("next")}

@@ -71,7 +71,7 @@ class ManagedDaemon(Daemon):
         """Two starts fail, late and early, before the operator has mended the configuration."""
         self._ends_for_the_next()
         left = list(self.store.kept)
-        self._start_fails(self._with_a_used_port())
+        self._start_fails(self._that_cannot_listen())
         self._start_fails("no configuration")
         if self.store.kept != left:
             raise RuntimeError("a start that failed took something away")
@@ -95,13 +95,14 @@ class ManagedDaemon(Daemon):
         self.comes_up()
 
     def take_over_fails(self):
-        """A successor that cannot start, since its port for figures is another program's."""
-        self._start_fails(self._with_a_used_port(), "--take-over")
+        """A successor that cannot start, since it cannot listen where its figures are to be."""
+        self._start_fails(self._that_cannot_listen(), "--take-over")
         self.comes_up()
 
-    def _with_a_used_port(self):
+    def _that_cannot_listen(self):
         with open(self.config, encoding="utf-8") as file:
-            return file.read().replace(f"127.0.0.1:{STATS_PORT}", "127.0.0.1:5347")
+            return file.read().replace(f"127.0.0.1:{STATS_PORT}",
+                                       f"192.0.2.1:{STATS_PORT}")  # is not ours
 
     def _start_fails(self, text, *arguments):
         """One start with this text for a configuration."""
