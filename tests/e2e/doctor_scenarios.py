@@ -433,7 +433,8 @@ RELAY_PORTS, TURN_PORTS = "50000-50199", "3478, 5349"
 # What is broken; how; the check, level and words that say so, and the line to change.
 SERVER_SETUPS = [
     ("the secret is another in Prosody",
-     lambda lab: another_secret(lab), "component", "problem", "wrong secret", "component_secret = "),
+     lambda lab: another_secret(lab),
+     "component", "problem", "wrong secret", "component_secret = "),
     ("Prosody has no such component",
      lambda lab: lab.daemon_with((RELAY, "other.example.test"), joins=False),
      "component", "problem", "host-unknown", 'Component "other.example.test"'),

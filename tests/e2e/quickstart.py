@@ -71,6 +71,20 @@ def show_turn(lab):
             "sent": [TURN_PACKETS] * 2, "received": received()}
 
 
+def summary(result):
+    """The same in a sentence, for people."""
+    if not result["ok"]:
+        why = result.get("why") or f"the relay says: {result['relay']['verdict']}"
+        return f"It went wrong: {why}. The logs are in {result['logs']}"
+    packets = ", ".join(
+        f"{name.capitalize()} got {kinds['audio']} packets of audio, {kinds['video']} of video"
+        for name, kinds in result["packets_received"].items())
+    lost = sum(loss for kinds in result["loss"].values() for loss in kinds.values())
+    return (f"It worked. {packets}, all through the relay ({lost} lost); by TURN "
+            f"{result['turn']['received'][0]} of {TURN_PACKETS} each way. "
+            "The line of JSON has everything.")
+
+
 def show(lab):
     """The call and its figures; the exit status. What was started ends with the caller's lab."""
     try:
@@ -81,9 +95,11 @@ def show(lab):
         lab.save_logs()
         result["logs"] = lab.logs
     print(json.dumps(result), flush=True)
+    say(summary(result))
     if "--once" in sys.argv[1:] or not result["ok"]:
         return 0 if result["ok"] else 1
     with Forwarder(lab.network, "srv", STATS_PORT) as forwarder:
+        say("the live page, for a browser on this machine:")
         print(f"http://127.0.0.1:{forwarder.port}/", flush=True)
         say("the call goes on; interrupt to end")
         signal.pause()
