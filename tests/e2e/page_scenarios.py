@@ -164,6 +164,40 @@ def live_page(lab):
     return {"reached_by_tab": tabs}
 
 
+HIDE = """Object.defineProperty(document, 'hidden', {{value: {}, configurable: true}});
+document.dispatchEvent(new Event('visibilitychange'))"""
+WIDTH, HIDDEN_SECONDS = 284, 20  # of the lines; more than two steps of the daemon's history
+
+
+@scenario()
+def page_out_of_sight(lab):
+    """Nothing is asked for meanwhile; back in sight the lines have no gap where that was."""
+    viewer = Viewer(lab)
+    call = Call(lab, "wrtc", "aiortc", ["audio"])
+    lab.connect(call.alice)
+    lab.connect(call.bob)
+    call.place()
+    view = wait_for("the call", lambda: call.relay(), 10)
+    viewer.ask("open", url=f"{URL}#/call/{view['id']}")
+    viewer.wait("the lines", "#call", "Jitter")
+    viewer.evaluate(HIDE.format("true"))
+    wait_for("nobody watches", lambda: lab.daemon.metrics()["watchers"] == 0, 10)
+    call.keep_flowing(HIDDEN_SECONDS)
+    viewer.evaluate(HIDE.format("false"))
+    wait_for("it watches again", lambda: lab.daemon.metrics()["watchers"] == 1, 10)
+    _moves(viewer, "#call .facts span:nth-of-type(3)")
+    line = viewer.evaluate("document.querySelector('#call path.line.one').getAttribute('d')")
+    at = [float(x) for x in re.findall(r"[ML]\s*([\d.]+)", line)]
+    gap = max(b - a for a, b in zip(at, at[1:]))
+    kept = lab.daemon.json(f"/api/calls/{view['id']}")["history"]
+    require(gap < WIDTH * 0.6, f"a gap of {gap} in {line}; kept: {[row[0] for row in kept]}")
+    viewer.nothing_wrong()
+    viewer.close()
+    call.hangup()
+    call.close()
+    return {"gap": round(gap)}
+
+
 # --- without a browser ---
 
 def _connect(path, host="127.0.0.1"):

@@ -160,7 +160,10 @@ export class CallPage {
   // The past, as the daemon has kept it, and from then on what comes; again after the page was out of
   // sight, when nothing came.
   takeFigures(call) {
-    if (call.history && !(call.ended && this.rows.length)) this.rows = call.history.slice();
+    if (call.history) {
+      const rows = new Map([...call.history, ...this.rows].map(row => [row[0], row]));
+      this.rows = [...rows.values()].sort((a, b) => a[0] - b[0]).slice(-LIVE_MAX);
+    }
     if (!call.lately || call.ended || !call.media_packets_from_initiator && !call.media_packets_from_responder) return;
     const second = Math.round((Date.parse(this.now ?? new Date()) - Date.parse(call.opened)) / 1000);
     if (this.rows.length && second <= this.rows.at(-1)[0]) return;
