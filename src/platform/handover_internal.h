@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What the files behind platform/handover.h share. handover.c: what is handed over;
 // handover_image.c: how it is written down; handover_unix.c: to a successor that runs;
-// handover_systemd.c: to one that does not run yet.
+// handover_systemd.c: to one that does not run yet, handover_bundle.c: how sockets wait for it.
 //
 // Either way the same descriptors travel, in any order: that of the image, a file in memory, and
 // the sockets. The image says in which order the sockets were added, by the kernel's own number of
@@ -47,6 +47,15 @@ struct handover {
 int handover_append(struct handover *handover, int fd);
 // All entries are there: from now on they can be taken. Returns 0 or -ENOMEM.
 int handover_index(struct handover *handover);
+
+// ---- handover_bundle.c
+
+// A descriptor with the sockets from the 'first' on, as many as it takes, in it; 'first' becomes
+// the next one's. Or -errno.
+int handover_bundle(const struct handover *handover, size_t *first);
+// Adds those of a bundle, which stays as it is, to an array. Returns 0 or -errno, with those that
+// came before.
+int handover_unbundle(int bundle, int **sockets, size_t *count);
 
 // ---- handover_image.c
 

@@ -18,13 +18,13 @@
 // the kernel takes no more than 128 KiB: with longer names the next daemon could not even be
 // started.
 #define NAME_IMAGE  "i"
-#define NAME_SOCKET "s"
+#define NAME_BUNDLE "b"
+#define NAME_SOCKET "s" // by itself, as others may have stored it
 // By itself the manager would drop a socket as soon as an error is queued on it (ICMP, say).
 #define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
 
-// For the manager to have read what it was sent. It compares each socket with all that it has,
-// which takes seconds from some thousands on; it kills only after TimeoutStopSec=, 90 s if nobody
-// says else.
+// For the manager to have read what it was sent; it kills only after TimeoutStopSec=, 90 s if
+// nobody says else.
 #define BARRIER_USEC 30000000u
 #define FORGET_USEC  5000000u // with nothing but that to do
 
@@ -32,6 +32,8 @@ static int forget(void)
 {
     int r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_IMAGE);
 
+    if (r >= 0)
+        r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_BUNDLE);
     return r < 0 ? r : sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_SOCKET);
 }
 
@@ -50,16 +52,14 @@ static int store_batch(const char *state, const int *fds, size_t count)
 
 static int store_sockets(const struct handover *handover)
 {
-    int fds[HANDOVER_BATCH];
-    size_t count = 0;
     int r = 0;
 
-    for (size_t i = 0; i < handover->entries && r == 0; i++) {
-        fds[count++] = handover->entry[i].fd;
-        if (count < HANDOVER_BATCH && i + 1 < handover->entries)
-            continue;
-        r = store_batch(STORE NAME_SOCKET, fds, count);
-        count = 0;
+    for (size_t next = 0; next < handover->entries && r == 0;) {
+        int bundle = handover_bundle(handover, &next);
+        if (bundle < 0)
+            return bundle;
+        r = store_batch(STORE NAME_BUNDLE, &bundle, 1);
+        close(bundle);
     }
     return r;
 }
@@ -90,8 +90,9 @@ int handover_store(const struct handover *handover)
 
 struct kept {
     int image;    // the last that was left and not used; -1: none
-    int *sockets; // room for all
+    int *sockets; // owned
     size_t count;
+    int wrong; // with a bundle
 };
 
 // The last that was stored comes first. One that was used is there if forgetting it went wrong.
@@ -104,6 +105,18 @@ static void keep_image(struct kept *kept, int fd)
     if (kept->image >= 0)
         close(kept->image);
     kept->image = fd;
+}
+
+static void add_bundles(struct kept *kept, char **names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (strcmp(names[i], NAME_BUNDLE) != 0)
+            continue;
+        if (kept->wrong == 0)
+            kept->wrong = handover_unbundle(fd, &kept->sockets, &kept->count);
+        close(fd);
+    }
 }
 
 // Others may have given us descriptors, too: they are not touched.
@@ -123,6 +136,8 @@ static int wrong_with(const struct kept *kept)
 {
     if (kept->image < 0)
         return -EPROTO;
+    if (kept->wrong < 0)
+        return kept->wrong;
     if (handover_image_is_used(kept->image))
         return -ESTALE;
     return handover_image_tries(kept->image) >= HANDOVER_TRIES_MAX ? -ELOOP : 0;
@@ -166,6 +181,7 @@ static int gather(char **names, int count, struct handover **ret_handover)
     if (!kept.sockets)
         return -ENOMEM;
     sort_out(&kept, names, count);
+    add_bundles(&kept, names, count);
     if (kept.image < 0 && kept.count == 0) {
         free(kept.sockets);
         return 0;
