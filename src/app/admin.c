@@ -89,11 +89,15 @@ static void kick_allocations(struct admin *admin, const char *user, unsigned cal
                           .waiting = workers_count(admin->parts.workers),
                           .calls = calls};
     LIST_INSERT_HEAD(&admin->kicks, kick, link);
-    if (workers_end_user(admin->parts.workers, user, kick->token) == 0)
+    int r = workers_end_user(admin->parts.workers, user, kick->token);
+    if (r == 0)
         return;
     LIST_REMOVE(kick, link);
     free(kick);
-    kick_answer(reply, calls, 0);
+    if (r == -ENAMETOOLONG) // nobody's
+        kick_answer(reply, calls, 0);
+    else
+        verb_answer(reply, NULL);
 }
 
 void admin_done(struct admin *admin, uint64_t token, int result)
@@ -125,10 +129,10 @@ static void kick(void *ctx, unsigned long long call, const char *user, struct ve
                           : signal_kick_call(p->signal, call, "gone", usec_now());
     struct mask mask;
 
-    if (user)
+    if (user && calls > 0)
         log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls,
                  mask_jid(user, &mask));
-    else if (calls > 0)
+    else if (!user && calls > 0)
         log_kind(LOG_CALLS_KICKED, "an administrator has ended call %016llx", call);
     p->changed(p->ctx);
     if (!user && calls == 0)

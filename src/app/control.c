@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MODE = 0660, FOLDER_MODE = 0755 };
+enum { MODE = 0660, FOLDER_MODE = 0755, BACKLOG = 16 };
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_WRITING, CONN_CLOSING };
 
@@ -397,7 +397,7 @@ int control_new(struct event_base *base, const char *path, struct verbs *verbs,
         control->device = st.st_dev;
         control->inode = st.st_ino;
     }
-    r = acceptor_new(base, fd, on_accept, control, &control->acceptor);
+    r = acceptor_new(base, fd, BACKLOG, on_accept, control, &control->acceptor);
     if (r == 0 && !control->path)
         r = -ENOMEM;
     if (r < 0) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BACKLOG = 16, RETRY_SECONDS = 1 };
+enum { RETRY_SECONDS = 1 };
 
 struct acceptor {
     struct evconnlistener *listener;
@@ -44,7 +44,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     evconnlistener_enable(acceptor->listener);
 }
 
-int acceptor_new(struct event_base *base, int fd, acceptor_handler accepted, void *ctx,
+int acceptor_new(struct event_base *base, int fd, int backlog, acceptor_handler accepted, void *ctx,
                  struct acceptor **ret_acceptor)
 {
     struct acceptor *acceptor = calloc(1, sizeof *acceptor);
@@ -59,7 +59,7 @@ int acceptor_new(struct event_base *base, int fd, acceptor_handler accepted, voi
     acceptor->retry = evtimer_new(base, on_retry, acceptor);
     errno = ENOMEM;
     acceptor->listener = evconnlistener_new(
-        base, on_accept, acceptor, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+        base, on_accept, acceptor, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, backlog, fd);
     if (!acceptor->listener) {
         r = -errno;
         close(fd);

@@ -86,7 +86,7 @@ static int look_at_batch(int from, int *ret_fds)
 int handover_unbundle(int bundle, int **sockets, size_t *count)
 {
     const int beginning = 0;
-    int fds[HANDOVER_BATCH], n, *grown;
+    int fds[HANDOVER_BATCH] = {0}, n, *grown;
 
     if (setsockopt(bundle, SOL_SOCKET, SO_PEEK_OFF, &beginning, sizeof beginning) < 0)
         return -errno;

@@ -28,6 +28,7 @@
 
 enum {
     CONNECTIONS_MAX = 64,
+    BACKLOG = 16,
     READ_SECONDS = 30,  // for a whole request, from the end of the answer before it
     WRITE_SECONDS = 60, // for a whole answer
     LINGER_SECONDS = 2,
@@ -374,7 +375,7 @@ int http_new_on(struct event_base *base, int fd, const struct http_handler *hand
     http->handler = *handler;
     LIST_INIT(&http->conns);
     LIST_INIT(&http->requests);
-    int r = acceptor_new(base, fd, on_accept, http, &http->acceptor);
+    int r = acceptor_new(base, fd, BACKLOG, on_accept, http, &http->acceptor);
     if (r < 0) {
         http_free(http);
         return r;

@@ -4,12 +4,13 @@
 // client moves nothing.
 #include "platform/stream.h"
 
+#include "platform/acceptor.h"
 #include "platform/udp.h"
 #include "sockaddr.h"
 #include "stream_private.h"
+#include "tcp_socket.h"
 
 #include <errno.h>
-#include <event2/listener.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -19,13 +20,7 @@
 
 enum {
     BACKLOG = 128,
-    RESUME_SECONDS = 1, // after accept() failed: no descriptors, say
-    // A dead peer shows: idle for this long, then so many probes, so far apart; or data that is not
-    // acknowledged for so long.
-    KEEPALIVE_SECONDS = 60,
-    KEEPALIVE_INTERVAL = 15,
-    KEEPALIVE_PROBES = 4,
-    UNACKNOWLEDGED_MSEC = 60000,
+    UNACKNOWLEDGED_MSEC = 60000, // a peer that acknowledges nothing for so long is dead
     // Bytes that the kernel may hold unsent, beside those in flight: they can no longer be dropped.
     UNSENT_MAX = 16384,
 };
@@ -195,20 +190,10 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 
 static void set_options(int fd)
 {
-    static const struct {
-        int level, name, value;
-    } option[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
-        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
-        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MSEC},
-        {IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX},
-    };
-    // They improve a connection that would work without.
-    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
-        (void)setsockopt(fd, option[i].level, option[i].name, &option[i].value, sizeof(int));
+    const int unacknowledged = UNACKNOWLEDGED_MSEC, unsent = UNSENT_MAX;
+    tcp_socket_tune(fd);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 // NULL without memory; 'fd' is then still the caller's.
@@ -267,36 +252,14 @@ static void accept_conn(struct streams *streams, int fd, const struct addr *remo
         stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
 }
 
-static void on_accept(struct evconnlistener *evlistener, evutil_socket_t fd, struct sockaddr *sa,
-                      int sa_len, void *arg)
+static void on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
-    (void)evlistener;
-    struct stream_listener *listener = arg;
-    union sockaddr_any remote = {.sa.sa_family = AF_UNSPEC};
+    struct streams *streams = ctx;
+    struct addr remote = addr_from_sockaddr((const union sockaddr_any *)(const void *)from);
     usec_t now = usec_now();
-    memcpy(&remote, sa, (size_t)sa_len < sizeof remote ? (size_t)sa_len : sizeof remote);
-    struct addr addr = addr_from_sockaddr(&remote);
-    reap(listener->streams, NULL, now);
-    accept_conn(listener->streams, fd, &addr, now);
-    arm_tick(listener->streams, now);
-}
-
-static void on_accept_error(struct evconnlistener *evlistener, void *arg)
-{
-    static const struct timeval pause = {.tv_sec = RESUME_SECONDS};
-    struct stream_listener *listener = arg;
-    evconnlistener_disable(evlistener);
-    evtimer_add(listener->streams->resume, &pause);
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct streams *streams = arg;
-    struct stream_listener *listener;
-    SLIST_FOREACH(listener, &streams->listeners, entry)
-    evconnlistener_enable(listener->evlistener);
+    reap(streams, NULL, now);
+    accept_conn(streams, fd, &remote, now);
+    arm_tick(streams, now);
 }
 
 // ---- public
@@ -319,8 +282,7 @@ int streams_new(struct event_base *base, const struct streams_config *config,
     sources_init(&streams->sources, config->per_source_max);
     streams->tick = evtimer_new(base, on_tick, streams);
     streams->reap = event_new(base, -1, 0, on_reap, streams);
-    streams->resume = evtimer_new(base, on_resume, streams);
-    if (!streams->tick || !streams->reap || !streams->resume ||
+    if (!streams->tick || !streams->reap ||
         timers_reserve(&streams->timers, config->connections_max) < 0) {
         streams_free(streams);
         return -ENOMEM;
@@ -348,7 +310,7 @@ void streams_free(struct streams *streams)
     struct stream_listener *listener;
     while ((listener = SLIST_FIRST(&streams->listeners))) {
         SLIST_REMOVE_HEAD(&streams->listeners, entry);
-        evconnlistener_free(listener->evlistener);
+        acceptor_free(listener->acceptor);
         free(listener);
     }
     while (!TAILQ_EMPTY(&streams->half_open))
@@ -358,39 +320,14 @@ void streams_free(struct streams *streams)
     reap(streams, NULL, usec_now());
     free_event(streams->tick);
     free_event(streams->reap);
-    free_event(streams->resume);
     timers_free(&streams->timers);
     sources_free(&streams->sources);
     free(streams);
 }
 
-// Returns a descriptor or -errno.
-static int open_bound(const struct addr *local)
-{
-    union sockaddr_any sa;
-    socklen_t sa_len = sockaddr_from_addr(local, &sa);
-    int on = 1;
-    if (sa_len == 0 || local->port == 0)
-        return -EINVAL;
-    int fd = socket(sa.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    // SO_REUSEADDR: connections of the daemon before this one may be in TIME_WAIT.
-    if ((local->family == FAMILY_V6 &&
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
-        bind(fd, &sa.sa, sa_len) < 0 || listen(fd, BACKLOG) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
-}
-
 int streams_listen(struct streams *streams, const struct addr *local)
 {
-    int fd = open_bound(local);
+    int fd = local->port != 0 ? tcp_socket_open(local) : -EINVAL;
     return fd < 0 ? fd : streams_listen_on(streams, fd);
 }
 
@@ -401,15 +338,11 @@ int streams_listen_on(struct streams *streams, int fd)
         close(fd);
         return -ENOMEM;
     }
-    listener->streams = streams;
-    listener->evlistener = evconnlistener_new(streams->base, on_accept, listener,
-                                              LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (!listener->evlistener) {
-        close(fd);
+    int r = acceptor_new(streams->base, fd, BACKLOG, on_accept, streams, &listener->acceptor);
+    if (r < 0) {
         free(listener);
-        return -ENOMEM;
+        return r;
     }
-    evconnlistener_set_error_cb(listener->evlistener, on_accept_error);
     SLIST_INSERT_HEAD(&streams->listeners, listener, entry);
     return 0;
 }
@@ -421,7 +354,7 @@ int streams_leave(const struct streams *streams, struct handover *handover)
     SLIST_FOREACH(listener, &streams->listeners, entry)
     {
         if (r == 0)
-            r = handover_add(handover, evconnlistener_get_fd(listener->evlistener));
+            r = handover_add(handover, acceptor_fd(listener->acceptor));
     }
     return r;
 }

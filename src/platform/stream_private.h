@@ -67,8 +67,7 @@ TAILQ_HEAD(stream_conns, stream_conn);
 
 struct stream_listener { // owned by its streams
     SLIST_ENTRY(stream_listener) entry;
-    struct streams *streams;
-    struct evconnlistener *evlistener;
+    struct acceptor *acceptor;
 };
 SLIST_HEAD(stream_listeners, stream_listener);
 
@@ -82,7 +81,7 @@ struct streams {
     unsigned conns, half_opens;
     struct sources sources;
     struct timers timers;
-    struct event *tick, *reap, *resume;
+    struct event *tick, *reap;
     usec_t armed; // deadline of 'tick'
     uint8_t scratch[STREAM_SCRATCH];
 };

@@ -6,6 +6,7 @@
 #include "platform/acceptor.h"
 #include "platform/udp.h"
 #include "sockaddr.h"
+#include "tcp_socket.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -13,12 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-    // A dead peer shows: idle for this long, then so many probes, so far apart.
-    KEEPALIVE_SECONDS = 60,
-    KEEPALIVE_INTERVAL = 15,
-    KEEPALIVE_PROBES = 4,
-};
+enum { BACKLOG = 16 };
 
 struct tcp_port {
     struct event_base *base;
@@ -35,53 +31,13 @@ struct tcp_attempt {
     struct event *writable;
 };
 
-static void set_options(int fd)
-{
-    static const struct {
-        int level, name, value;
-    } option[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS},
-        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL},
-        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
-    };
-    // They improve a connection that would work without.
-    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
-        (void)setsockopt(fd, option[i].level, option[i].name, &option[i].value, sizeof(int));
-}
-
-// Returns a descriptor or -errno.
-static int open_bound(const struct addr *local)
-{
-    union sockaddr_any sa;
-    socklen_t sa_len = sockaddr_from_addr(local, &sa);
-    int on = 1;
-    if (sa_len == 0)
-        return -EINVAL;
-    int fd = socket(sa.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    // SO_REUSEADDR: connections of this port's last user may be in TIME_WAIT.
-    if ((local->family == FAMILY_V6 &&
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
-        bind(fd, &sa.sa, sa_len) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
-}
-
 // ---- coming in
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *from)
 {
     const struct tcp_port *port = ctx;
     struct addr peer = addr_from_sockaddr((const union sockaddr_any *)(const void *)from);
-    set_options(fd);
+    tcp_socket_tune(fd);
     port->handler->accepted(port->handler->ctx, port->owner, fd, &peer, usec_now());
 }
 
@@ -92,12 +48,12 @@ int tcp_port_open(struct event_base *base, const struct addr *local,
     if (!port)
         return -ENOMEM;
     *port = (struct tcp_port){.base = base, .handler = handler, .owner = owner, .local = *local};
-    int fd = open_bound(local);
+    int fd = tcp_socket_open(local);
     if (fd < 0) {
         tcp_port_close(port);
         return fd;
     }
-    int r = acceptor_new(base, fd, on_accept, port, &port->acceptor);
+    int r = acceptor_new(base, fd, BACKLOG, on_accept, port, &port->acceptor);
     if (r < 0) {
         tcp_port_close(port);
         return r;
@@ -129,7 +85,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (error)
         close(fd);
     else
-        set_options(fd);
+        tcp_socket_tune(fd);
     attempt.handler->connected(attempt.handler->ctx, attempt.owner, error ? -error : fd,
                                usec_now());
 }
@@ -142,7 +98,7 @@ int tcp_port_connect(struct tcp_port *port, const struct addr *to, void *owner,
     struct tcp_attempt *attempt = calloc(1, sizeof *attempt);
     if (!attempt)
         return -ENOMEM;
-    int fd = open_bound(&port->local);
+    int fd = tcp_socket_open(&port->local);
     int r = fd < 0 ? fd : 0;
     if (r == 0 && connect(fd, &sa.sa, sa_len) < 0 && errno != EINPROGRESS)
         r = -errno;

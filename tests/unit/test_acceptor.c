@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { BACKLOG = 16 };
+
 struct fixture {
     struct event_base *base;
     struct acceptor *acceptor;
@@ -52,7 +54,8 @@ static int start(void **state)
 
     assert_non_null(f);
     f->base = event_base_new();
-    assert_int_equal(acceptor_new(f->base, bound(&f->at), on_accepted, f, &f->acceptor), 0);
+    assert_int_equal(acceptor_new(f->base, bound(&f->at), BACKLOG, on_accepted, f, &f->acceptor),
+                     0);
     *state = f;
     return 0;
 }
@@ -115,7 +118,7 @@ static void a_bad_descriptor_is_told(void **state)
     struct fixture *f = *state;
     struct acceptor *another = NULL;
 
-    assert_true(acceptor_new(f->base, -1, on_accepted, f, &another) < 0);
+    assert_true(acceptor_new(f->base, -1, BACKLOG, on_accepted, f, &another) < 0);
     assert_null(another);
     acceptor_free(another);
 }
