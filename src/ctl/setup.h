@@ -36,7 +36,8 @@ struct setup {
 // Returns 0, -ENOENT or what the system said. The caller frees '*ret_text'.
 int setup_read(const struct setup *setup, const char *path, char **ret_text);
 bool setup_exists(const struct setup *setup, const char *path);
-// Puts a file in its place as a whole, and tells; 'group' may be NULL. What is wrong is told, too.
+// Puts a file in its place as a whole, and tells; what is wrong is told, too. 'mode' and 'group'
+// (may be NULL) are for a new file: one that is there keeps its mode, its owner and its group.
 void setup_write(struct setup *setup, const char *path, const char *text, mode_t mode,
                  const char *group, const char *what);
 void setup_unchanged(struct setup *setup, const char *path, const char *what);

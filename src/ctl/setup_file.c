@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,16 @@ static int give_to(int fd, const char *name)
     return group && fchown(fd, (uid_t)-1, group->gr_gid) < 0 ? -errno : 0;
 }
 
-static int fill(int fd, const char *text, mode_t mode, const char *group)
+// What is there already stays with whom it belongs to, and is read by nobody else than before.
+static int keep_owner(int fd, const struct stat *there)
+{
+    if (fchown(fd, there->st_uid, there->st_gid) < 0 || fchmod(fd, there->st_mode & 07777) < 0)
+        return -errno;
+    return 0;
+}
+
+// A new file gets 'mode' and 'group'; one that takes the place of 'there' (or NULL) gets its.
+static int fill(int fd, const char *text, const struct stat *there, mode_t mode, const char *group)
 {
     size_t len = strlen(text);
 
@@ -67,24 +77,23 @@ static int fill(int fd, const char *text, mode_t mode, const char *group)
             return -errno;
         done += n > 0 ? (size_t)n : 0;
     }
-    int r = give_to(fd, group);
-    if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+    int r = there ? keep_owner(fd, there) : give_to(fd, group);
+    if (r == 0 && !there && fchmod(fd, mode) < 0)
         r = -errno;
-    return r;
+    return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
-static int replace(const char *path, const char *text, mode_t mode, const char *group)
+static int put_in_place(const char *path, const char *text, const struct stat *there, mode_t mode,
+                        const char *group)
 {
-    char made[SETUP_PATH_MAX + 8];
-    int r = make_directory_of(path);
+    char made[PATH_MAX + 8];
+    int r;
 
-    if (r < 0)
-        return r;
     snprintf(made, sizeof made, "%s.XXXXXX", path);
     int fd = mkostemp(made, O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    r = fill(fd, text, mode, group);
+    r = fill(fd, text, there, mode, group);
     if (close(fd) < 0 && r == 0)
         r = -errno;
     if (r == 0 && rename(made, path) < 0)
@@ -92,6 +101,21 @@ static int replace(const char *path, const char *text, mode_t mode, const char *
     if (r < 0)
         (void)unlink(made);
     return r;
+}
+
+// A link stays one: what it leads to is replaced.
+static int replace(const char *path, const char *text, mode_t mode, const char *group)
+{
+    char real[PATH_MAX];
+    struct stat st;
+    int r;
+
+    if (realpath(path, real))
+        return stat(real, &st) < 0 ? -errno : put_in_place(real, text, &st, mode, group);
+    if (errno != ENOENT)
+        return -errno;
+    r = make_directory_of(path);
+    return r < 0 ? r : put_in_place(path, text, NULL, mode, group);
 }
 
 // ---- telling

@@ -306,6 +306,31 @@ static void turn_on_top(void **state)
     expect_in(CONFIG, "example.org");
 }
 
+// It may hold a secret, or be kept elsewhere.
+static void a_file_keeps_its_mode_and_its_place(void **state)
+{
+    struct stat st;
+    char real[512];
+
+    snprintf(real, sizeof real, "%s", at("/etc/jingle-relayd/kept.conf"));
+    assert_int_equal(rename(at(CONFIG), real), 0);
+    assert_int_equal(symlink("kept.conf", at(CONFIG)), 0);
+    assert_int_equal(chmod(real, 0640), 0);
+    if (geteuid() == 0)
+        assert_int_equal(chown(real, 12, 34), 0);
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM); // without mod_delegation
+    expect_said("changed    " CONFIG ": TURN is turned on");
+    assert_int_equal(lstat(at(CONFIG), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    expect_in("/etc/jingle-relayd/kept.conf", "domain = \"relay.chat.test\";");
+    assert_int_equal(stat(real, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    if (geteuid() == 0) {
+        assert_int_equal(st.st_uid, 12);
+        assert_int_equal(st.st_gid, 34);
+    }
+}
+
 static void turn_beside_what_others_wrote(void **state)
 {
     put(DELEGATION, "");
@@ -383,6 +408,7 @@ int main(void)
         TEST(a_second_domain_is_by_hand),
         TEST(what_lacks_is_named),
         TEST(turn_on_top),
+        TEST(a_file_keeps_its_mode_and_its_place),
         TEST(turn_beside_what_others_wrote),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
