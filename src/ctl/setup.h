@@ -47,7 +47,7 @@ void setup_by_hand(struct setup *setup, const char *lines, const char *format, .
 
 // ---- a file each
 
-void setup_secret(struct setup *setup);        // makes it, or reads it
+void setup_secret(struct setup *setup);        // reads it where the daemon does, or makes it
 void setup_configuration(struct setup *setup); // of the daemon; finds the component's name
 void setup_prosody(struct setup *setup);
 void setup_ejabberd(struct setup *setup);

@@ -47,11 +47,38 @@ static bool can_be_quoted(const char *secret)
     return *secret != '\0';
 }
 
-void setup_secret(struct setup *setup)
+static char *copy_of(const config_t *parsed, const char *key)
 {
-    int r = setup_read(setup, SECRET_PATH, &setup->secret);
+    const char *value = NULL;
 
-    if (r == -ENOENT) {
+    return config_lookup_string(parsed, key, &value) == CONFIG_TRUE ? strdup(value) : NULL;
+}
+
+// What the configuration says of it: the file, or the secret itself; both may be NULL.
+static void find_secret(const struct setup *setup, char **ret_path, char **ret_secret)
+{
+    char *text = NULL;
+    config_t parsed;
+
+    *ret_path = *ret_secret = NULL;
+    if (setup_read(setup, CONFIG_PATH, &text) < 0)
+        return;
+    config_init(&parsed);
+    if (config_read_string(&parsed, text) == CONFIG_TRUE) {
+        *ret_path = copy_of(&parsed, "xmpp.secret_file");
+        *ret_secret = copy_of(&parsed, "xmpp.secret");
+    }
+    config_destroy(&parsed);
+    explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+// The daemon would not take one that was made elsewhere than it looks.
+static void use_secret(struct setup *setup, const char *path, bool in_configuration)
+{
+    int r = in_configuration ? 0 : setup_read(setup, path, &setup->secret);
+
+    if (r == -ENOENT && strcmp(path, SECRET_PATH) == 0) {
         make_secret(setup);
         return;
     }
@@ -60,12 +87,26 @@ void setup_secret(struct setup *setup)
         r = can_be_quoted(setup->secret) ? 0 : -EINVAL;
     }
     if (r < 0) {
-        fprintf(setup->ctl->err, "jingle-relayctl: %s cannot be used: %s\n", SECRET_PATH,
+        fprintf(setup->ctl->err, "jingle-relayctl: %s of %s cannot be used: %s\n",
+                in_configuration ? "xmpp.secret" : "the secret", path,
                 r == -EINVAL ? "it is empty, or has quotes or backslashes" : strerror(-r));
         setup->failed = true;
     } else {
-        setup_unchanged(setup, SECRET_PATH, "the secret is there");
+        setup_unchanged(setup, path, "the secret is there");
     }
+}
+
+void setup_secret(struct setup *setup)
+{
+    char *path;
+
+    find_secret(setup, &path, &setup->secret);
+    use_secret(setup,
+               setup->secret ? CONFIG_PATH
+               : path        ? path
+                             : SECRET_PATH,
+               setup->secret != NULL);
+    free(path);
 }
 
 // ---- the configuration

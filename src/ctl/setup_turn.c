@@ -12,7 +12,7 @@
 #define OWN_PATH    "/etc/prosody/conf.d/jingle-relay.cfg.lua"
 #define GROUP       "turn = {"
 #define SAMPLE_LINE "# enabled = true;"
-#define TURN_LINE   "turn = { enabled = true; };"
+#define ENABLED     "enabled = true;"
 
 // ---- the daemon
 
@@ -28,6 +28,17 @@ static bool is_on(const char *text)
     return on != 0;
 }
 
+static bool has_group(const char *text)
+{
+    config_t parsed;
+    bool has;
+
+    config_init(&parsed);
+    has = config_read_string(&parsed, text) == CONFIG_TRUE && config_lookup(&parsed, "turn");
+    config_destroy(&parsed);
+    return has;
+}
+
 // The sample's line in its group; NULL: it is not the sample's any more.
 static const char *find_line(const char *text)
 {
@@ -36,6 +47,15 @@ static const char *find_line(const char *text)
     const char *line = group ? strstr(group, "    " SAMPLE_LINE "\n") : NULL;
 
     return line && end && line < end ? line : NULL;
+}
+
+static void tell_line(struct setup *setup, const char *text)
+{
+    if (has_group(text))
+        setup_by_hand(setup, ENABLED, "turn TURN on: in %s, the group \"turn\" has to have",
+                      CONFIG_PATH);
+    else
+        setup_by_hand(setup, GROUP " " ENABLED " };", "turn TURN on: add to %s", CONFIG_PATH);
 }
 
 void setup_turn_configuration(struct setup *setup)
@@ -47,18 +67,17 @@ void setup_turn_configuration(struct setup *setup)
     if (setup_read(setup, CONFIG_PATH, &text) < 0)
         return; // made just now, with it; or only told
     line = find_line(text);
-    if (is_on(text)) {
-        setup_unchanged(setup, CONFIG_PATH, "TURN is on");
-    } else if (!line) {
-        setup_by_hand(setup, TURN_LINE, "turn TURN on in %s", CONFIG_PATH);
-    } else {
-        buf_printf(&out, "%.*s    %s%s", (int)(line - text), text, "enabled = true;",
+    if (line)
+        buf_printf(&out, "%.*s    %s%s", (int)(line - text), text, ENABLED,
                    line + strlen("    " SAMPLE_LINE));
-        if (out.failed)
-            setup->failed = true;
-        else
-            setup_write(setup, CONFIG_PATH, out.data, 0644, NULL, "TURN is turned on");
-    }
+    if (out.failed)
+        setup->failed = true;
+    else if (is_on(text))
+        setup_unchanged(setup, CONFIG_PATH, "TURN is on");
+    else if (line && is_on(out.data)) // not twice in the group
+        setup_write(setup, CONFIG_PATH, out.data, 0644, NULL, "TURN is turned on");
+    else
+        tell_line(setup, text);
     buf_free(&out);
     free(text);
 }

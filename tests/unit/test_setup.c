@@ -306,6 +306,40 @@ static void turn_on_top(void **state)
     expect_in(CONFIG, "example.org");
 }
 
+// Who has turned it off beside the sample's comment gets no second line of that name.
+static void turn_that_is_off_stays_one_line(void **state)
+{
+    static const char text[] =
+        "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ]; };\n"
+        "turn = {\n    # enabled = true;\n    enabled = false;\n};\n";
+
+    put(DELEGATION, "");
+    put(CONFIG, text);
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    assert_string_equal(text_of(CONFIG), text);
+    expect_said("the group \"turn\" has to have\n\n    enabled = true;\n");
+    put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ]; };\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("add to " CONFIG "\n\n    turn = { enabled = true; };\n");
+}
+
+// The daemon reads it there: another one would lock it out.
+static void the_secret_is_where_the_configuration_says(void **state)
+{
+    put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ];\n"
+                "secret_file = \"/etc/jingle-relayd/mine\"; };\n");
+    assert_int_equal(setup("chat.test"), CTL_PROBLEM);
+    expect_said("/etc/jingle-relayd/mine cannot be used: No such file");
+    put("/etc/jingle-relayd/mine", "fedcba9876543210\n");
+    assert_int_equal(setup("chat.test"), CTL_OK);
+    expect_in(OWN, "component_secret = \"fedcba9876543210\"");
+    put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ];\n"
+                "secret = \"0123456789abcdef\"; };\n");
+    assert_int_equal(setup("chat.test"), CTL_OK);
+    expect_in(OWN, "component_secret = \"0123456789abcdef\"");
+    assert_false(is_there(SECRET));
+}
+
 // It may hold a secret, or be kept elsewhere.
 static void a_file_keeps_its_mode_and_its_place(void **state)
 {
@@ -340,7 +374,8 @@ static void turn_beside_what_others_wrote(void **state)
               "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n");
     put(SECRET, "0123456789abcdef");
     assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
-    expect_said("turn = { enabled = true; };");
+    expect_said("the group \"turn\" has to have\n\n    enabled = true;\n");
+    assert_null(strstr(said, "turn = {"));
     expect_said(HOST ", line 2, so that it begins\n\n    modules_enabled = { \"delegation\";");
     expect_said("below the component in " HOST ", line 3, add");
     put(CONFIG, "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ]; };\n"
@@ -409,6 +444,8 @@ int main(void)
         TEST(what_lacks_is_named),
         TEST(turn_on_top),
         TEST(a_file_keeps_its_mode_and_its_place),
+        TEST(turn_that_is_off_stays_one_line),
+        TEST(the_secret_is_where_the_configuration_says),
         TEST(turn_beside_what_others_wrote),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
