@@ -61,13 +61,20 @@ struct setup_prosody {
     bool module;               // the host loads ours
     bool component_of_host;    // jingle_relay_component is set there
     bool delegation;           // the host loads mod_delegation,
-    bool delegations;          // it has somebody to hand something to,
-    bool component_delegation; // and so does the component
+    bool services;             // it hands the question for STUN and TURN to somebody,
+    bool component_delegation; // and the component loads it, too
+    bool has_relay;            // Prosody finds mod_jingle_relay,
+    bool has_delegation;       // and mod_delegation
     char list_file[SETUP_PATH_MAX];
     unsigned list_line; // modules_enabled of the host; 0: none
+    char delegations_file[SETUP_PATH_MAX];
+    unsigned delegations_line; // those of the host; 0: none
+    char own_services_file[SETUP_PATH_MAX];
+    unsigned own_services_line; // where Prosody answers that question by itself; 0: nowhere
     char component_file[SETUP_PATH_MAX];
-    unsigned component_line;     // the component; 0: none
-    char secret[SETUP_NAME_MAX]; // that it has there
+    unsigned component_line;      // the component; 0: none
+    unsigned component_list_line; // its modules_enabled, in the same file; 0: none
+    char secret[SETUP_NAME_MAX];  // that it has there
 };
 
 // 'own' is not looked into. Returns 0, or -ENOENT without a configuration.
@@ -79,5 +86,6 @@ int setup_prosody_read(const struct setup *setup, const char *path, const char *
 void setup_turn_configuration(struct setup *setup);
 bool setup_turn_in_prosody(const struct setup *setup); // our file has it already
 void setup_turn_put_host(const struct setup *setup, struct buf *out);
+bool setup_turn_is_handed_over(const char *text); // the namespace is named
 void setup_turn_prosody(struct setup *setup, const struct setup_prosody *found); // what lacks
 void setup_turn_ejabberd(struct setup *setup, const char *text);

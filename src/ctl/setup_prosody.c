@@ -11,7 +11,6 @@
 #define CONFIG_PATH "/etc/prosody/prosody.cfg.lua"
 #define OWN_PATH    "/etc/prosody/conf.d/jingle-relay.cfg.lua"
 #define MARK        "-- Made by: jingle-relayctl setup"
-#define MODULE      "/lib/prosody/modules/mod_jingle_relay.lua"
 
 static void put_component(const struct setup *setup, struct buf *out)
 {
@@ -23,7 +22,7 @@ static void put_component(const struct setup *setup, struct buf *out)
 
 static void put_host(const struct setup *setup, const struct setup_prosody *found, struct buf *out)
 {
-    bool turn = setup->turn && !found->delegations;
+    bool turn = setup->turn && found->delegations_line == 0;
 
     if (found->module && found->component_of_host && !turn)
         return;
@@ -100,9 +99,9 @@ static void put_file(struct setup *setup, const char *text)
     free(there);
 }
 
-static void check_module(struct setup *setup)
+static void check_module(struct setup *setup, const struct setup_prosody *found)
 {
-    if (!setup_exists(setup, "/usr" MODULE) && !setup_exists(setup, "/usr/local" MODULE))
+    if (!found->has_relay)
         setup_by_hand(setup, NULL,
                       "Prosody lacks mod_jingle_relay: install the package "
                       "prosody-mod-jingle-relay");
@@ -135,5 +134,5 @@ void setup_prosody(struct setup *setup)
     tell_others(setup, &found);
     if (setup->turn)
         setup_turn_prosody(setup, &found);
-    check_module(setup);
+    check_module(setup, &found);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Reads Prosody's configuration as far as "jingle-relayctl setup" has to know it. The language is
-// Lua: comments and strings are told from words, and of the words four are understood. Whoever
+// Lua: comments and strings are told from words, and of the words a few are understood. Whoever
 // computes his configuration is told what to do by what Prosody says later.
 #include "setup.h"
 
@@ -13,7 +13,7 @@
 
 #define DEPTH_MAX 4
 
-enum section { ELSEWHERE, OF_HOST, OF_COMPONENT };
+enum section { GLOBAL, OF_HOST, OF_COMPONENT, ELSEWHERE };
 
 struct lua {
     const struct setup *setup;
@@ -139,27 +139,115 @@ static void on_section(struct lua *lua, bool component)
     }
 }
 
+// The host's own, or what it has from the part that is for all.
+static void note_own_services(struct lua *lua, unsigned line)
+{
+    struct setup_prosody *found = lua->found;
+
+    if (lua->section != GLOBAL && lua->section != OF_HOST)
+        return;
+    found->own_services_line = line;
+    snprintf(found->own_services_file, sizeof found->own_services_file, "%s", lua->path);
+}
+
+static void on_module(struct lua *lua, const char *name)
+{
+    struct setup_prosody *found = lua->found;
+
+    if (strcmp(name, "turn_external") == 0 || strcmp(name, "external_services") == 0)
+        note_own_services(lua, lua->line);
+    else if (strcmp(name, "jingle_relay") == 0)
+        found->module |= lua->section == OF_HOST;
+    else if (strcmp(name, "delegation") == 0 && lua->section == OF_HOST)
+        found->delegation = true;
+    else if (strcmp(name, "delegation") == 0 && lua->section == OF_COMPONENT)
+        found->component_delegation = true;
+}
+
 static void on_modules(struct lua *lua)
 {
     struct setup_prosody *found = lua->found;
-    bool host = lua->section == OF_HOST;
     unsigned line = lua->line;
     char name[SETUP_NAME_MAX];
 
     if (lua->section == ELSEWHERE || !take_equals(lua))
         return;
-    if (host) {
+    if (lua->section == OF_HOST) {
         found->list_line = line;
         snprintf(found->list_file, sizeof found->list_file, "%s", lua->path);
+    } else if (lua->section == OF_COMPONENT) {
+        found->component_list_line = line;
     }
     for (skip_blank(lua); *lua->p && *lua->p != '}'; skip_blank(lua)) {
-        if (!take_string(lua, name))
+        if (take_string(lua, name))
+            on_module(lua, name);
+        else
             step(lua, 1);
-        else if (strcmp(name, "jingle_relay") == 0)
-            found->module |= host;
-        else if (strcmp(name, "delegation") == 0)
-            *(host ? &found->delegation : &found->component_delegation) = true;
     }
+}
+
+// A table: namespace by namespace, each with a table of its own.
+static void on_delegations(struct lua *lua)
+{
+    struct setup_prosody *found = lua->found;
+    unsigned line = lua->line, depth = 0;
+    char name[SETUP_NAME_MAX];
+
+    if (lua->section != OF_HOST || !take_equals(lua))
+        return;
+    found->delegations_line = line;
+    snprintf(found->delegations_file, sizeof found->delegations_file, "%s", lua->path);
+    do {
+        depth += *lua->p == '{';
+        depth -= *lua->p == '}' && depth > 0;
+        if (take_string(lua, name))
+            found->services |= setup_turn_is_handed_over(name);
+        else
+            step(lua, 1);
+        skip_blank(lua);
+    } while (*lua->p && depth > 0);
+}
+
+static bool has_module(const struct setup *setup, const char *directory, const char *name)
+{
+    static const char *const below[] = {"", "/mod_*", "/share/lua/*/mod_*"}; // luarocks' last
+    bool has = false;
+
+    for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
+        char pattern[2 * SETUP_PATH_MAX];
+        glob_t files = {0};
+
+        snprintf(pattern, sizeof pattern, "%s%s%s/mod_%s.lua", setup->root, directory, below[i],
+                 name);
+        has |= glob(pattern, 0, NULL, &files) == 0;
+        globfree(&files);
+    }
+    return has;
+}
+
+static void look_for_modules(const struct setup *setup, const char *directory,
+                             struct setup_prosody *found)
+{
+    found->has_relay |= has_module(setup, directory, "jingle_relay");
+    found->has_delegation |= has_module(setup, directory, "delegation");
+}
+
+// One name, or a table of them.
+static void on_plugin_paths(struct lua *lua)
+{
+    char name[SETUP_NAME_MAX];
+    bool table;
+
+    if (!take_equals(lua))
+        return;
+    table = *lua->p == '{';
+    do {
+        if (take_string(lua, name))
+            look_for_modules(lua->setup, name, lua->found);
+        else
+            step(lua, 1);
+        skip_blank(lua);
+    } while (table && *lua->p && *lua->p != '}');
 }
 
 static void on_secret(struct lua *lua)
@@ -216,8 +304,12 @@ static void on_word(struct lua *lua)
         on_include(lua);
     else if (word_is(word, len, "jingle_relay_component") && lua->section == OF_HOST)
         lua->found->component_of_host = true;
-    else if (word_is(word, len, "delegations") && lua->section == OF_HOST)
-        lua->found->delegations = true;
+    else if (word_is(word, len, "delegations"))
+        on_delegations(lua);
+    else if (word_is(word, len, "external_services"))
+        note_own_services(lua, lua->line);
+    else if (word_is(word, len, "plugin_paths") || word_is(word, len, "installer_plugin_path"))
+        on_plugin_paths(lua);
 }
 
 // ---- files
@@ -256,9 +348,14 @@ static void read_file(struct lua *from, const char *path)
 int setup_prosody_read(const struct setup *setup, const char *path, const char *own,
                        struct setup_prosody *ret_found)
 {
+    static const char *const places[] = {"/usr/lib/prosody/modules",
+                                         "/usr/local/lib/prosody/modules",
+                                         "/var/lib/prosody/custom_plugins"};
     struct lua lua = {.setup = setup, .found = ret_found, .own = own};
 
     memset(ret_found, 0, sizeof *ret_found);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        look_for_modules(setup, places[i], ret_found);
     if (!setup_exists(setup, path))
         return -ENOENT;
     read_file(&lua, path);

@@ -12,6 +12,7 @@
 #define OWN_PATH    "/etc/prosody/conf.d/jingle-relay.cfg.lua"
 #define GROUP       "turn = {"
 #define SAMPLE_LINE "# enabled = true;"
+#define NS_SERVICES "urn:xmpp:extdisco:2"
 #define ENABLED     "enabled = true;"
 
 // ---- the daemon
@@ -95,32 +96,56 @@ bool setup_turn_in_prosody(const struct setup *setup)
     return there;
 }
 
+bool setup_turn_is_handed_over(const char *text)
+{
+    return strstr(text, NS_SERVICES) != NULL;
+}
+
+static void put_names(const struct setup *setup, const char *indent, struct buf *out)
+{
+    static const char *const names[] = {NS_SERVICES, "urn:xmpp:extdisco:1", "google:jingleinfo"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        buf_printf(out, "%s[\"%s\"] = { jid = \"%s\" };\n", indent, names[i], setup->component);
+}
+
 void setup_turn_put_host(const struct setup *setup, struct buf *out)
 {
-    static const char *const names[] = {"urn:xmpp:extdisco:2", "urn:xmpp:extdisco:1",
-                                        "google:jingleinfo"};
-
     buf_puts(out, "    delegations = {\n");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        buf_printf(out, "        [\"%s\"] = { jid = \"%s\" };\n", names[i], setup->component);
+    put_names(setup, "        ", out);
     buf_puts(out, "    }\n");
+}
+
+static void tell_delegations(struct setup *setup, const struct setup_prosody *found)
+{
+    struct buf lines = {0};
+
+    put_names(setup, "", &lines);
+    setup_by_hand(setup, lines.data,
+                  "%s hands over other things; add to \"delegations\" in %s, line %u",
+                  setup->domain, found->delegations_file, found->delegations_line);
+    buf_free(&lines);
 }
 
 void setup_turn_prosody(struct setup *setup, const struct setup_prosody *found)
 {
-    static const char *const places[] = {"/usr/lib/prosody/modules/mod_delegation",
-                                         "/usr/lib/prosody/modules/mod_delegation.lua",
-                                         "/usr/local/lib/prosody/modules/mod_delegation",
-                                         "/usr/local/lib/prosody/modules/mod_delegation.lua"};
-    bool there = false;
-
-    if (found->component_line > 0 && !found->component_delegation)
+    if (found->delegations_line > 0 && !found->services)
+        tell_delegations(setup, found);
+    if (found->component_list_line > 0 && !found->component_delegation)
+        setup_by_hand(setup, "modules_enabled = { \"delegation\";",
+                      "the component has modules of its own; add the name in %s, line %u, so that "
+                      "it begins",
+                      found->component_file, found->component_list_line);
+    else if (found->component_line > 0 && !found->component_delegation)
         setup_by_hand(setup, "modules_enabled = { \"delegation\" }",
                       "below the component in %s, line %u, add", found->component_file,
                       found->component_line);
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        there |= setup_exists(setup, places[i]);
-    if (!there)
+    if (found->own_services_line > 0)
+        setup_by_hand(setup, NULL,
+                      "remove turn_external and external_services from %s, line %u: Prosody would "
+                      "go on to answer by itself",
+                      found->own_services_file, found->own_services_line);
+    if (!found->has_delegation)
         setup_by_hand(setup, "apt install prosody-modules", "Prosody lacks mod_delegation");
 }
 

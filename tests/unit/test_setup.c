@@ -22,6 +22,7 @@
 #define CONFIG     "/etc/jingle-relayd/jingle-relayd.conf"
 #define SECRET     "/etc/jingle-relayd/component-secret"
 #define DELEGATION "/usr/lib/prosody/modules/mod_delegation/mod_delegation.lua"
+#define EXTDISCO   "urn:xmpp:extdisco:2"
 #define MODULE     "/usr/lib/prosody/modules/mod_jingle_relay.lua"
 #define DEBIAN                                                                                     \
     "modules_enabled = { \"roster\"; --[[ VirtualHost \"chat.test\" ]] }\n"                        \
@@ -306,6 +307,36 @@ static void turn_on_top(void **state)
     expect_in(CONFIG, "example.org");
 }
 
+// Each is told where it stands, and nothing is said of it afterwards.
+static void turn_beside_what_prosody_has(void **state)
+{
+    put("/opt/modules/mod_delegation.lua", "");
+    put(PROSODY, "plugin_paths = { \"/opt/other\", '/opt/modules' }\n"
+                 "modules_enabled = { \"roster\";\n \"turn_external\" }\n" DEBIAN);
+    put(HOST,
+        "VirtualHost \"chat.test\"\n"
+        "delegations = { [\"urn:xmpp:mam:2\"] = { jid = \"mam.test\" } } x = \"" EXTDISCO "\"\n"
+        "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n"
+        "modules_enabled = { \"x\" }\n");
+    put(SECRET, "0123456789abcdef");
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("add to \"delegations\" in " HOST ", line 2\n\n    [\"" EXTDISCO
+                "\"] = { jid = \"relay.chat.test\" };\n");
+    expect_said("add the name in " HOST ", line 5, so that it begins\n\n"
+                "    modules_enabled = { \"delegation\";\n");
+    expect_said("remove turn_external and external_services from " PROSODY ", line 3:");
+    assert_null(strstr(said, "lacks mod_delegation"));
+    assert_null(strstr(text_of(OWN), "delegations ="));
+
+    put(PROSODY, "plugin_paths = \"/opt/modules\"\n" DEBIAN);
+    put(HOST, "VirtualHost \"other.test\"\nmodules_enabled = { \"turn_external\" }\n"
+              "VirtualHost \"chat.test\"\n"
+              "delegations = { [\"" EXTDISCO "\"] = { jid = \"relay.chat.test\" } }\n"
+              "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n"
+              "modules_enabled = { \"x\", \"delegation\" }\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_OK);
+}
+
 // Who has turned it off beside the sample's comment gets no second line of that name.
 static void turn_that_is_off_stays_one_line(void **state)
 {
@@ -446,6 +477,7 @@ int main(void)
         TEST(a_file_keeps_its_mode_and_its_place),
         TEST(turn_that_is_off_stays_one_line),
         TEST(the_secret_is_where_the_configuration_says),
+        TEST(turn_beside_what_prosody_has),
         TEST(turn_beside_what_others_wrote),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
