@@ -13,12 +13,10 @@
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    READY_MAX = 64,
     SEND_AT = 16, // departures, if sockets are left to read: nothing waits for all the others
     ROUNDS = 4,   // then the loop's other events have their turn,
     DATAGRAMS_PER_WAKEUP = 1024, // or earlier, but for the burst that is begun
@@ -43,16 +41,29 @@ static void send_out(struct udp *udp)
     udp->slots = 0;
 }
 
-// Returns how many datagrams (trains) came. One that is cut short, as the wake-up has had enough,
-// is gone on with by the next: the epoll names the sockets in the same order again.
-static unsigned run_round(struct udp *udp, const struct epoll_event *ready, unsigned count,
-                          usec_t now)
+// A round that was cut short is gone on with: the epoll would name others first, and those who were
+// left might never have their turn. Returns whether anybody waits.
+static bool begin_round(struct udp *udp)
 {
-    unsigned received = 0, looked = 0, first = udp->cut_at < count ? udp->cut_at : 0;
-    udp->round++;
-    for (; looked < count && udp->taken < DATAGRAMS_PER_WAKEUP; looked++) {
-        const struct epoll_event *event = &ready[(first + looked) % count];
+    if (udp->ready_next < udp->ready_count)
+        return true;
+    int count = epoll_wait(udp->poll, udp->ready, UDP_READY_MAX, 0);
+    udp->ready_next = 0;
+    udp->ready_count = count > 0 ? (unsigned)count : 0;
+    if (count > 0)
+        udp->round++;
+    return count > 0;
+}
+
+// Returns how many datagrams (trains) came.
+static unsigned run_round(struct udp *udp, usec_t now)
+{
+    unsigned received = 0;
+    while (udp->ready_next < udp->ready_count && udp->taken < DATAGRAMS_PER_WAKEUP) {
+        const struct epoll_event *event = &udp->ready[udp->ready_next++];
         struct udp_socket *socket = event->data.ptr;
+        if (!socket) // closed meanwhile
+            continue;
         // Until its queue of errors is empty a socket fails once for each.
         if (socket->reports_icmp && event->events & EPOLLERR)
             udp_read_errors(socket, now);
@@ -61,11 +72,10 @@ static unsigned run_round(struct udp *udp, const struct epoll_event *ready, unsi
             send_out(udp);
     }
     send_out(udp);
-    udp->cut_at = looked < count ? (first + looked) % count : 0;
-    if (looked == count && count < READY_MAX)
+    if (udp->ready_next == udp->ready_count && udp->ready_count < UDP_READY_MAX)
         udp->last_whole_round = udp->round;
     if (udp->burst_done)
-        udp->burst_done(udp->ctx, now); // may close sockets: 'ready' is stale now
+        udp->burst_done(udp->ctx, now);
     return received;
 }
 
@@ -73,16 +83,13 @@ static unsigned run_round(struct udp *udp, const struct epoll_event *ready, unsi
 // the loop's own.
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
+    (void)fd;
     (void)what;
     struct udp *udp = arg;
-    struct epoll_event ready[READY_MAX];
     usec_t start = usec_now(), now = start;
     udp->taken = 0;
-    for (int i = 0; i < ROUNDS && udp->taken < DATAGRAMS_PER_WAKEUP; i++) {
-        int count = epoll_wait(fd, ready, READY_MAX, 0);
-        if (count <= 0)
-            break;
-        unsigned received = run_round(udp, ready, (unsigned)count, now);
+    for (int i = 0; i < ROUNDS && udp->taken < DATAGRAMS_PER_WAKEUP && begin_round(udp); i++) {
+        unsigned received = run_round(udp, now);
         now = usec_now();
         if (received < 2)
             break;
@@ -285,6 +292,10 @@ void udp_close(struct udp_socket *socket)
         return;
     assert(!socket->first); // nothing is queued that would be lost
     udp_note_drops(socket);
+    for (unsigned i = socket->udp->ready_next; i < socket->udp->ready_count; i++) {
+        if (socket->udp->ready[i].data.ptr == socket)
+            socket->udp->ready[i].data.ptr = NULL;
+    }
     LIST_REMOVE(socket, entry);
     socket->udp->sockets--;
     (void)epoll_ctl(socket->udp->poll, EPOLL_CTL_DEL, socket->fd, NULL); // if somebody has a copy

@@ -14,11 +14,13 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
 enum {
     UDP_BURST = 64,          // datagrams, or trains, that are received at once
+    UDP_READY_MAX = 64,      // sockets of a round
     UDP_DEPARTURES = 256,    // that wait to be sent
     UDP_SEGMENTS_MAX = 64,   // of one message sent: what every kernel with UDP_SEGMENT takes
     UDP_MESSAGE_MAX = 65507, // bytes, of UDP over IPv4
@@ -93,7 +95,10 @@ struct udp {
     uint32_t round;
     uint32_t last_whole_round; // that saw all sockets that were readable
     unsigned taken;            // datagrams of this wake-up, those of trains by themselves
-    unsigned cut_at;           // where the last round left off; 0: it was not cut short
+    // Sockets of this round, NULL where one was closed; from 'ready_next' on they wait for their
+    // turn, until the next wake-up where this one has had enough.
+    struct epoll_event ready[UDP_READY_MAX];
+    unsigned ready_next, ready_count;
     struct udp_socket *sending, **sending_end;
     unsigned slots, departures; // in use
     struct mmsghdr in[UDP_BURST], out[UDP_DEPARTURES];

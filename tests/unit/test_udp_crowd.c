@@ -26,7 +26,10 @@ enum {
     EACH = 32, // datagrams
     // Each socket is looked at about twice, 64 of them in a round. One at a time, it is 68 rounds.
     ROUNDS_MOST = 15,
-    WAKEUP_MOST = 1024 + UDP_BURST, // datagrams
+    WAKEUP_MOST = 1024 + UDP_BURST,        // datagrams
+    SOME = 2 * UDP_READY_MAX,              // sockets
+    WAITING = 2 * UDP_BURST,               // datagrams for each of them
+    TURN_OF_ALL = SOME * UDP_BURST / 1024, // wake-ups
 };
 
 struct socket_seen {
@@ -151,29 +154,47 @@ static void also_when_the_count_of_rounds_begins_anew(void **state)
     assert_in_range(crowd->rounds, 1, ROUNDS_MOST);
 }
 
-// All 60 sockets fit into a round, and their datagrams would do for three wake-ups.
-static void a_wake_up_takes_no_more_than_its_share(void **state)
+static void wake_up(const struct crowd *crowd)
 {
-    enum { SOME = 60, WAITING = 64 };
-    struct crowd *crowd = *state;
-    for (uint8_t k = 0; k < 4; k++) { // until all are read in bursts
-        send_to_each(crowd, k, k + 1, SOME);
-        while (crowd->datagrams < SOME * (k + 1u))
-            event_base_loop(crowd->base, EVLOOP_ONCE);
-    }
+    event_base_loop(crowd->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+// More than a round looks at have datagrams for a second burst, when all of them are read in
+// bursts.
+static void let_wait(struct crowd *crowd)
+{
+    send_to_each(crowd, 0, WAITING, SOME);
     for (unsigned i = 0; i < SOME; i++)
         crowd->in[i].socket->lively = true;
-    send_to_each(crowd, 4, 4 + WAITING, SOME);
-    for (unsigned wakeup = 0; crowd->datagrams < SOME * (4 + WAITING); wakeup++) {
+}
+
+// A wake-up has enough of a quarter of a round.
+static void a_wake_up_takes_no_more_than_its_share_and_everybody_has_a_turn(void **state)
+{
+    struct crowd *crowd = *state;
+    let_wait(crowd);
+    for (unsigned wakeup = 0; wakeup < TURN_OF_ALL; wakeup++) {
         unsigned before = crowd->datagrams;
-        event_base_loop(crowd->base, EVLOOP_ONCE);
+        wake_up(crowd);
         assert_in_range(crowd->datagrams - before, 1, WAKEUP_MOST);
-        assert_true(wakeup < 20);
-        if (wakeup != 3)
-            continue;
-        for (unsigned i = 0; i < SOME; i++) // everybody's turn has come by now
-            assert_true(crowd->in[i].seen > 4);
     }
+    for (unsigned i = 0; i < SOME; i++)
+        assert_true(crowd->in[i].seen > 0);
+}
+
+static void who_is_closed_before_his_turn_is_left_out(void **state)
+{
+    struct crowd *crowd = *state;
+    let_wait(crowd);
+    wake_up(crowd);
+    for (unsigned i = 0; i < SOME; i += 2) {
+        udp_close(crowd->in[i].socket);
+        crowd->in[i].socket = NULL;
+    }
+    for (unsigned wakeup = 0; wakeup < TURN_OF_ALL; wakeup++)
+        wake_up(crowd);
+    for (unsigned i = 1; i < SOME; i += 2)
+        assert_true(crowd->in[i].seen > 0);
 }
 
 int main(void)
@@ -181,7 +202,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_crowd_is_read_in_bursts, setup, teardown),
         cmocka_unit_test_setup_teardown(also_when_the_count_of_rounds_begins_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wake_up_takes_no_more_than_its_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_wake_up_takes_no_more_than_its_share_and_everybody_has_a_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_closed_before_his_turn_is_left_out, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
