@@ -7,7 +7,65 @@
 #include <string.h>
 
 #define CONFIG_PATH  "/etc/ejabberd/ejabberd.yml"
+#define DIRECTORY    "/etc/ejabberd/"
 #define MODULES_PATH "/usr/share/jingle-relayd/ejabberd"
+
+// ---- what it says
+
+// Without comments.
+static void add_lines(struct buf *out, const char *text)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n"), end = 0;
+
+        while (end < len && !(text[end] == '#' && (end == 0 || strchr(" \t", text[end - 1]))))
+            end++;
+        buf_printf(out, "%.*s\n", (int)end, text);
+        text += len + (text[len] == '\n');
+    }
+}
+
+static bool ends_with(const char *text, size_t len, const char *end)
+{
+    return len > strlen(end) && strncmp(text + len - strlen(end), end, strlen(end)) == 0;
+}
+
+// Whatever in it is the name of a file of YAML is taken as included: there is no other use for one.
+static void add_included(const struct setup *setup, struct buf *out)
+{
+    static const char around[] = " \t\n\"'[]{},";
+    char *names = out->data ? strdup(out->data) : NULL;
+
+    for (const char *p = names; p && *(p += strspn(p, around));) {
+        size_t len = strcspn(p, around);
+        char path[SETUP_PATH_MAX], *text = NULL;
+
+        if (ends_with(p, len, ".yml") || ends_with(p, len, ".yaml")) {
+            snprintf(path, sizeof path, "%s%.*s", *p == '/' ? "" : DIRECTORY, (int)len, p);
+            if (setup_read(setup, path, &text) == 0)
+                add_lines(out, text);
+            free(text);
+        }
+        p += len;
+    }
+    free(names);
+}
+
+// All of it; NULL without one.
+static char *read_all(const struct setup *setup)
+{
+    struct buf out = {0};
+    char *text = NULL;
+
+    if (setup_read(setup, CONFIG_PATH, &text) == 0) {
+        add_lines(&out, text);
+        add_included(setup, &out);
+    }
+    free(text);
+    return buf_take(&out);
+}
+
+// ---- what it lacks
 
 static void tell_listener(struct setup *setup)
 {
@@ -45,10 +103,10 @@ static void tell_module(struct setup *setup)
 
 void setup_ejabberd(struct setup *setup)
 {
-    char *text = NULL;
+    char *text = read_all(setup);
     bool listener = false, module = false;
 
-    if (setup_read(setup, CONFIG_PATH, &text) == 0) {
+    if (text) {
         listener = strstr(text, setup->component) && strstr(text, "ejabberd_service");
         module = strstr(text, "mod_jingle_relay");
     }

@@ -156,8 +156,8 @@ void setup_turn_ejabberd(struct setup *setup, const char *text)
     struct buf lines = {0};
 
     if (text && strstr(text, "mod_stun_disco:"))
-        setup_by_hand(setup, NULL, "remove \"mod_stun_disco\" from \"modules:\" in ejabberd.yml");
-    if (text && strstr(text, "mod_delegation:"))
+        setup_by_hand(setup, NULL, "remove \"mod_stun_disco\" from \"modules:\" of ejabberd");
+    if (text && strstr(text, "mod_delegation:") && setup_turn_is_handed_over(text))
         return;
     buf_printf(&lines,
                "acl:\n"
@@ -174,6 +174,7 @@ void setup_turn_ejabberd(struct setup *setup, const char *text)
                "      \"google:jingleinfo\": {access: relay}\n",
                setup->component);
     setup_by_hand(setup, lines.data,
-                  "for TURN add these to the parts of the same names in ejabberd.yml");
+                  "for TURN add these to the parts of the same names in ejabberd.yml, or put them "
+                  "into a file that it includes");
     buf_free(&lines);
 }

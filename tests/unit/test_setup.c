@@ -337,6 +337,24 @@ static void turn_beside_what_prosody_has(void **state)
     assert_int_equal(setup("chat.test --turn"), CTL_OK);
 }
 
+// In a file of its own, as the documentation has it; a comment is none.
+static void turn_in_what_ejabberd_includes(void **state)
+{
+    put("/etc/ejabberd/ejabberd.yml", "#include_config_file: [\"/etc/ejabberd/turn.yml\"]\n"
+                                      "ejabberd_service relay.chat.test mod_jingle_relay\n"
+                                      "modules:\n  mod_delegation: {\"urn:xmpp:mam:2\": {}}\n");
+    put("/etc/ejabberd/turn.yml", "modules:\n  # mod_stun_disco:\n  mod_delegation:\n"
+                                  "    namespaces:\n      \"" EXTDISCO "\": {access: relay}\n");
+    assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_PROBLEM);
+    expect_said("\"" EXTDISCO "\": {access: relay}\n");
+    put("/etc/ejabberd/ejabberd.yml", "include_config_file:\n  - turn.yml\n  - no.yml\n"
+                                      "ejabberd_service relay.chat.test mod_jingle_relay\n");
+    assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_OK);
+    put("/etc/ejabberd/turn.yml", "modules:\n  mod_stun_disco: {}\n");
+    assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_PROBLEM);
+    expect_said("remove \"mod_stun_disco\"");
+}
+
 // Who has turned it off beside the sample's comment gets no second line of that name.
 static void turn_that_is_off_stays_one_line(void **state)
 {
@@ -478,6 +496,7 @@ int main(void)
         TEST(turn_that_is_off_stays_one_line),
         TEST(the_secret_is_where_the_configuration_says),
         TEST(turn_beside_what_prosody_has),
+        TEST(turn_in_what_ejabberd_includes),
         TEST(turn_beside_what_others_wrote),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
