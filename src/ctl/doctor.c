@@ -92,6 +92,10 @@ void doctor_change(struct doctor *doctor, const char *format, ...)
     last->change = print(format, args);
     va_end(args);
     leave_out(doctor->server, last->change);
+    if (last->change && !*last->change) { // all of it was for the other one
+        free(last->change);
+        last->change = NULL;
+    }
 }
 
 enum doctor_level doctor_worst(const struct doctor *doctor)

@@ -64,8 +64,10 @@ void doctor_judge_address(struct doctor *doctor, unsigned family, const struct a
 // ---- doctor_link.c: the daemon, and the component's connection
 
 void doctor_check_daemon(struct doctor *doctor);
-// By the name that it gives itself, or that its process has ("beam.smp").
+// By the name that it gives itself, which whoever runs it may have made longer.
 enum doctor_server doctor_server_named(const char *name);
+// By the name that its process has ("beam.smp").
+enum doctor_server doctor_server_process(const char *name);
 void doctor_check_link(struct doctor *doctor);
 // What the server said to the component's secret: "" (it was taken) or a stream error's name.
 // 'error': -errno of the connection.

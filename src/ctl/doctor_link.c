@@ -21,19 +21,20 @@
 
 enum doctor_server doctor_server_named(const char *name)
 {
-    static const struct {
-        const char *part;
-        enum doctor_server server;
-    } rows[] = {{"prosody", DOCTOR_SERVER_PROSODY},
-                {"lua", DOCTOR_SERVER_PROSODY},
-                {"ejabberd", DOCTOR_SERVER_EJABBERD},
-                {"beam", DOCTOR_SERVER_EJABBERD}};
-
-    for (size_t i = 0; name && i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcasestr(name, rows[i].part))
-            return rows[i].server;
-    }
+    if (name && strcasestr(name, "prosody"))
+        return DOCTOR_SERVER_PROSODY;
+    if (name && strcasestr(name, "ejabberd"))
+        return DOCTOR_SERVER_EJABBERD;
     return DOCTOR_SERVER_UNKNOWN;
+}
+
+enum doctor_server doctor_server_process(const char *name)
+{
+    if (strncmp(name, "lua", strlen("lua")) == 0)
+        return DOCTOR_SERVER_PROSODY;
+    if (strncmp(name, "beam.", strlen("beam.")) == 0)
+        return DOCTOR_SERVER_EJABBERD;
+    return doctor_server_named(name);
 }
 
 // Who listens on this machine; and where nobody does, what is installed.
@@ -47,7 +48,7 @@ static enum doctor_server server_here(const struct config *config)
     if (config->xmpp.server &&
         addr_parse_ip(config->xmpp.server, (uint16_t)config->xmpp.port, &addr) == 0 &&
         doctor_socket_owner(&addr, true, 0, &owner) && owner.pid)
-        return doctor_server_named(owner.name);
+        return doctor_server_process(owner.name);
     if (prosody == ejabberd)
         return DOCTOR_SERVER_UNKNOWN;
     return prosody ? DOCTOR_SERVER_PROSODY : DOCTOR_SERVER_EJABBERD;

@@ -156,18 +156,55 @@ static bool judge_service(struct doctor *doctor, const char *domain, const json_
     return judge_credential(doctor, domain, service);
 }
 
+// ejabberd answers so to everybody where the rule that it asks is missing.
+static void judge_forbidden(struct doctor *doctor, const char *domain)
+{
+    const char *own = doctor->config.xmpp.domain;
+
+    if (doctor->server == DOCTOR_SERVER_EJABBERD)
+        doctor_find(doctor, DOCTOR_WARNING,
+                    "%s forbids us to ask for its STUN and TURN servers: either only us, and what "
+                    "it tells its users cannot be checked, or, without \"acl: local\", them too",
+                    domain);
+    else
+        doctor_find(doctor, DOCTOR_WARNING,
+                    "%s tells its users of STUN and TURN, but not this program: what it says "
+                    "cannot be checked",
+                    domain);
+    doctor_change(doctor,
+                  "Prosody: external_service_access = { \"%s\", \"%s\" } (users, and us)\n"
+                  "ejabberd: acl: {local: {user_regexp: \"\"}, relay: {server: %s}}; access_rules: "
+                  "{local: {allow: local}, services: [{allow: local}, {allow: relay}]}; modules: "
+                  "mod_stun_disco: {access: services}",
+                  domain, own, own);
+}
+
+// That it has ended nobody would tell: to us the server answers the same before and after.
+static void judge_delegated(struct doctor *doctor, const char *domain)
+{
+    if (doctor->config.turn.enabled) {
+        doctor_find(doctor, DOCTOR_OK,
+                    "%s hands its users' question to us (XEP-0355): it said so since we joined",
+                    domain);
+        return;
+    }
+    doctor_find(doctor, DOCTOR_WARNING,
+                "%s hands its users' question for STUN and TURN to us (XEP-0355), but TURN is off: "
+                "they get an error",
+                domain);
+    doctor_change(doctor,
+                  "%s: turn.enabled = true; or else\n"
+                  "Prosody: remove \"urn:xmpp:extdisco:2\" from delegations\n"
+                  "ejabberd: remove \"urn:xmpp:extdisco:2\" from mod_delegation",
+                  doctor->path);
+}
+
 static void judge_error(struct doctor *doctor, const char *domain, const char *error)
 {
     const char *own = doctor->config.xmpp.domain;
 
     if (strcmp(error, "forbidden") == 0) {
-        doctor_find(doctor, DOCTOR_WARNING,
-                    "%s tells its users of STUN and TURN, but not this program: what it says "
-                    "cannot be checked",
-                    domain);
-        doctor_change(doctor,
-                      "Prosody: external_service_access = { \"%s\", \"%s\" } (users, and us)",
-                      domain, own);
+        judge_forbidden(doctor, domain);
         return;
     }
     doctor_find(doctor, doctor->config.turn.enabled ? DOCTOR_WARNING : DOCTOR_OK,
@@ -210,7 +247,7 @@ void doctor_judge_services(struct doctor *doctor, const char *domain, const json
     bool ok = true, tried = false;
 
     if (json_array_size(services) == 0 && ctl_true(answer, "delegated")) {
-        doctor_find(doctor, DOCTOR_OK, "%s hands its users' question to us (XEP-0355)", domain);
+        judge_delegated(doctor, domain);
         return;
     }
     if (!services) {

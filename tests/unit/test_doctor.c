@@ -147,22 +147,50 @@ static void services(void **state)
     }
 }
 
+// Nobody answers them while TURN is off; and whom ejabberd forbids to ask has a line of its own.
+static void answers_of_this_server(void **state)
+{
+    struct doctor doctor = make();
+    json_t *delegated = json("{\"services\":[],\"delegated\":true}");
+    json_t *forbidden = json("{\"services_error\":\"forbidden\"}");
+
+    (void)state;
+    doctor.config.turn.enabled = false;
+    doctor_judge_services(&doctor, "example.org", delegated);
+    expect(&doctor, DOCTOR_WARNING, "TURN is off", "turn.enabled = true");
+    doctor = make();
+    doctor.server = DOCTOR_SERVER_EJABBERD;
+    doctor_judge_services(&doctor, "example.org", forbidden);
+    expect(&doctor, DOCTOR_WARNING, "them too",
+           "acl: {local: {user_regexp: \"\"}, relay: "
+           "{server: relay.example.org}}");
+    json_decref(delegated);
+    json_decref(forbidden);
+}
+
 // What is to be changed stands there for the server that is here, however long it is.
 static void only_the_own_servers_lines(void **state)
 {
     static const struct {
         const char *name;
         enum doctor_server server;
-    } rows[] = {{"Prosody", DOCTOR_SERVER_PROSODY},   {"lua5.4", DOCTOR_SERVER_PROSODY},
-                {"ejabberd", DOCTOR_SERVER_EJABBERD}, {"beam.smp", DOCTOR_SERVER_EJABBERD},
-                {"Openfire", DOCTOR_SERVER_UNKNOWN},  {"", DOCTOR_SERVER_UNKNOWN},
-                {NULL, DOCTOR_SERVER_UNKNOWN}};
+    } rows[] = {{"Our Prosody", DOCTOR_SERVER_PROSODY}, {"ejabberd", DOCTOR_SERVER_EJABBERD},
+                {"Openfire", DOCTOR_SERVER_UNKNOWN},    {"Moonbeam", DOCTOR_SERVER_UNKNOWN},
+                {"Luanda", DOCTOR_SERVER_UNKNOWN},      {"", DOCTOR_SERVER_UNKNOWN},
+                {NULL, DOCTOR_SERVER_UNKNOWN}},
+      processes[] = {{"prosody", DOCTOR_SERVER_PROSODY},
+                     {"lua5.4", DOCTOR_SERVER_PROSODY},
+                     {"beam.smp", DOCTOR_SERVER_EJABBERD},
+                     {"sunbeam", DOCTOR_SERVER_UNKNOWN},
+                     {"evaluate", DOCTOR_SERVER_UNKNOWN}};
     static const char *const changes[] = {"first\nProsody: a\nejabberd: b\nlast",
                                           "first\nProsody: a\nlast", "first\nejabberd: b\nlast"};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(doctor_server_named(rows[i].name), rows[i].server);
+    for (size_t i = 0; i < sizeof processes / sizeof processes[0]; i++)
+        assert_int_equal(doctor_server_process(processes[i].name), processes[i].server);
     for (unsigned server = 0; server < 3; server++) {
         struct doctor doctor = make();
 
@@ -172,6 +200,8 @@ static void only_the_own_servers_lines(void **state)
         assert_string_equal(doctor.finding[0].change, changes[server]);
         doctor_change(&doctor, "ejabberd: b\nProsody: a");
         assert_null(server ? strchr(doctor.finding[0].change, '\n') : NULL);
+        doctor_change(&doctor, server == DOCTOR_SERVER_EJABBERD ? "Prosody: a" : "ejabberd: b");
+        assert_true((doctor.finding[0].change != NULL) == (server == DOCTOR_SERVER_UNKNOWN));
         clear(&doctor);
     }
 }
@@ -428,6 +458,7 @@ int main(void)
         cmocka_unit_test(echoes),
         cmocka_unit_test(gates),
         cmocka_unit_test(only_the_own_servers_lines),
+        cmocka_unit_test(answers_of_this_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
