@@ -3,10 +3,11 @@
 #include "fault/lib_alloc.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned counted, fail_at;
+static atomic_uint counted, fail_at; // of all threads
 
 void alloc_fail_at(unsigned k)
 {
@@ -26,7 +27,7 @@ unsigned alloc_count(void)
 
 static bool refuse(void)
 {
-    if (++counted != fail_at)
+    if (atomic_fetch_add(&counted, 1) + 1 != fail_at)
         return false;
     errno = ENOMEM;
     return true;
