@@ -150,8 +150,8 @@ void turn_set_offload(struct turn *turn, const struct turn_offload *offload);
 // changed).
 int turn_set_config(struct turn *turn, const struct turn_config *config);
 
-// Ends every allocation of this identity, in letters of either case. Returns how many there were;
-// turn_tick() is due.
+// Ends every allocation of this identity, in letters of either case if it is a JID. Returns how
+// many there were; turn_tick() is due.
 unsigned turn_end_user(struct turn *turn, const char *identity, usec_t now);
 
 // The wall clock that TURN REST needs (microseconds since 1970), as an offset to 'now'.

@@ -5,20 +5,28 @@
 #include <string.h>
 #include <strings.h>
 
+// Letters of either case are one in a JID only: names of turn.users_file may differ in nothing
+// else.
+static bool is_of(const struct allocation *a, const char *identity)
+{
+    const char *own = allocation_identity(a);
+
+    return strchr(own, '@') ? strcasecmp(own, identity) == 0 : strcmp(own, identity) == 0;
+}
+
 static struct allocation *find_of(struct turn *turn, const char *identity)
 {
     for (struct map_node *n = map_each(&turn->clients, NULL); n; n = map_each(&turn->clients, n)) {
         struct binding *binding = container_of(n, struct binding, node);
 
-        if (binding->kind != BIND_GUEST &&
-            strcasecmp(allocation_identity(binding_allocation(binding)), identity) == 0)
+        if (binding->kind != BIND_GUEST && is_of(binding_allocation(binding), identity))
             return binding_allocation(binding);
     }
     // Mobile clients that are away.
     for (struct map_node *n = map_each(&turn->tickets, NULL); n; n = map_each(&turn->tickets, n)) {
         struct allocation *a = container_of(n, struct ticket, node)->owner->allocation;
 
-        if (strcasecmp(allocation_identity(a), identity) == 0)
+        if (is_of(a, identity))
             return a;
     }
     return NULL;

@@ -426,6 +426,22 @@ static void quota_of_a_user(void **state)
     assert_int_equal(tw_allocate(world, &c[0]), 486);
 }
 
+// An administrator ends what a user has: in a JID letters of either case are one, in the names of
+// turn.users_file they are not.
+static void ended_for_a_user(void **state)
+{
+    struct tw_client c = tw_client(world, "198.51.100.2", 1);
+
+    tw_rest(&c, "north-north-north", TW_WALL + 60, "romeo@montague.lit");
+    assert_int_equal(tw_allocate(world, &c), 0);
+    assert_int_equal(tw_allocate(world, &alice), 0);
+    assert_int_equal(turn_end_user(world->turn, "Static", world->now), 0);
+    assert_int_equal(turn_end_user(world->turn, "Romeo@Montague.lit", world->now), 1);
+    assert_int_equal(tw_charged(world, "static"), 1);
+    assert_int_equal(turn_end_user(world->turn, "static", world->now), 1);
+    assert_int_equal(tw_charged(world, "static"), 0);
+}
+
 static void quota_of_names_without_identity(void **state)
 {
     struct tw_client c = tw_client(world, "198.51.100.7", 1);
@@ -607,6 +623,7 @@ int main(void)
         CASE(refresh_of_another_family),
         CASE(no_port_is_left),
         CASE(quota_of_a_user),
+        CASE(ended_for_a_user),
         CASE(quota_of_names_without_identity),
         CASE(quota_of_all),
         CASE(limit_of_a_worker),
