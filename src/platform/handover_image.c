@@ -76,7 +76,6 @@ static int read_all(int fd, struct image *ret_image)
     struct stat st;
     size_t got = 0;
 
-    // Of a socket, or a file that somebody may still write to, nothing is wanted.
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > IMAGE_MAX)
         return -EPROTO;
     ret_image->data = malloc((size_t)st.st_size + 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // What the files behind platform/handover.h share. handover.c: what is handed over;
 // handover_image.c: how it is written down; handover_unix.c: to a successor that runs;
-// handover_systemd.c: to one that does not run yet, handover_bundle.c: how sockets wait for it.
+// handover_systemd.c: to one that does not run yet, handover_bundle.c: how sockets wait for it,
+// handover_rights.c: one message of them.
 //
 // Either way the same descriptors travel, in any order: that of the image, a file in memory, and
 // the sockets. The image says in which order the sockets were added, by the kernel's own number of
@@ -48,10 +49,22 @@ int handover_append(struct handover *handover, int fd);
 // All entries are there: from now on they can be taken. Returns 0 or -ENOMEM.
 int handover_index(struct handover *handover);
 
+// ---- handover_rights.c
+
+// One message over a unix socket, without waiting; up to HANDOVER_BATCH descriptors go with it.
+// Returns 0 or -errno: -EAGAIN, or -ETOOMANYREFS: so many of this user's are on their way that
+// others have to be taken or closed first.
+int handover_put(int to, const void *data, size_t len, const int *fds, size_t count);
+// The descriptors, close-on-exec, of the next message, of one byte, into an array of
+// HANDOVER_BATCH; flags: MSG_PEEK or 0. Returns how many; 0: there is no message any more, or
+// -errno: -EAGAIN, -EPROTO (one without descriptors), -EMFILE (this process may not have so many;
+// those that came are closed).
+int handover_get(int from, int flags, int *ret_fds);
+
 // ---- handover_bundle.c
 
 // A descriptor with the sockets from the 'first' on, as many as it takes, in it; 'first' becomes
-// the next one's. Or -errno.
+// the next one's. Or -errno, with 'first' as it was.
 int handover_bundle(const struct handover *handover, size_t *first);
 // Adds those of a bundle, which stays as it is, to an array. Returns 0 or -errno, with those that
 // came before.

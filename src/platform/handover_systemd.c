@@ -4,6 +4,8 @@
 // order of its own.
 #include "handover_internal.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -19,7 +21,7 @@
 // started.
 #define NAME_IMAGE  "i"
 #define NAME_BUNDLE "b"
-#define NAME_SOCKET "s" // by itself, as others may have stored it
+#define NAME_SOCKET "s" // by itself: releases before bundles stored it so
 // By itself the manager would drop a socket as soon as an error is queued on it (ICMP, say).
 #define STORE "FDSTORE=1\nFDPOLL=0\nFDNAME="
 
@@ -28,26 +30,41 @@
 #define BARRIER_USEC 30000000u
 #define FORGET_USEC  5000000u // with nothing but that to do
 
-static int forget(void)
+// All of it, whatever becomes of one of the messages.
+static void forget(void)
 {
-    int r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_IMAGE);
+    static const char *const message[] = {
+        "FDSTOREREMOVE=1\nFDNAME=" NAME_IMAGE,
+        "FDSTOREREMOVE=1\nFDNAME=" NAME_BUNDLE,
+        "FDSTOREREMOVE=1\nFDNAME=" NAME_SOCKET,
+    };
+    int first = 0;
 
-    if (r >= 0)
-        r = sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_BUNDLE);
-    return r < 0 ? r : sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=" NAME_SOCKET);
+    for (size_t i = 0; i < sizeof message / sizeof *message; i++) {
+        int r = sd_notify(0, message[i]);
+        if (r < 0 && first == 0)
+            first = r;
+    }
+    if (first < 0)
+        log_err("systemd cannot be told to forget what it keeps: %s", strerror(-first));
 }
 
-// The kernel lets only so many descriptors of one user be on their way (ETOOMANYREFS).
-static int store_batch(const char *state, const int *fds, size_t count)
+static int store_one(const char *state, int fd)
 {
-    int r = sd_pid_notify_with_fds(0, 0, state, fds, (unsigned)count);
+    int r = sd_pid_notify_with_fds(0, 0, state, &fd, 1);
 
-    if (r == -ETOOMANYREFS) {
-        r = sd_notify_barrier(0, BARRIER_USEC);
-        if (r >= 0)
-            r = sd_pid_notify_with_fds(0, 0, state, fds, (unsigned)count);
-    }
     return r < 0 ? r : r == 0 ? -EOPNOTSUPP : 0;
+}
+
+// The kernel lets only so many descriptors of one user be on their way (ETOOMANYREFS): those of
+// other bundles count for as long as they live, the bundles themselves until the manager has them.
+static int next_bundle(const struct handover *handover, size_t *next)
+{
+    int bundle = handover_bundle(handover, next);
+
+    if (bundle == -ETOOMANYREFS && sd_notify_barrier(0, BARRIER_USEC) >= 0)
+        bundle = handover_bundle(handover, next);
+    return bundle;
 }
 
 static int store_sockets(const struct handover *handover)
@@ -55,10 +72,10 @@ static int store_sockets(const struct handover *handover)
     int r = 0;
 
     for (size_t next = 0; next < handover->entries && r == 0;) {
-        int bundle = handover_bundle(handover, &next);
+        int bundle = next_bundle(handover, &next);
         if (bundle < 0)
             return bundle;
-        r = store_batch(STORE NAME_BUNDLE, &bundle, 1);
+        r = store_one(STORE NAME_BUNDLE, bundle);
         close(bundle);
     }
     return r;
@@ -74,7 +91,7 @@ int handover_store(const struct handover *handover)
     if (image < 0)
         return image;
     // First the image: where there is too little room, what came last is lost.
-    r = store_batch(STORE NAME_IMAGE, &image, 1);
+    r = store_one(STORE NAME_IMAGE, image);
     if (r == 0)
         r = store_sockets(handover);
     close(image);
@@ -82,7 +99,7 @@ int handover_store(const struct handover *handover)
     if (r == 0)
         r = sd_notify_barrier(0, BARRIER_USEC);
     if (r < 0)
-        (void)forget();
+        forget();
     return r < 0 ? r : 0;
 }
 
@@ -155,15 +172,16 @@ static int read_kept(const struct kept *kept, struct handover **ret_handover)
 {
     int r = wrong_with(kept), image = -1;
 
-    if (r == 0) {
-        image = fcntl(kept->image, F_DUPFD_CLOEXEC, 0); // the other one goes with the reading
+    if (r == 0) { // the other one goes with the reading
+        image = fcntl(kept->image, F_DUPFD_CLOEXEC, HANDOVER_LOWEST);
+        if (image < 0) // few descriptors are allowed
+            image = fcntl(kept->image, F_DUPFD_CLOEXEC, 0);
         r = image < 0 ? -errno : 0;
     }
     if (r < 0) {
         close_kept(kept);
         return r;
     }
-    image = handover_lift(image);
     handover_image_try(image);
     r = handover_image_read(kept->image, kept->sockets, kept->count, ret_handover);
     if (r < 0)
@@ -182,14 +200,14 @@ static int gather(char **names, int count, struct handover **ret_handover)
         return -ENOMEM;
     sort_out(&kept, names, count);
     add_bundles(&kept, names, count);
-    if (kept.image < 0 && kept.count == 0) {
+    if (kept.image < 0 && kept.count == 0 && kept.wrong == 0) {
         free(kept.sockets);
         return 0;
     }
     r = read_kept(&kept, ret_handover);
     free(kept.sockets);
     if (r < 0) { // and the ports are to be free before this start wants them
-        (void)forget();
+        forget();
         (void)sd_notify_barrier(0, FORGET_USEC);
     }
     return r;
@@ -217,7 +235,7 @@ void handover_used(struct handover *handover)
     handover_image_use(handover->image);
     close(handover->image);
     handover->image = -1;
-    (void)forget();
+    forget();
 }
 
 #else

@@ -20,11 +20,6 @@
 
 enum { HELLO = 8, CONFIRMED = '+', GIVEN_UP = '-' };
 
-union control { // of a message with descriptors
-    struct cmsghdr head;
-    char space[CMSG_SPACE(HANDOVER_BATCH * sizeof(int))];
-};
-
 static uint64_t now_ms(void)
 {
     struct timespec t;
@@ -53,34 +48,19 @@ static int wait_for(int connection, short events, uint64_t deadline)
 static int send_one(int connection, const void *data, size_t len, const int *fds, size_t count,
                     uint64_t deadline)
 {
-    struct iovec iov = {.iov_len = len};
-    union control control = {0};
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
     int r;
 
-    memcpy(&iov.iov_base, &data, sizeof data); // sendmsg() does not write there
-    if (count > 0) {
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        control.head.cmsg_level = SOL_SOCKET;
-        control.head.cmsg_type = SCM_RIGHTS;
-        control.head.cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
-    }
     // ETOOMANYREFS: so many descriptors of ours are on their way that the other side has to take
     // some first.
     do {
         r = wait_for(connection, POLLOUT, deadline);
         if (r < 0)
             return r;
-        n = sendmsg(connection, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == ETOOMANYREFS)
+        r = handover_put(connection, data, len, fds, count);
+        if (r == -ETOOMANYREFS)
             (void)poll(NULL, 0, 1);
-    } while (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS));
-    if (n < 0)
-        return errno == EPIPE ? -ECONNRESET : -errno;
-    return (size_t)n == len ? 0 : -EPROTO;
+    } while (r == -EAGAIN || r == -EINTR || r == -ETOOMANYREFS);
+    return r == -EPIPE ? -ECONNRESET : r;
 }
 
 static int send_descriptors(int connection, const int *fds, size_t count, uint64_t deadline)
@@ -165,23 +145,17 @@ struct arrivals {
     size_t expected, count;
 };
 
-// What came with one message; a descriptor too many is closed.
-static int take_descriptors(struct msghdr *message, struct arrivals *arrivals)
+// A descriptor too many is closed.
+static int take_descriptors(const int *fds, int count, struct arrivals *arrivals)
 {
-    int r = message->msg_flags & MSG_CTRUNC ? -EMFILE : 0;
+    int r = 0;
 
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            if (arrivals->count < arrivals->expected) {
-                arrivals->fd[arrivals->count++] = handover_lift(fd);
-            } else {
-                close(fd);
-                r = -EPROTO;
-            }
+    for (int i = 0; i < count; i++) {
+        if (arrivals->count < arrivals->expected) {
+            arrivals->fd[arrivals->count++] = handover_lift(fds[i]);
+        } else {
+            close(fds[i]);
+            r = -EPROTO;
         }
     }
     return r;
@@ -189,25 +163,17 @@ static int take_descriptors(struct msghdr *message, struct arrivals *arrivals)
 
 static int receive_one(int connection, struct arrivals *arrivals, uint64_t deadline)
 {
-    char byte;
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    union control control;
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof control};
-    size_t before = arrivals->count;
+    int fds[HANDOVER_BATCH];
     int r = wait_for(connection, POLLIN, deadline);
-    ssize_t n = r < 0 ? 0 : recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
     if (r < 0)
         return r;
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    if (n == 0)
+    r = handover_get(connection, 0, fds);
+    if (r == -EAGAIN || r == -EINTR)
+        return 0;
+    if (r == 0)
         return -ECONNRESET;
-    r = take_descriptors(&message, arrivals);
-    return r == 0 && arrivals->count == before ? -EPROTO : r;
+    return r < 0 ? r : take_descriptors(fds, r, arrivals);
 }
 
 static int receive_all(int connection, struct arrivals *arrivals, uint64_t deadline)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Sockets and a text that a manager keeps while no daemon runs: for as many attempts as it takes,
 // and for one that succeeds.
-#include "platform/handover.h"
+#include "../../src/platform/handover_internal.h"
 #include "unit/lib_bound.h"
+#include "unit/lib_manager.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,172 +12,56 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MANY = 700, KEPT = 2, KEPT_MAX = 1500 }; // an image and a bundle
-
-// ---- the manager
-
-struct manager { // of one service, with room for so many descriptors
-    int socket;
-    struct sockaddr_un address;
-    int room;
-    int fd[KEPT_MAX];
-    char name[KEPT_MAX][32];
-    int kept;
-    bool deaf; // it removes nothing
-    int removals;
-    pthread_mutex_t lock; // of what is kept
-    pthread_t thread;
+enum {
+    MANY = 700,
+    MORE = 12 * HANDOVER_BATCH, // than fit into a small bundle
+    KEPT = 2,                   // an image and a bundle
 };
 
-static void manager_store(struct manager *m, const char *text, const int *fds, size_t count)
+// ---- the system
+
+static struct { // what goes wrong with it
+    bool small; // socket pairs take few messages
+    int messages_until_refused;
+    const char *not_told;
+} trouble;
+
+int __real_socketpair(int family, int type, int protocol, int pair[2]);
+int __wrap_socketpair(int family, int type, int protocol, int pair[2]);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+int __real_sd_notify(int unset, const char *text) __attribute__((weak)); // or no systemd
+int __wrap_sd_notify(int unset, const char *text);
+
+int __wrap_socketpair(int family, int type, int protocol, int pair[2])
 {
-    const char *name = strstr(text, "FDNAME=");
-    assert_non_null(strstr(text, "FDPOLL=0"));
-    assert_non_null(name);
-    for (size_t i = 0; i < count; i++) {
-        if (m->kept == m->room) { // as systemd does it
-            close(fds[i]);
-            continue;
-        }
-        m->fd[m->kept] = fds[i];
-        snprintf(m->name[m->kept++], sizeof *m->name, "%.*s", (int)strcspn(name + 7, "\n"),
-                 name + 7);
+    int least = 1, r = __real_socketpair(family, type, protocol, pair);
+    if (r == 0 && trouble.small)
+        assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    return r;
+}
+
+// Once, as by a kernel that has too many descriptors of this user on their way.
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (trouble.messages_until_refused > 0 && --trouble.messages_until_refused == 0) {
+        errno = ETOOMANYREFS;
+        return -1;
     }
+    return __real_sendmsg(fd, message, flags);
 }
 
-static void manager_remove(struct manager *m, const char *text)
+int __wrap_sd_notify(int unset, const char *text)
 {
-    const char *name = strstr(text, "FDNAME=") + 7;
-    int kept = 0;
-    m->removals++;
-    if (m->deaf)
-        return;
-    for (int i = 0; i < m->kept; i++) {
-        if (strcmp(m->name[i], name) == 0) {
-            close(m->fd[i]);
-            continue;
-        }
-        m->fd[kept] = m->fd[i];
-        memmove(m->name[kept++], m->name[i], sizeof *m->name);
-    }
-    m->kept = kept;
-}
-
-static bool manager_take(struct manager *m)
-{
-    char text[512] = "";
-    char control[CMSG_SPACE(256 * sizeof(int))];
-    int fds[256];
-    size_t count = 0;
-    struct iovec iov = {.iov_base = text, .iov_len = sizeof text - 1};
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t n = recvmsg(m->socket, &message, MSG_CMSG_CLOEXEC);
-    assert_true(n >= 0);
-    text[n] = '\0';
-    pthread_mutex_lock(&m->lock);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
-        if (c->cmsg_type == SCM_RIGHTS) {
-            count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-            memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-        }
-    if (strncmp(text, "FDSTORE=1", 9) == 0)
-        manager_store(m, text, fds, count);
-    else if (strncmp(text, "FDSTOREREMOVE=1", 15) == 0)
-        manager_remove(m, text);
-    else if (strncmp(text, "BARRIER=1", 9) == 0)
-        close(fds[0]);
-    pthread_mutex_unlock(&m->lock);
-    return strcmp(text, "end") != 0;
-}
-
-static void *manager_main(void *arg)
-{
-    struct manager *m = arg;
-    while (manager_take(m))
-        ;
-    return NULL;
-}
-
-static void manager_start(struct manager *m, int room)
-{
-    socklen_t len = sizeof m->address;
-    *m = (struct manager){
-        .room = room, .address = {.sun_family = AF_UNIX}, .lock = PTHREAD_MUTEX_INITIALIZER};
-    m->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    snprintf(m->address.sun_path, sizeof m->address.sun_path, "/tmp/test-handover-%d", getpid());
-    unlink(m->address.sun_path);
-    assert_int_equal(bind(m->socket, (struct sockaddr *)&m->address, len), 0);
-    setenv("NOTIFY_SOCKET", m->address.sun_path, 1);
-    assert_int_equal(pthread_create(&m->thread, NULL, manager_main, m), 0);
-}
-
-static void manager_has(struct manager *m, int fd, const char *name)
-{
-    pthread_mutex_lock(&m->lock);
-    m->fd[m->kept] = fd;
-    strcpy(m->name[m->kept++], name);
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void manager_stop(struct manager *m)
-{
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    assert_int_equal(sendto(fd, "end", 3, 0, (struct sockaddr *)&m->address, sizeof m->address), 3);
-    pthread_join(m->thread, NULL);
-    close(fd);
-    close(m->socket);
-    unlink(m->address.sun_path);
-    unsetenv("NOTIFY_SOCKET");
-}
-
-static void manager_forget(struct manager *m)
-{
-    for (int i = 0; i < m->kept; i++)
-        close(m->fd[i]);
-    m->kept = 0;
-}
-
-// In a process of its own, with what the manager keeps from descriptor 3 on, the last first, as
-// systemd does it. 'check' says with which status it ends.
-static int successor(struct manager *m, int (*check)(struct handover *, void *), void *arg)
-{
-    pthread_mutex_lock(&m->lock);
-    pid_t pid = fork();
-    if (pid != 0)
-        pthread_mutex_unlock(&m->lock);
-    if (pid == 0) {
-        char names[KEPT_MAX * 32] = "", number[16];
-        int high[KEPT_MAX];
-        for (int i = 0; i < m->kept; i++)
-            high[i] = fcntl(m->fd[m->kept - 1 - i], F_DUPFD, 3 + KEPT_MAX);
-        for (int i = 0; i < m->kept; i++) {
-            dup2(high[i], 3 + i);
-            strcat(strcat(names, i ? ":" : ""), m->name[m->kept - 1 - i]);
-        }
-        snprintf(number, sizeof number, "%d", getpid());
-        setenv("LISTEN_PID", number, 1);
-        snprintf(number, sizeof number, "%d", m->kept);
-        setenv("LISTEN_FDS", number, 1);
-        setenv("LISTEN_FDNAMES", names, 1);
-        struct handover *got = NULL;
-        int r = handover_restore(&got);
-        _exit(r < 0 ? -r : check(got, arg)); // without a word, if it is not check()'s
-    }
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    if (trouble.not_told && strstr(text, trouble.not_told))
+        return -ENOBUFS;
+    return __real_sd_notify(unset, text);
 }
 
 struct expected {
@@ -230,12 +115,12 @@ static int nothing_is_there(struct handover *got, void *arg)
     return got != NULL;
 }
 
-static struct handover *leave(int *fd, struct expected *e)
+static struct handover *leave_some(int *fd, int count, struct expected *e)
 {
     struct handover *left;
     assert_int_equal(handover_new(&left), 0);
-    *e = (struct expected){.sockets = MANY};
-    for (int i = 0; i < MANY; i++) {
+    *e = (struct expected){.sockets = (unsigned)count};
+    for (int i = 0; i < count; i++) {
         struct addr addr = {.port = i == 1 ? e->addr[0].port : 0};
         fd[i] = bound(SOCK_DGRAM, i < 2, &addr); // the first two are a group
         if (i < 2) {
@@ -248,23 +133,25 @@ static struct handover *leave(int *fd, struct expected *e)
     return left;
 }
 
-static void left_with(struct manager *m, struct expected *e)
+static struct handover *leave(int *fd, struct expected *e)
 {
-    int fd[MANY];
-    struct handover *left = leave(fd, e);
+    return leave_some(fd, MANY, e);
+}
+
+static void all_left_with(struct manager *m, int count, struct expected *e)
+{
+    int fd[MORE];
+    struct handover *left = leave_some(fd, count, e);
     manager_start(m, KEPT_MAX);
     assert_int_equal(handover_store(left), 0);
     handover_free(left);
-    for (int i = 0; i < MANY; i++)
+    for (int i = 0; i < count; i++)
         close(fd[i]);
 }
 
-static int kept_by(struct manager *m)
+static void left_with(struct manager *m, struct expected *e)
 {
-    pthread_mutex_lock(&m->lock);
-    int kept = m->kept;
-    pthread_mutex_unlock(&m->lock);
-    return kept;
+    all_left_with(m, MANY, e);
 }
 
 static void a_manager_keeps_them(void **state)
@@ -365,6 +252,130 @@ static void a_manager_with_too_little_room(void **state)
         close(fd[i]);
 }
 
+static void more_than_one_bundle_takes(void **state)
+{
+    static struct manager m;
+    struct expected e;
+    trouble.small = true;
+    all_left_with(&m, MORE, &e);
+    trouble.small = false;
+    assert_true(kept_by(&m) > KEPT);
+    assert_int_equal(successor(&m, succeeds, &e), 0);
+    manager_stop(&m);
+    assert_int_equal(m.kept, 0);
+}
+
+// The manager takes what is on its way to it, and the bundle is made anew.
+static void too_many_on_their_way(void **state)
+{
+    static struct manager m;
+    struct expected e;
+    trouble.messages_until_refused = 2;
+    left_with(&m, &e);
+    assert_int_equal(trouble.messages_until_refused, 0);
+    assert_int_equal(kept_by(&m), KEPT);
+    assert_int_equal(m.barriers, 2); // and the one at the end
+    assert_int_equal(successor(&m, succeeds, &e), 0);
+    manager_stop(&m);
+}
+
+// Some of the last message would still go: a part is not taken for all.
+static void too_few_descriptors_for_the_successor(void **state)
+{
+    static struct manager m;
+    struct expected e;
+    left_with(&m, &e);
+    m.descriptors = MANY - 50;
+    assert_int_equal(successor(&m, everything_is_there, &e), EMFILE);
+    manager_stop(&m);
+    assert_int_equal(m.kept, 0);
+}
+
+static void each_is_forgotten_by_itself(void **state)
+{
+    static struct manager m;
+    struct expected e;
+    left_with(&m, &e);
+    int removals = m.removals;
+    trouble.not_told = "FDNAME=i";
+    assert_int_equal(successor(&m, succeeds, &e), 0);
+    trouble.not_told = NULL;
+    manager_stop(&m);
+    assert_int_equal(m.removals, removals + 2);
+    assert_int_equal(m.kept, 1);
+    assert_string_equal(m.name[0], "i");
+    manager_forget(&m);
+}
+
+// ---- other releases, other people
+
+// The image alone is kept, as there was no room for more.
+static struct handover *image_left_with(struct manager *m, int *fd, struct expected *e)
+{
+    struct handover *left = leave(fd, e);
+    manager_start(m, 1);
+    assert_int_equal(handover_store(left), 0);
+    assert_int_equal(kept_by(m), 1);
+    return left;
+}
+
+// A release before bundles stored each by itself.
+static void sockets_by_themselves(void **state)
+{
+    for (int loose = MANY / 2; loose <= MANY; loose += MANY / 2) {
+        static struct manager m;
+        struct expected e;
+        int fd[MANY];
+        struct handover *left = image_left_with(&m, fd, &e);
+        size_t first = MANY / 2;
+        if (loose < MANY)
+            manager_has(&m, handover_bundle(left, &first), "b");
+        handover_free(left);
+        for (int i = 0; i < MANY; i++) {
+            if (i < loose)
+                manager_has(&m, fd[i], "s");
+            else
+                close(fd[i]);
+        }
+        assert_int_equal(successor(&m, succeeds, &e), 0);
+        manager_stop(&m);
+        assert_int_equal(m.kept, 0);
+    }
+}
+
+static int foreign_bundle(int kind, int fd)
+{
+    struct addr addr = {0};
+    int pair[2];
+    if (kind == 0)
+        return bound(SOCK_DGRAM, false, &addr);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(handover_put(pair[1], "", 1, &fd, 1), 0);
+    assert_int_equal(handover_put(pair[1], "", 1, NULL, 0), 0); // without descriptors
+    close(pair[1]);
+    return pair[0];
+}
+
+// With an image or without: it is of no use, and that is said.
+static void bundles_that_are_none(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        static struct manager m;
+        struct expected e;
+        int fd[MANY];
+        struct handover *left = image_left_with(&m, fd, &e);
+        if (i >= 2)
+            manager_forget(&m);
+        manager_has(&m, foreign_bundle(i % 2, fd[0]), "b");
+        assert_int_equal(successor(&m, nothing_is_there, NULL), EPROTO);
+        manager_stop(&m);
+        assert_int_equal(m.kept, 0);
+        handover_free(left);
+        for (int j = 0; j < MANY; j++)
+            close(fd[j]);
+    }
+}
+
 // Somebody else has taken the image, or it was removed: then the sockets are of no use.
 static void sockets_without_image(void **state)
 {
@@ -412,9 +423,19 @@ int main(void)
         cmocka_unit_test(starts_that_crash_end_it),
         cmocka_unit_test(is_not_used_twice_by_a_manager_that_forgets_nothing),
         cmocka_unit_test(a_manager_with_too_little_room),
+        cmocka_unit_test(more_than_one_bundle_takes),
+        cmocka_unit_test(too_many_on_their_way),
+        cmocka_unit_test(too_few_descriptors_for_the_successor),
+        cmocka_unit_test(each_is_forgotten_by_itself),
+        cmocka_unit_test(sockets_by_themselves),
+        cmocka_unit_test(bundles_that_are_none),
         cmocka_unit_test(sockets_without_image),
         cmocka_unit_test(foreign_descriptors_are_left_alone),
         cmocka_unit_test(without_a_manager_nothing_is_stored),
     };
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
