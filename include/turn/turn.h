@@ -256,6 +256,9 @@ struct turn_revival {
 json_t *turn_save(struct turn *turn, usec_t now);
 int turn_restore(struct turn *turn, const json_t *state, const struct turn_revival *revival,
                  usec_t now, unsigned *ret_lost);
+// What it has goes on elsewhere: it ends here in silence, until the next turn_tick(). Needs no
+// memory.
+void turn_disown(struct turn *turn);
 
 // What follows from the passing of time, and closing the ports of ended allocations. Returns when
 // to call again, or USEC_NEVER.

@@ -252,6 +252,11 @@ int turn_worker_leave(const struct turn_worker *w, struct handover *handover)
     return streams_leave(w->streams, handover);
 }
 
+void turn_worker_disown(struct turn_worker *w)
+{
+    turn_disown(w->turn);
+}
+
 // ---- TCP allocations
 
 static unsigned worker_of_link(void *ctx, const void *link)

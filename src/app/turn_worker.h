@@ -52,6 +52,7 @@ json_t *turn_worker_save(struct turn_worker *worker, usec_t now);
 int turn_worker_restore(struct turn_worker *worker, const json_t *state, usec_t now,
                         unsigned *ret_lost);
 int turn_worker_leave(const struct turn_worker *worker, struct handover *handover);
+void turn_worker_disown(struct turn_worker *worker);
 
 void turn_worker_take(struct turn_worker *worker, struct turn_letter *letter, usec_t now);
 // Returns when to call again, or USEC_NEVER.

@@ -116,14 +116,11 @@ json_t *workers_save(struct workers *workers, struct handover *handover, usec_t 
 
 void workers_disown(struct workers *workers)
 {
-    struct handover *nobody;
-
-    for (unsigned i = 0; i < workers->count; i++)
+    for (unsigned i = 0; i < workers->count; i++) {
         worker_stop(&workers->worker[i]);
-    if (handover_new(&nobody) < 0)
-        return;
-    json_decref(workers_save(workers, nobody, usec_now())); // what was saved ends in silence
-    handover_free(nobody);
+        if (workers->worker[i].turn)
+            turn_worker_disown(workers->worker[i].turn);
+    }
 }
 
 int workers_thaw(struct workers *workers)

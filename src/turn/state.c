@@ -176,6 +176,16 @@ json_t *turn_save(struct turn *turn, usec_t now)
     return NULL;
 }
 
+void turn_disown(struct turn *turn)
+{
+    struct allocation *a;
+    for (struct map_node *node = NULL; (a = allocation_by_client(turn, &node));)
+        a->saved = true;
+    for (struct map_node *node = NULL; (a = allocation_by_ticket(turn, &node));)
+        a->saved = true;
+    turn->left = true;
+}
+
 int turn_restore(struct turn *turn, const json_t *state, const struct turn_revival *revival,
                  usec_t now, unsigned *ret_lost)
 {

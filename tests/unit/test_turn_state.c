@@ -138,6 +138,22 @@ static void what_was_saved_may_stay(void **state)
     tw_free(w);
 }
 
+// Those of connections as well: whoever fails to start has told nobody that he is there.
+static void what_is_disowned_ends_in_silence(void **state)
+{
+    for (int ticks = 0; ticks < 2; ticks++) {
+        struct tw *w = new_world();
+        play(w);
+        turn_disown(w->turn);
+        if (ticks)
+            tw_tick(w); // it lives here after all
+        turn_free(w->turn);
+        w->turn = NULL;
+        assert_int_equal(w->ends, ticks ? 4 : 0);
+        tw_free(w);
+    }
+}
+
 // The time that nobody was there is given back; it is not when nobody comes.
 static void lifetimes_go_on(void **state)
 {
@@ -285,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_clients_of_udp_stay),
         cmocka_unit_test(what_was_saved_may_stay),
+        cmocka_unit_test(what_is_disowned_ends_in_silence),
         cmocka_unit_test(lifetimes_go_on),
         cmocka_unit_test(a_mobile_client_of_a_connection),
         cmocka_unit_test(a_port_that_cannot_be_had),
