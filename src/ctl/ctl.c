@@ -42,7 +42,8 @@ static enum ctl_exit usage(FILE *out)
         snprintf(name, sizeof name, "%s %s", ctl_commands[i].name, ctl_commands[i].usage);
         fprintf(out, "  %-22s %s\n", name, ctl_commands[i].help);
     }
-    fputs("\n  -j, --json             print what the daemon says as JSON\n"
+    fputs("  help                   print this text, and end\n"
+          "\n  -j, --json             print what the daemon says as JSON\n"
           "  -s, --socket PATH      its control socket, instead of " CONTROL_DEFAULT_PATH "\n"
           "  -c, --config FILE      the daemon's configuration, for doctor\n"
           "  -V, --version          print the version, and end\n"
