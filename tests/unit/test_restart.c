@@ -208,6 +208,31 @@ static void too_old_or_of_another_time(void **state)
     free(text);
 }
 
+// The value of a setting of the unit.
+static unsigned of_the_unit(const char *name)
+{
+    char path[512], line[512];
+    unsigned value = 0;
+    snprintf(path, sizeof path, "%s/../../systemd/jingle-relayd.service", getenv("TEST_DATA"));
+    FILE *unit = fopen(path, "r");
+    assert_non_null(unit);
+    while (fgets(line, sizeof line, unit))
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == '=')
+            value = (unsigned)strtoul(line + strlen(name) + 1, NULL, 10);
+    (void)fclose(unit);
+    assert_true(value > 0);
+    return value;
+}
+
+// Starts that fail at once follow each other for as long as what was left can be used, and not for
+// ever: one that takes a few seconds counts as well.
+static void systemd_tries_for_as_long(void **state)
+{
+    unsigned attempts = of_the_unit("StartLimitBurst"), pause = of_the_unit("RestartSec");
+    assert_true(attempts * pause * USEC_PER_SEC >= RESTART_AGE_MAX);
+    assert_true(attempts * (pause + 3) < of_the_unit("StartLimitIntervalSec"));
+}
+
 // Cut anywhere, it is refused.
 static void a_truncated_snapshot(void **state)
 {
@@ -229,6 +254,7 @@ int main(void)
         cmocka_unit_test(a_bad_snapshot_says_why),
         cmocka_unit_test(of_an_unknown_boot),
         cmocka_unit_test(too_old_or_of_another_time),
+        cmocka_unit_test(systemd_tries_for_as_long),
         cmocka_unit_test(a_truncated_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
