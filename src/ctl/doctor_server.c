@@ -231,7 +231,8 @@ static void judge_empty(struct doctor *doctor, const char *domain)
                 "which cannot be checked, or they get none",
                 domain);
     doctor_change(doctor,
-                  "ejabberd: with mod_stun_disco, access for us: acl: {relay: {server: %s}}; "
+                  "ejabberd: with mod_stun_disco, access for us: acl: {local: {user_regexp: \"\"}, "
+                  "relay: {server: %s}}; "
                   "access_rules: {services: [{allow: local}, {allow: relay}]}; modules: "
                   "mod_stun_disco: {access: services}\n"
                   "ejabberd: without it: the same acl; access_rules: {relay: {allow: relay}}; "

@@ -152,6 +152,7 @@ static void answers_of_this_server(void **state)
 {
     struct doctor doctor = make();
     json_t *delegated = json("{\"services\":[],\"delegated\":true}");
+    json_t *empty = json("{\"services\":[]}");
     json_t *forbidden = json("{\"services_error\":\"forbidden\"}");
 
     (void)state;
@@ -164,6 +165,11 @@ static void answers_of_this_server(void **state)
     expect(&doctor, DOCTOR_WARNING, "them too",
            "acl: {local: {user_regexp: \"\"}, relay: "
            "{server: relay.example.org}}");
+    doctor = make();
+    doctor.server = DOCTOR_SERVER_EJABBERD;
+    doctor_judge_services(&doctor, "example.org", empty);
+    expect(&doctor, DOCTOR_WARNING, "empty list", "acl: {local: {user_regexp: \"\"}, relay: ");
+    json_decref(empty);
     json_decref(delegated);
     json_decref(forbidden);
 }
