@@ -30,7 +30,8 @@ void questions_free(struct questions *questions); // nobody is answered any more
 //                      "services": [{"type", "host", "port", "transport", "username", "password"}],
 //                      "services_error": "forbidden", "software": "ejabberd",
 //                      "time": seconds, "asked": seconds, "answered": seconds}}
-// Who asks while others wait gets what they get. Returns 0 or -ENOMEM.
+// "module" and "delegated" were seen since the component connected: that either has ended is not
+// told. Who asks while others wait gets what they get. Returns 0 or -ENOMEM.
 int questions_ask(struct questions *questions, void (*done)(void *ctx, json_t *answers), void *ctx);
 // Whoever waits with this 'done' is not answered any more.
 void questions_cancel(struct questions *questions, void (*done)(void *ctx, json_t *answers));

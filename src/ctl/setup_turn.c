@@ -89,8 +89,8 @@ void setup_turn_configuration(struct setup *setup)
 bool setup_turn_in_prosody(const struct setup *setup)
 {
     char *text = NULL;
-    bool there =
-        setup_read(setup, OWN_PATH, &text) == 0 && strstr(text, "\n    delegations = {") != NULL;
+    bool there = setup_read(setup, OWN_PATH, &text) == 0 &&
+                 (strstr(text, "\n    delegations = {") || strstr(text, "\"delegation\" }"));
 
     free(text);
     return there;

@@ -327,6 +327,9 @@ static void turn_beside_what_prosody_has(void **state)
     expect_said("remove turn_external and external_services from " PROSODY ", line 3:");
     assert_null(strstr(said, "lacks mod_delegation"));
     assert_null(strstr(text_of(OWN), "delegations ="));
+    expect_in(OWN, "modules_enabled = { \"jingle_relay\", \"delegation\" }");
+    assert_int_equal(setup("chat.test"), CTL_PROBLEM); // it stays with TURN
+    expect_in(OWN, "modules_enabled = { \"jingle_relay\", \"delegation\" }");
 
     put(PROSODY, "plugin_paths = \"/opt/modules\"\n" DEBIAN);
     put(HOST, "VirtualHost \"other.test\"\nmodules_enabled = { \"turn_external\" }\n"
