@@ -138,7 +138,9 @@ def to_an_older_release(lab):
     require("error" not in alice.allocate("after"), "no allocation afterwards")
     echoed = alice.echo("after")
     lab.daemon.restart()
-    return {**restart_figures(lab), "echoed": echoed + alice.echo("after")}
+    figures = restart_figures(lab)
+    require(figures["allocations_kept"] == 1 and figures["restarts"] == 1, f"restarted: {figures}")
+    return {**figures, "echoed": echoed + alice.echo("after")}
 
 
 @scenario(lab=TurnSuccessionLab)

@@ -46,6 +46,18 @@ class FdStore:
         for fd in fds:  # those of BARRIER=1 as well: that is its answer
             os.close(fd)
 
+    def catch_up(self):
+        """Returns when all that was sent before has been read (BARRIER=1 of sd_notify(3))."""
+        ours, theirs = os.pipe()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.connect(self.path)
+                socket.send_fds(end, [b"BARRIER=1"], [theirs])
+        finally:
+            os.close(theirs)
+        with open(ours, "rb") as file:
+            file.read()
+
     def environment(self):
         return {**os.environ, "NOTIFY_SOCKET": self.path, "FDSTORE": str(ROOM)}
 

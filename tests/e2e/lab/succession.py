@@ -66,6 +66,7 @@ class ManagedDaemon(Daemon):
             os.pwrite(fd, image.replace(b'{"v":1,', b'{"v":9,'), 0)
         self.start()
         self.comes_up()
+        wait_for("nothing to be kept any more", lambda: not self.store.kept, 20)
 
     def restart_fails(self):
         """Two starts fail, late and early, before the operator has mended the configuration."""
@@ -73,6 +74,7 @@ class ManagedDaemon(Daemon):
         left = list(self.store.kept)
         self._start_fails(self._that_cannot_listen())
         self._start_fails("no configuration")
+        self.store.catch_up()
         if self.store.kept != left:
             raise RuntimeError("a start that failed took something away")
         self.start()

@@ -2,12 +2,14 @@
 """A real systemd, which manages the daemon by the project's own unit file.
 
 It is the first process of namespaces of its own, on a host of the lab; its disk is this machine's
-under an empty layer (boot_systemd). A machine that cannot do that raises CannotBoot.
+under an empty layer (boot_systemd). A machine that has not what it takes, or refuses the namespaces
+or mounts, raises CannotBoot; a systemd that does not come up is a failure.
 """
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,12 @@ INSTALLED = {"jingle-relayd.service": f"systemd/system/{UNIT}",
 # For a sanitized build alone, others do not know it: the look for leaks at the end traces the
 # process, which the unit's system call filter forbids.
 SANITIZED = {"sanitizer": "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n"}
+
+
+PROGRAMS = ("/lib/systemd/systemd", "mount", "unshare", "nsenter")
+# What the commands before systemd say, of boot() and boot_systemd, when they may not do it.
+REFUSED = re.compile(r"^(sh|unshare|mount|umount|pivot_root): |not permitted|Permission denied",
+                     re.MULTILINE)
 
 
 class CannotBoot(Skipped):
@@ -92,29 +100,36 @@ class Machine:
         os.rename(f"{path}.new", path)
 
     def boot(self):
-        if not os.path.exists("/lib/systemd/systemd"):
-            raise CannotBoot("systemd is not installed here")
+        for program in PROGRAMS:
+            if not shutil.which(program):
+                raise CannotBoot(f"there is no {program} here")
         self.group = ControlGroup(self.network.namespace(self.host))
         # The shell joins the group first, so that it is the root of the machine's own.
         start = (f'echo $$ >"{self.group.path}/cgroup.procs" && exec unshare --mount --uts --ipc '
                  f'--cgroup --pid --fork --kill-child "{HERE}/boot_systemd" "{self.base}"')
         self.process = self.network.start(self.host, *self.prefix, "sh", "-c", start, log="systemd")
         try:
-            wait_for("systemd", self._is_booted, 60)
+            wait_for("systemd", self._is_booted, 120)
         except (TimeoutError, ProcessLookupError) as error:
-            with open(f"{os.path.dirname(self.base)}/systemd.log", encoding="utf-8") as log:
-                raise CannotBoot("systemd cannot be started here: "
-                                 f"{error}: {log.read()[-500:].strip()}") from error
+            with open(f"{os.path.dirname(self.base)}/systemd.log", encoding="utf-8") as file:
+                log = file.read()
+            why = f"systemd cannot be started here: {error}: {log[-500:].strip()}"
+            if isinstance(error, ProcessLookupError) and REFUSED.search(log):
+                raise CannotBoot(why) from error
+            raise RuntimeError(why) from error
 
     def _is_booted(self):
         if self.process.poll() is not None:
-            raise ProcessLookupError("systemd does not start")
-        if not self.pid:
-            with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children",
-                      encoding="ascii") as file:
-                self.pid = next(iter(file.read().split()), None)
-        return self.pid and self._is_systemd() and self.run("systemctl", "is-active", "basic.target",
-                                     check=False).stdout.strip() == "active"
+            raise ProcessLookupError("it has ended")
+        with contextlib.suppress(FileNotFoundError):  # it ends
+            if not self.pid:
+                with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children",
+                          encoding="ascii") as file:
+                    self.pid = next(iter(file.read().split()), None)
+            return (self.pid and self._is_systemd() and
+                    self.run("systemctl", "is-active", "basic.target",
+                             check=False).stdout.strip() == "active")
+        return False
 
     def _is_systemd(self):
         """And not the shell still, which sees this machine's."""
@@ -148,14 +163,17 @@ class Machine:
                 file.write(self.run("journalctl", check=False).stdout)
 
     def close(self):
-        if self.process:
-            # It cannot be asked: SIGTERM makes systemd start anew. Its end takes all of it along.
-            self.network.stop(self.process, how=signal.SIGKILL)
-        if self.pid:
-            wait_for("the machine's end", lambda: not os.path.exists(f"/proc/{self.pid}"), 10)
-        if self.group:
-            self.group.close()
-        self.process = self.pid = self.group = None
+        try:
+            if self.process:
+                # It cannot be asked: SIGTERM makes systemd start anew. Its end takes all of it
+                # along.
+                self.network.stop(self.process, how=signal.SIGKILL)
+            if self.pid:
+                wait_for("the machine's end", lambda: not os.path.exists(f"/proc/{self.pid}"), 10)
+        finally:
+            if self.group:
+                self.group.close()
+            self.process = self.pid = self.group = None
 
 
 def configure(machine, config, secret, dropins=None):
