@@ -82,7 +82,7 @@ static void use_secret(struct setup *setup, const char *path, bool in_configurat
         make_secret(setup);
         return;
     }
-    if (r == 0) {
+    if (r == 0 && setup->secret) {
         setup->secret[strcspn(setup->secret, "\r\n")] = '\0';
         r = can_be_quoted(setup->secret) ? 0 : -EINVAL;
     }
