@@ -20,7 +20,7 @@ test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
   coturn haproxy gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
   dino-im gajim pidgin gir1.2-farstream-0.2 xvfb xdotool openbox dbus systemd pulseaudio pulseaudio-utils
   gstreamer1.0-tools gstreamer1.0-pulseaudio gstreamer1.0-gtk3 gstreamer1.0-gl gstreamer1.0-libav"
-package="debhelper dpkg-dev fakeroot lintian"
+package="debhelper dpkg-dev fakeroot git lintian"
 bench="clang coturn ethtool libbpf-dev rtpengine-daemon"
 policy=/usr/sbin/policy-rc.d # asked by package scripts before they start a service; 101 forbids it
 log=$(mktemp)

@@ -21,6 +21,7 @@ struct kick { // waits for the workers
     uint64_t token;
     unsigned waiting;
     unsigned calls, allocations;
+    char user[];
 };
 
 struct admin {
@@ -75,12 +76,23 @@ static void kick_answer(struct verb_reply reply, unsigned calls, unsigned alloca
                 json_pack("{s:i, s:i}", "calls", (int)calls, "allocations", (int)allocations));
 }
 
+static void kick_log(const char *user, unsigned calls, unsigned allocations)
+{
+    struct mask mask;
+
+    if (calls + allocations > 0)
+        log_kind(LOG_CALLS_KICKED,
+                 "an administrator has ended %u calls and %u TURN allocations of %s", calls,
+                 allocations, mask_jid(user, &mask));
+}
+
 static void kick_allocations(struct admin *admin, const char *user, unsigned calls,
                              struct verb_reply reply)
 {
-    struct kick *kick = calloc(1, sizeof *kick);
+    struct kick *kick = calloc(1, sizeof *kick + strlen(user) + 1);
 
     if (!kick) {
+        kick_log(user, calls, 0);
         verb_answer(reply, NULL);
         return;
     }
@@ -88,12 +100,14 @@ static void kick_allocations(struct admin *admin, const char *user, unsigned cal
                           .token = TOKEN_FIRST + ++admin->last_token,
                           .waiting = workers_count(admin->parts.workers),
                           .calls = calls};
+    memcpy(kick->user, user, strlen(user) + 1);
     LIST_INSERT_HEAD(&admin->kicks, kick, link);
     int r = workers_end_user(admin->parts.workers, user, kick->token);
     if (r == 0)
         return;
     LIST_REMOVE(kick, link);
     free(kick);
+    kick_log(user, calls, 0);
     if (r == -ENAMETOOLONG) // nobody's
         kick_answer(reply, calls, 0);
     else
@@ -115,10 +129,10 @@ void admin_done(struct admin *admin, uint64_t token, int result)
     kick->allocations += (unsigned)result;
     if (--kick->waiting > 0)
         return;
-    struct kick done = *kick;
     LIST_REMOVE(kick, link);
+    kick_log(kick->user, kick->calls, kick->allocations);
+    kick_answer(kick->reply, kick->calls, kick->allocations);
     free(kick);
-    kick_answer(done.reply, done.calls, done.allocations);
 }
 
 static void kick(void *ctx, unsigned long long call, const char *user, struct verb_reply reply)
@@ -127,17 +141,16 @@ static void kick(void *ctx, unsigned long long call, const char *user, struct ve
     const struct admin_parts *p = &admin->parts;
     unsigned calls = user ? signal_kick_user(p->signal, user, "gone", usec_now())
                           : signal_kick_call(p->signal, call, "gone", usec_now());
-    struct mask mask;
+    bool client = user && strchr(user, '/'); // allocations are a user's, not a client's
 
-    if (user && calls > 0)
-        log_kind(LOG_CALLS_KICKED, "an administrator has ended %u calls of %s", calls,
-                 mask_jid(user, &mask));
-    else if (!user && calls > 0)
+    if (!user && calls > 0)
         log_kind(LOG_CALLS_KICKED, "an administrator has ended call %016llx", call);
+    else if (client)
+        kick_log(user, calls, 0);
     p->changed(p->ctx);
     if (!user && calls == 0)
         verb_fail(reply, "no such call is running");
-    else if (!user || strchr(user, '/')) // allocations are a user's, not a client's
+    else if (!user || client)
         kick_answer(reply, calls, 0);
     else
         kick_allocations(admin, user, calls, reply);

@@ -269,9 +269,13 @@ static void post_letter(void *ctx, unsigned number, struct turn_letter *letter)
     }
 }
 
+// Closing it leaves as they are the allocations that go on elsewhere (turn_state_save()).
 static void on_turn_changed(void *ctx, usec_t now)
 {
-    worker_tick(ctx, now);
+    struct worker *worker = ctx;
+
+    if (!worker->closing)
+        worker_tick(worker, now);
 }
 
 static void *worker_main(void *arg)
@@ -407,7 +411,6 @@ void worker_stop(struct worker *worker)
 // When no thread runs any more, and no worker has clients that letters could be written about.
 static void worker_free(struct worker *worker)
 {
-    worker->closing = true;
     mailbox_flush(worker->orders); // letters own memory
     echo_worker_free(worker->echo);
     relay_free(worker->relay);
@@ -444,6 +447,7 @@ int workers_new(struct event_base *base, const struct workers_config *config,
     for (unsigned i = 0; i < config->count && r == 0; i++)
         r = worker_start(&workers->worker[i]);
     if (r < 0) {
+        workers_disown(workers);
         workers_free(workers);
         return r;
     }
@@ -455,8 +459,10 @@ void workers_free(struct workers *workers)
 {
     if (!workers)
         return;
-    for (unsigned i = 0; i < workers->count; i++)
+    for (unsigned i = 0; i < workers->count; i++) {
         worker_stop(&workers->worker[i]);
+        workers->worker[i].closing = true;
+    }
     for (unsigned i = 0; i < workers->count; i++) {
         turn_worker_free(workers->worker[i].turn);
         workers->worker[i].turn = NULL;

@@ -126,7 +126,7 @@ static const struct log_kind_row rows[] = {
          "Those that were given out are good until they expire. An XMPP server that makes "
          "credentials itself must be given the new secret."},
     [LOG_CALLS_KICKED] = {"calls kicked", "2d34cb8ec2ec287d388135d581c00df9", LOG_LEVEL_NOTICE, 0,
-                          "An administrator has ended calls",
+                          "An administrator has ended calls or TURN allocations",
                           "By jingle-relayctl or by an ad-hoc command."},
     [LOG_SELFTEST] = {"self-test", "4766706aeeaed1fd598bffd2127f0558", LOG_LEVEL_WARNING, 5,
                       "The self-test found something",

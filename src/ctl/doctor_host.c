@@ -163,9 +163,10 @@ static void judge_missing(struct doctor *doctor, const struct utsname *kernel)
                               "/sys/kernel/btf/vmlinux)");
     else
         doctor_change(doctor,
-                      "cp /usr/share/jingle-relayd/systemd/fastpath.conf "
-                      "/etc/systemd/system/jingle-relayd.service.d/ && systemctl daemon-reload "
-                      "(CAP_BPF, CAP_NET_ADMIN); the log says more");
+                      "install -D -m 644 /usr/share/jingle-relayd/systemd/fastpath.conf "
+                      "/etc/systemd/system/jingle-relayd.service.d/fastpath.conf && systemctl "
+                      "daemon-reload && systemctl restart jingle-relayd (CAP_BPF, CAP_NET_ADMIN); "
+                      "the log says more");
 }
 
 void doctor_check_fastpath(struct doctor *doctor)
@@ -202,7 +203,12 @@ static bool judge_port(struct doctor *doctor, const struct addr *addr, bool tcp,
     doctor_find(doctor, DOCTOR_PROBLEM, "%s port %s is taken by %s%s", tcp ? "TCP" : "UDP",
                 addr_format(addr, text), owner.pid ? owner.name : "another program",
                 owner.pid ? "" : " (as root this program sees which)");
-    if (owner.pid)
+    if (owner.pid && doctor_server_process(owner.name) == DOCTOR_SERVER_EJABBERD)
+        doctor_change(doctor,
+                      "ejabberd: without the entry \"module: ejabberd_stun\" under listen:; "
+                      "ejabberdctl reload_config\nor another port in %s of %s",
+                      key, doctor->path);
+    else if (owner.pid)
         doctor_change(doctor,
                       "stop it (systemctl status %d names its unit: systemctl disable --now UNIT), "
                       "or another port in %s of %s",

@@ -108,7 +108,10 @@ static bool judge_credential(struct doctor *doctor, const char *domain, const js
                 "server (401)",
                 domain);
     doctor_change(doctor,
-                  "%s: turn: { secret_files = [ \"/etc/jingle-relayd/turn-secret\" ]; }\n"
+                  "systemctl edit jingle-relayd: [Service] "
+                  "LoadCredential=turn-secret:/etc/jingle-relayd/turn-secret, then systemctl "
+                  "restart jingle-relayd; without systemd, in the group turn of %s: "
+                  "secret_files = [ \"/etc/jingle-relayd/turn-secret\" ];\n"
                   "Prosody: turn_external_secret = \"the text in that file\" (and each secret in "
                   "external_services)\n"
                   "ejabberd: mod_stun_disco: secret: \"the text in that file\"",

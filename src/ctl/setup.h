@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 
+#include <libconfig.h>
 #include <sys/types.h>
 
 #define SETUP_PATH_MAX 512
@@ -36,6 +37,9 @@ struct setup {
 // Returns 0, -ENOENT or what the system said. The caller frees '*ret_text'.
 int setup_read(const struct setup *setup, const char *path, char **ret_text);
 bool setup_exists(const struct setup *setup, const char *path);
+// A file in the syntax of the daemon's configuration, with all that it includes. Returns 0 or
+// -errno, -EINVAL if it is no such; the caller destroys '*ret_parsed' in either case.
+int setup_parse(const struct setup *setup, const char *path, config_t *ret_parsed);
 // Puts a file in its place as a whole, and tells; what is wrong is told, too. 'mode' and 'group'
 // (may be NULL) are for a new file: one that is there keeps its mode, its owner and its group.
 void setup_write(struct setup *setup, const char *path, const char *text, mode_t mode,
@@ -68,9 +72,11 @@ struct setup_prosody {
     char list_file[SETUP_PATH_MAX];
     unsigned list_line; // modules_enabled of the host; 0: none
     char delegations_file[SETUP_PATH_MAX];
-    unsigned delegations_line; // those of the host; 0: none
+    unsigned delegations_line; // those that the host has, its own or those for all; 0: none
     char own_services_file[SETUP_PATH_MAX];
     unsigned own_services_line; // where Prosody answers that question by itself; 0: nowhere
+    bool own_services_for_all;  // that is the part for all hosts
+    bool services_disabled;     // ... but not by this one (modules_disabled)
     char component_file[SETUP_PATH_MAX];
     unsigned component_line;      // the component; 0: none
     unsigned component_list_line; // its modules_enabled, in the same file; 0: none

@@ -4,7 +4,6 @@
 #include "setup.h"
 
 #include <errno.h>
-#include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -57,20 +56,14 @@ static char *copy_of(const config_t *parsed, const char *key)
 // What the configuration says of it: the file, or the secret itself; both may be NULL.
 static void find_secret(const struct setup *setup, char **ret_path, char **ret_secret)
 {
-    char *text = NULL;
     config_t parsed;
 
     *ret_path = *ret_secret = NULL;
-    if (setup_read(setup, CONFIG_PATH, &text) < 0)
-        return;
-    config_init(&parsed);
-    if (config_read_string(&parsed, text) == CONFIG_TRUE) {
+    if (setup_parse(setup, CONFIG_PATH, &parsed) == 0) {
         *ret_path = copy_of(&parsed, "xmpp.secret_file");
         *ret_secret = copy_of(&parsed, "xmpp.secret");
     }
     config_destroy(&parsed);
-    explicit_bzero(text, strlen(text));
-    free(text);
 }
 
 // The daemon would not take one that was made elsewhere than it looks.
@@ -236,16 +229,18 @@ void setup_configuration(struct setup *setup)
         make_configuration(setup);
         return;
     }
-    config_init(&said.parsed);
-    if (r < 0 || config_read_string(&said.parsed, text) != CONFIG_TRUE) {
+    if (r == 0)
+        r = setup_parse(setup, CONFIG_PATH, &said.parsed);
+    if (r < 0) {
         fprintf(setup->ctl->err, "jingle-relayctl: %s cannot be read: %s\n", CONFIG_PATH,
-                r < 0 ? strerror(-r) : "\"jingle-relayd --check-config\" says why");
+                r == -EINVAL ? "\"jingle-relayd --check-config\" says why" : strerror(-r));
         setup->failed = true;
     } else {
         look(setup, &said);
         name_component(setup, said.domain);
         change(setup, text, &said);
     }
-    config_destroy(&said.parsed);
+    if (text)
+        config_destroy(&said.parsed);
     free(text);
 }

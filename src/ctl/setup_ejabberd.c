@@ -51,7 +51,7 @@ static void add_included(const struct setup *setup, struct buf *out)
     free(names);
 }
 
-// All of it; NULL without one.
+// All of it, "" without one; NULL without memory.
 static char *read_all(const struct setup *setup)
 {
     struct buf out = {0};
@@ -90,7 +90,8 @@ static void tell_module(struct setup *setup)
 
     setup_by_hand(setup,
                   "mkdir -p ~ejabberd/.ejabberd-modules/sources\n"
-                  "cp -r " MODULES_PATH " ~ejabberd/.ejabberd-modules/sources/mod_jingle_relay\n"
+                  "cp -rT " MODULES_PATH " ~ejabberd/.ejabberd-modules/sources/mod_jingle_relay\n"
+                  "chown -R ejabberd: ~ejabberd/.ejabberd-modules\n"
                   "ejabberdctl module_install mod_jingle_relay\n",
                   "install the module%s",
                   setup_exists(setup, MODULES_PATH)

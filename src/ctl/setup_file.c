@@ -31,6 +31,25 @@ int setup_read(const struct setup *setup, const char *path, char **ret_text)
     return config_read_whole(full(setup, path, whole), FILE_MAX, ret_text, &len);
 }
 
+int setup_parse(const struct setup *setup, const char *path, config_t *ret_parsed)
+{
+    char whole[SETUP_PATH_MAX];
+    struct config_errors errors = {0};
+    struct config_text text = {0};
+    int r = config_text_read(&text, full(setup, path, whole), &errors);
+
+    config_init(ret_parsed);
+    config_set_include_dir(ret_parsed, "/dev/null"); // all of them are in the text
+    if (r == 0 &&
+        config_read_string(ret_parsed, text.text.data ? text.text.data : "") != CONFIG_TRUE)
+        r = -EINVAL;
+    if (text.text.data)
+        explicit_bzero(text.text.data, text.text.len);
+    config_text_free(&text);
+    config_errors_free(&errors);
+    return r;
+}
+
 bool setup_exists(const struct setup *setup, const char *path)
 {
     char whole[SETUP_PATH_MAX];
@@ -112,7 +131,7 @@ static int replace(const char *path, const char *text, mode_t mode, const char *
 
     if (realpath(path, real))
         return stat(real, &st) < 0 ? -errno : put_in_place(real, text, &st, mode, group);
-    if (errno != ENOENT)
+    if (errno != ENOENT || lstat(path, &st) == 0) // a link that leads to nothing
         return -errno;
     r = make_directory_of(path);
     return r < 0 ? r : put_in_place(path, text, NULL, mode, group);

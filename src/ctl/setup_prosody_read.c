@@ -147,6 +147,7 @@ static void note_own_services(struct lua *lua, unsigned line)
     if (lua->section != GLOBAL && lua->section != OF_HOST)
         return;
     found->own_services_line = line;
+    found->own_services_for_all = lua->section == GLOBAL;
     snprintf(found->own_services_file, sizeof found->own_services_file, "%s", lua->path);
 }
 
@@ -178,6 +179,8 @@ static void on_modules(struct lua *lua)
     } else if (lua->section == OF_COMPONENT) {
         found->component_list_line = line;
     }
+    if (*lua->p != '{')
+        return; // a name, which only Lua knows
     for (skip_blank(lua); *lua->p && *lua->p != '}'; skip_blank(lua)) {
         if (take_string(lua, name))
             on_module(lua, name);
@@ -186,15 +189,31 @@ static void on_modules(struct lua *lua)
     }
 }
 
-// A table: namespace by namespace, each with a table of its own.
+static void on_modules_disabled(struct lua *lua)
+{
+    char name[SETUP_NAME_MAX];
+
+    if (lua->section != OF_HOST || !take_equals(lua) || *lua->p != '{')
+        return;
+    for (; *lua->p && *lua->p != '}'; skip_blank(lua)) {
+        if (take_string(lua, name))
+            lua->found->services_disabled |= strcmp(name, "external_services") == 0;
+        else
+            step(lua, 1);
+    }
+}
+
+// A table: namespace by namespace, each with a table of its own. That of the host stands in for
+// the one that is for all.
 static void on_delegations(struct lua *lua)
 {
     struct setup_prosody *found = lua->found;
     unsigned line = lua->line, depth = 0;
     char name[SETUP_NAME_MAX];
 
-    if (lua->section != OF_HOST || !take_equals(lua))
+    if ((lua->section != GLOBAL && lua->section != OF_HOST) || !take_equals(lua))
         return;
+    found->services = false;
     found->delegations_line = line;
     snprintf(found->delegations_file, sizeof found->delegations_file, "%s", lua->path);
     do {
@@ -298,6 +317,8 @@ static void on_word(struct lua *lua)
         on_section(lua, true);
     else if (word_is(word, len, "modules_enabled"))
         on_modules(lua);
+    else if (word_is(word, len, "modules_disabled"))
+        on_modules_disabled(lua);
     else if (word_is(word, len, "component_secret"))
         on_secret(lua);
     else if (word_is(word, len, "Include"))

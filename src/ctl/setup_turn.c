@@ -4,7 +4,6 @@
 // credentials by itself: there is no second secret that both would have to know.
 #include "setup.h"
 
-#include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,29 +16,6 @@
 
 // ---- the daemon
 
-static bool is_on(const char *text)
-{
-    config_t parsed;
-    int on = 0;
-
-    config_init(&parsed);
-    if (config_read_string(&parsed, text) == CONFIG_TRUE)
-        (void)config_lookup_bool(&parsed, "turn.enabled", &on);
-    config_destroy(&parsed);
-    return on != 0;
-}
-
-static bool has_group(const char *text)
-{
-    config_t parsed;
-    bool has;
-
-    config_init(&parsed);
-    has = config_read_string(&parsed, text) == CONFIG_TRUE && config_lookup(&parsed, "turn");
-    config_destroy(&parsed);
-    return has;
-}
-
 // The sample's line in its group; NULL: it is not the sample's any more.
 static const char *find_line(const char *text)
 {
@@ -50,36 +26,47 @@ static const char *find_line(const char *text)
     return line && end && line < end ? line : NULL;
 }
 
-static void tell_line(struct setup *setup, const char *text)
+static void tell_line(struct setup *setup, const config_t *parsed)
 {
-    if (has_group(text))
+    if (config_lookup(parsed, "turn"))
         setup_by_hand(setup, ENABLED, "turn TURN on: in %s, the group \"turn\" has to have",
                       CONFIG_PATH);
     else
         setup_by_hand(setup, GROUP " " ENABLED " };", "turn TURN on: add to %s", CONFIG_PATH);
 }
 
-void setup_turn_configuration(struct setup *setup)
+static void turn_on(struct setup *setup, const char *text, const char *line)
 {
     struct buf out = {0};
+
+    buf_printf(&out, "%.*s    %s%s", (int)(line - text), text, ENABLED,
+               line + strlen("    " SAMPLE_LINE));
+    if (out.failed)
+        setup->failed = true;
+    else
+        setup_write(setup, CONFIG_PATH, out.data, 0644, NULL, "TURN is turned on");
+    buf_free(&out);
+}
+
+void setup_turn_configuration(struct setup *setup)
+{
+    config_t parsed;
     char *text = NULL;
     const char *line;
+    int on = 0;
 
     if (setup_read(setup, CONFIG_PATH, &text) < 0)
         return; // made just now, with it; or only told
     line = find_line(text);
-    if (line)
-        buf_printf(&out, "%.*s    %s%s", (int)(line - text), text, ENABLED,
-                   line + strlen("    " SAMPLE_LINE));
-    if (out.failed)
-        setup->failed = true;
-    else if (is_on(text))
+    if (setup_parse(setup, CONFIG_PATH, &parsed) < 0)
+        setup->failed = true; // told already
+    else if (config_lookup_bool(&parsed, "turn.enabled", &on) == CONFIG_TRUE && on)
         setup_unchanged(setup, CONFIG_PATH, "TURN is on");
-    else if (line && is_on(out.data)) // not twice in the group
-        setup_write(setup, CONFIG_PATH, out.data, 0644, NULL, "TURN is turned on");
+    else if (line && !config_lookup(&parsed, "turn.enabled")) // not twice in the group
+        turn_on(setup, text, line);
     else
-        tell_line(setup, text);
-    buf_free(&out);
+        tell_line(setup, &parsed);
+    config_destroy(&parsed);
     free(text);
 }
 
@@ -140,7 +127,12 @@ void setup_turn_prosody(struct setup *setup, const struct setup_prosody *found)
         setup_by_hand(setup, "modules_enabled = { \"delegation\" }",
                       "below the component in %s, line %u, add", found->component_file,
                       found->component_line);
-    if (found->own_services_line > 0)
+    if (found->own_services_line > 0 && found->own_services_for_all && !found->services_disabled)
+        setup_by_hand(setup, "modules_disabled = { \"turn_external\"; \"external_services\" }",
+                      "below VirtualHost \"%s\" add, since by %s, line %u, Prosody would go on to "
+                      "answer by itself",
+                      setup->domain, found->own_services_file, found->own_services_line);
+    else if (found->own_services_line > 0 && !found->own_services_for_all)
         setup_by_hand(setup, NULL,
                       "remove turn_external and external_services from %s, line %u: Prosody would "
                       "go on to answer by itself",
@@ -157,6 +149,10 @@ void setup_turn_ejabberd(struct setup *setup, const char *text)
 
     if (text && strstr(text, "mod_stun_disco:"))
         setup_by_hand(setup, NULL, "remove \"mod_stun_disco\" from \"modules:\" of ejabberd");
+    if (text && strstr(text, "ejabberd_stun"))
+        setup_by_hand(setup, NULL,
+                      "remove the entry with \"module: ejabberd_stun\" from \"listen:\" of "
+                      "ejabberd: while that has port 3478 the daemon does not start");
     if (text && strstr(text, "mod_delegation:") && setup_turn_is_handed_over(text))
         return;
     buf_printf(&lines,

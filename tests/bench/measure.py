@@ -37,7 +37,7 @@ def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return {"cpu": models[0] if models else platform.machine(), "cores": os.cpu_count(),
-            "kernel": platform.release()}
+            "kernel": platform.release().partition("-")[0]}
 
 
 class Measure:

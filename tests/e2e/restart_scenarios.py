@@ -172,5 +172,8 @@ def under_allocations(lab):
             require(answer.get("lifetime"), f"refresh of {name}: {answer}")
     with open(f"{lab.directory}/jingle-relayd-wrong.log", encoding="utf-8") as file:
         require("allocation ended" not in file.read(), "a start that failed has told of ends")
+    with open(f"{lab.directory}/jingle-relayd.log", encoding="utf-8") as file:
+        ended = [line for line in file if "allocation ended" in line]
+    require(len(ended) <= 1, f"not only that over TCP is said to have ended: {ended}")
     require("error" not in alice.allocate("next"), "no allocation after the restarts")
     return {**restarts, "echoed": echoed + alice.echo("next")}

@@ -324,7 +324,7 @@ static void turn_beside_what_prosody_has(void **state)
                 "\"] = { jid = \"relay.chat.test\" };\n");
     expect_said("add the name in " HOST ", line 5, so that it begins\n\n"
                 "    modules_enabled = { \"delegation\";\n");
-    expect_said("remove turn_external and external_services from " PROSODY ", line 3:");
+    expect_said("below VirtualHost \"chat.test\" add, since by " PROSODY ", line 3,");
     assert_null(strstr(said, "lacks mod_delegation"));
     assert_null(strstr(text_of(OWN), "delegations ="));
     expect_in(OWN, "modules_enabled = { \"jingle_relay\", \"delegation\" }");
@@ -338,6 +338,37 @@ static void turn_beside_what_prosody_has(void **state)
               "Component \"relay.chat.test\"\ncomponent_secret = \"0123456789abcdef\"\n"
               "modules_enabled = { \"x\", \"delegation\" }\n");
     assert_int_equal(setup("chat.test --turn"), CTL_OK);
+}
+
+// Not for the other hosts' sake: what the host has of its own takes the place of what is for all.
+static void turn_beside_what_is_for_all_hosts(void **state)
+{
+    put(DELEGATION, "");
+    put_sample();
+    put(PROSODY, "modules_enabled = { \"turn_external\" }\n"
+                 "delegations = { [\"urn:xmpp:mam:2\"] = { jid = \"mam.test\" } }\n" DEBIAN);
+    put(HOST, "VirtualHost \"chat.test\"\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("add to \"delegations\" in " PROSODY ", line 2\n");
+    expect_said("below VirtualHost \"chat.test\" add, since by " PROSODY ", line 1,");
+    assert_null(strstr(text_of(OWN), "delegations ="));
+    put(HOST, "VirtualHost \"chat.test\"\nmodules_enabled = { \"external_services\" }\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_PROBLEM);
+    expect_said("remove turn_external and external_services from " HOST ", line 2:");
+    put(HOST, "VirtualHost \"chat.test\"\n"
+              "modules_disabled = { \"turn_external\"; \"external_services\" }\n"
+              "delegations = { [\"" EXTDISCO "\"] = { jid = \"relay.chat.test\" } }\n");
+    assert_int_equal(setup("chat.test --turn"), CTL_OK);
+}
+
+// What stands behind it is read nevertheless.
+static void a_list_that_only_lua_knows(void **state)
+{
+    put(PROSODY, "local mine = require \"mine\"\nmodules_enabled = mine\n" DEBIAN);
+    put(HOST, "VirtualHost \"chat.test\"\nmodules_enabled = { \"mam\" }\n");
+    assert_int_equal(setup("chat.test"), CTL_PROBLEM);
+    expect_said(HOST ", line 2");
+    assert_null(strstr(text_of(OWN), "modules_enabled = { \"jingle_relay\""));
 }
 
 // In a file of its own, as the documentation has it; a comment is none.
@@ -356,6 +387,10 @@ static void turn_in_what_ejabberd_includes(void **state)
     put("/etc/ejabberd/turn.yml", "modules:\n  mod_stun_disco: {}\n");
     assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_PROBLEM);
     expect_said("remove \"mod_stun_disco\"");
+    assert_null(strstr(said, "ejabberd_stun"));
+    put("/etc/ejabberd/turn.yml", "listen:\n  - port: 3478\n    module: ejabberd_stun\n");
+    assert_int_equal(setup("chat.test --turn --server ejabberd"), CTL_PROBLEM);
+    expect_said("remove the entry with \"module: ejabberd_stun\"");
 }
 
 // Who has turned it off beside the sample's comment gets no second line of that name.
@@ -389,7 +424,23 @@ static void the_secret_is_where_the_configuration_says(void **state)
                 "secret = \"0123456789abcdef\"; };\n");
     assert_int_equal(setup("chat.test"), CTL_OK);
     expect_in(OWN, "component_secret = \"0123456789abcdef\"");
+    put(CONFIG, "@include \"more.conf\"\n");
+    put("/etc/jingle-relayd/more.conf",
+        "xmpp = { domain = \"relay.chat.test\"; served_domains = [ \"chat.test\" ];\n"
+        "secret = \"0123456789abcdef\"; };\n");
+    assert_int_equal(setup("chat.test"), CTL_OK);
     assert_false(is_there(SECRET));
+}
+
+static void a_link_that_leads_nowhere_stays(void **state)
+{
+    struct stat st;
+
+    assert_int_equal(unlink(at(CONFIG)), 0);
+    assert_int_equal(symlink("nowhere.conf", at(CONFIG)), 0);
+    assert_int_equal(setup("chat.test"), CTL_PROBLEM);
+    assert_int_equal(lstat(at(CONFIG), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
 }
 
 // It may hold a secret, or be kept elsewhere.
@@ -452,7 +503,7 @@ static void ejabberd_is_told_by_hand(void **state)
     assert_false(is_there(SECRET));
     assert_int_equal(setup("chat.test --server ejabberd"), CTL_PROBLEM);
     expect_said("      relay.chat.test:\n            password: \"");
-    expect_said("ejabberdctl module_install mod_jingle_relay");
+    expect_said("chown -R ejabberd: ~ejabberd/.ejabberd-modules\n    ejabberdctl module_install");
     expect_said("ejabberdctl reload_config");
     assert_false(is_there(OWN));
     put("/etc/ejabberd/ejabberd.yml", "ejabberd_service relay.chat.test mod_jingle_relay");
@@ -501,6 +552,9 @@ int main(void)
         TEST(turn_beside_what_prosody_has),
         TEST(turn_in_what_ejabberd_includes),
         TEST(turn_beside_what_others_wrote),
+        TEST(turn_beside_what_is_for_all_hosts),
+        TEST(a_list_that_only_lua_knows),
+        TEST(a_link_that_leads_nowhere_stays),
         TEST(ejabberd_is_told_by_hand),
         TEST(wrong_words_are_refused),
     };

@@ -33,8 +33,8 @@ SANITIZED = {"sanitizer": "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n"
 
 PROGRAMS = ("/lib/systemd/systemd", "mount", "unshare", "nsenter")
 # What the commands before systemd say, of boot() and boot_systemd, when they may not do it.
-REFUSED = re.compile(r"^(sh|unshare|mount|umount|pivot_root): |not permitted|Permission denied",
-                     re.MULTILINE)
+REFUSED = re.compile(r"^(sh|unshare|mount|umount|pivot_root): .*(not permitted|Permission denied|"
+                     "unknown filesystem type)", re.MULTILINE)
 
 
 class CannotBoot(Skipped):
