@@ -126,6 +126,15 @@ def _whole(viewer, call, view):
     require(focus == "H1", f"the focus is on {focus}, not on the heading")
 
 
+def _paths_move_on(viewer):
+    """Where the packets go, while somebody reads there by keyboard."""
+    viewer.evaluate("document.querySelector('#call .way + details summary').focus()")
+    viewer.ask("press", keys=["Enter"])
+    _moves(viewer, "#call .way + details dl")
+    kept = "document.activeElement.matches('#call .way + details[open] summary')"
+    require(viewer.evaluate(kept), "the focus is lost, or what was unfolded is folded")
+
+
 @scenario(ice_ports="dedicated")
 def live_page(lab):
     """A call from its first to its last stanza, on the page."""
@@ -148,6 +157,7 @@ def live_page(lab):
     view = call.carried()
     viewer.evaluate(f"location.hash = '#/call/{view['id']}'")
     _whole(viewer, call, view)
+    _paths_move_on(viewer)
     _moves(viewer, "#call .facts span:nth-of-type(3)")
     tabs += viewer.reaches_everything()
     viewer.fits("call")
@@ -213,6 +223,69 @@ def page_out_of_sight(lab):
     call.hangup()
     call.close()
     return {"gap_seconds": round(gap)}
+
+
+# Events come from the test in place of the daemon.
+FEED = """window.EventSource = class extends EventTarget {
+  constructor() { super(); window.feed = this; }
+  close() {}
+};
+document.dispatchEvent(new Event('visibilitychange'))"""
+TELL = "window.feed.dispatchEvent(new MessageEvent('status', {{data: {}}}))"
+POINTS = "document.querySelector('#traffic-chart path.line').getAttribute('d')"
+CHART_WIDTH = 600
+
+
+class Teller:
+    """Tells the page how a daemon does."""
+
+    def __init__(self, viewer, status, workers):
+        self.viewer = viewer
+        self.status = {**status, "started": f"a run with {workers} workers"}
+        self.workers = workers
+
+    def tell(self, uptime_ms, sent, busy_ms, **more):
+        """Totals: bytes sent, and milliseconds that each worker was busy."""
+        news = {**self.status, "uptime_ms": uptime_ms,
+                "traffic": {**self.status["traffic"], "bytes_sent_total": sent},
+                "workers": [{"busy_ms_total": busy_ms}] * self.workers, **more}
+        self.viewer.evaluate(TELL.format(json.dumps(json.dumps(news))))
+
+    def shows(self, rate, busy):
+        texts = [self.viewer.text(of) for of in ("#rate", "#rate-unit", "#workers")]
+        require(texts[0] == rate and texts[1] == "Mbit/s forwarded", f"not {rate}: {texts}")
+        require(texts[2].count(busy) == self.workers, f"not {busy} {self.workers} times: {texts}")
+
+
+@scenario()
+def page_rates(lab):
+    """Events may come close together, and the daemon may be restarted; and a drain is told as what
+    it is."""
+    viewer = Viewer(lab)
+    viewer.ask("open", url=URL)
+    viewer.wait("the overview", "#overview", "Ready, and nobody is calling")
+    viewer.evaluate(FEED)
+    status = lab.daemon.json("/api/status")
+    old, new = Teller(viewer, status, 2), Teller(viewer, status, 1)
+    old.tell(600000, 0, 0)
+    old.tell(601000, 125000, 200)
+    old.shows("1.0", "20 %")
+    old.tell(601004, 126000, 204)  # somebody else has opened a page
+    old.shows("1.0", "20 %")
+    old.tell(601304, 126000, 204)
+    old.tell(601604, 276000, 354)  # the rate is not that of a long time
+    old.shows("2.0", "25 %")
+    new.tell(5, 0, 0)
+    new.tell(1005, 125000, 100)
+    new.tell(2005, 250000, 200)
+    new.shows("1.0", "10 %")
+    line = viewer.evaluate(POINTS)
+    at = [float(x) for x in re.findall(r"[ML]\s*([\d.]+)", line)]
+    require(len(at) == 2 and max(at) <= CHART_WIDTH, f"before the restart: {line}")
+    new.tell(3005, 375000, 300, draining=True)
+    viewer.wait("the drain", "#health", "No new calls are taken: the relay is being drained")
+    viewer.nothing_wrong()
+    viewer.close()
 
 
 # --- without a browser ---

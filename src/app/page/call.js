@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The page of one call: how it is, live lines, what happened when, and which way its packets go.
-import { breakable, clock, count, draw, ladder, lines, make, milliseconds, say, span } from './draw.js';
+import { breakable, clock, count, draw, ladder, lines, make, milliseconds, renew, say, span } from './draw.js';
 
 const SIDES = ['initiator', 'responder'];
 const COLOURS = ['one', 'two'];
@@ -221,14 +221,12 @@ export class CallPage {
 
   showPaths(call) {
     const part = this.at.paths;
-    const open = [...part.querySelectorAll('details')].map(element => element.open);
     part.hidden = call.paths.length === 0;
-    // Rebuilding would take the focus away from who reads here.
-    if (part.contains(document.activeElement)) return;
-    part.replaceChildren(part.firstChild, ...call.paths.map((path, i) => this.path(call, path, open[i])));
+    renew(part, make('section', { class: 'part' }, part.firstChild.cloneNode(true),
+      call.paths.map(path => this.path(call, path))));
   }
 
-  path(call, path, open) {
+  path(call, path) {
     const media = call.contents.filter(content => content.paths.includes(path.path));
     const name = media.map(content => content.media || content.name).join(' and ') || 'earlier path';
     const legs = SIDES.map(side => path[side]);
@@ -238,7 +236,7 @@ export class CallPage {
     const stop = (title, lines, look = '') => make('div', { class: 'stop' }, make('b', { class: look }, title),
       ...lines.map(line => make('div', {}, line)));
     const relay = [...new Set(legs.flatMap(leg => leg.ports))];
-    const details = make('details', open ? { open: '' } : {}, make('summary', {}, 'Checks, packets and sources'),
+    const details = make('details', {}, make('summary', {}, 'Checks, packets and sources'),
       make('div', { class: 'legs' }, legs.map((leg, i) => this.leg(leg, i))));
     return make('div', { class: 'card' }, make('h3', {}, `${name[0].toUpperCase()}${name.slice(1)}`),
       make('div', { class: 'way' },

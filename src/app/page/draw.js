@@ -33,6 +33,28 @@ export function say(element, text) {
   if (element.textContent !== wanted) element.textContent = wanted;
 }
 
+/** Makes an element what another one is, and touches only what differs: focus, selection and what is
+    unfolded stay. Attributes that only the first has stay, too. */
+export function renew(element, wanted) {
+  if (element.nodeName !== wanted.nodeName) {
+    element.replaceWith(wanted);
+    return;
+  }
+  if (element.nodeType === Node.TEXT_NODE) {
+    if (element.data !== wanted.data) element.data = wanted.data;
+    return;
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+  const children = [...wanted.childNodes];
+  children.forEach((child, i) => {
+    if (i < element.childNodes.length) renew(element.childNodes[i], child);
+    else element.append(child);
+  });
+  while (element.childNodes.length > children.length) element.lastChild.remove();
+}
+
 // ---- numbers
 
 const whole = new Intl.NumberFormat('en');

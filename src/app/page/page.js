@@ -5,6 +5,7 @@ import { CallPage, DOORS, STATES, bare, chip } from './call.js';
 import { area, bits, clock, count, make, percent, say, span } from './draw.js';
 
 const SECONDS = 120;   // of the traffic that is drawn
+const RATE_LEAST_MS = 500; // between the two of a rate
 const ROWS_STEP = 100; // of the table, until more are asked for
 const RETRY_MS = 3000;
 const FEED_LOST_MS = 8000; // without an event
@@ -14,15 +15,30 @@ const $ = id => document.getElementById(id);
 const feed = { source: null, call: null, heard: 0, retry: 0 };
 const calls = new Map(); // id: call
 const view = { sort: 'opened', down: true, rows: ROWS_STEP, shown: new Map(), page: null };
-let status = null, before = null, traffic = [];
+let status = null, before = null, past = [], traffic = []; // rates are from 'before' to 'status'
 
 // ---- overview
+
+// Everybody is told at once when somebody opens a page: what came a moment ago is left out of the
+// rates. Nothing from before a restart fits what comes after it.
+function takeStatus(news) {
+  if (status && news.started === status.started) {
+    past.push(status);
+  } else {
+    past = [];
+    traffic = [];
+  }
+  const old = at => at < past.length && news.uptime_ms - past[at].uptime_ms >= RATE_LEAST_MS;
+  while (old(1)) past.shift();
+  before = old(0) ? past[0] : null;
+  status = news;
+}
 
 function rate(path) {
   if (!before) return null;
   const seconds = (status.uptime_ms - before.uptime_ms) / 1000;
   const value = at => path.reduce((object, key) => object[key], at);
-  return seconds > 0 ? Math.max(0, (value(status) - value(before)) / seconds) : null;
+  return Math.max(0, (value(status) - value(before)) / seconds);
 }
 
 function running() {
@@ -117,6 +133,7 @@ function showLoad() {
     box.append(make('div', { class: 'worker' }, make('p', {}, make('span', {}, `Worker ${box.children.length + 1}`), make('span')),
       make('div', { class: 'bar', 'aria-hidden': 'true' }, make('span'))));
   }
+  while (box.children.length > status.workers.length) box.lastChild.remove(); // since a restart
   status.workers.forEach((worker, i) => {
     const busy = rate(['workers', i, 'busy_ms_total']);
     if (busy === null) return;
@@ -148,7 +165,7 @@ function showHealth() {
     [component.connected ? 'good' : 'bad', component.connected
       ? `Joined to the XMPP server${component.connects_total > 1 ? `, ${count(component.connects_total)} times since the start` : ''}`
       : 'Not joined to the XMPP server'],
-    status.draining ? ['', 'No new calls are taken: the daemon is about to stop']
+    status.draining ? ['', 'No new calls are taken: the relay is being drained']
       : [capacity.calls.room ? 'good' : 'bad', capacity.calls.room ? 'New calls are taken' : 'New calls are refused'],
   ];
   if (!selftest) rows.push(['', 'No self-test has run yet']);
@@ -336,8 +353,7 @@ function open() {
   const source = feed.source = new EventSource(feed.call ? `api/events?call=${feed.call}` : 'api/events');
   feed.heard = Date.now();
   listen(source, 'status', news => {
-    before = status && news.started === status.started ? status : null;
-    status = news;
+    takeStatus(news);
     if (view.page) view.page.now = news.now;
     showStatus();
   });
