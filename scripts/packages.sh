@@ -17,7 +17,7 @@ demo="iproute2 nftables procps prosody python3 python3-aiortc python3-slixmpp"
 test="clang clang-format clang-tidy libclang-rt-14-dev pyflakes3 shellcheck git
   chromium ejabberd ethtool python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0
   gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-  coturn haproxy gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
+  coturn haproxy prometheus gir1.2-nice-0.1 prosody-modules openssl libnss3-tools
   dino-im gajim pidgin gir1.2-farstream-0.2 xvfb xdotool openbox dbus systemd pulseaudio pulseaudio-utils
   gstreamer1.0-tools gstreamer1.0-pulseaudio gstreamer1.0-gtk3 gstreamer1.0-gl gstreamer1.0-libav"
 package="debhelper dpkg-dev fakeroot git lintian"
