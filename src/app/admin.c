@@ -7,6 +7,7 @@
 #include "base/log_kind.h"
 #include "base/mask.h"
 #include "platform/udp.h"
+#include "signal/echo.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -256,7 +257,8 @@ static void on_drained(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (signal_unfinished(admin->parts.signal) > 0 || admin_allocations(admin) > 0) {
+    if (signal_unfinished(admin->parts.signal) > 0 || signal_echo_calls(admin->parts.signal) > 0 ||
+        admin_allocations(admin) > 0) {
         event_add(admin->drained, &second);
         return;
     }

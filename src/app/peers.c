@@ -171,8 +171,7 @@ static bool is_relay(const struct peers *peers, const struct addr *addr)
 
 bool peers_is_port(const struct peers *peers, enum peers_protocol protocol, const struct addr *addr)
 {
-    return port_is_open(peers, protocol, addr) &&
-           addr_equal_ip(addr, &peers->config.bind[family_index(addr)]);
+    return is_relay(peers, addr) && port_is_open(peers, protocol, addr);
 }
 
 static bool allowed(const struct peers *peers, const struct addr *peer)

@@ -40,7 +40,8 @@ int peers_deny_this_host(struct peers *peers);
 void peers_port_opened(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
 void peers_port_closed(struct peers *peers, enum peers_protocol protocol, const struct addr *bound);
 
-// A relay port that is open in this protocol, at the address that it is bound to?
+// A relay port that is open in this protocol? By the address that it is bound to or the one that
+// clients are told, as which a NAT may show it.
 bool peers_is_port(const struct peers *peers, enum peers_protocol protocol,
                    const struct addr *addr);
 

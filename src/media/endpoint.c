@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONSENT (30 * USEC_PER_SEC) // RFC 7675 section 5.1
+
 static int component_open(struct component *component)
 {
     const struct media_terms *terms = &component->endpoint->terms;
@@ -46,6 +48,7 @@ int endpoint_new(const struct media_terms *terms, const struct endpoint_limits *
     endpoint->counters = counters;
     endpoint->began = endpoint->heard = now;
     endpoint->next_report = USEC_NEVER;
+    bucket_init(&endpoint->checks, CHECKS_RATE, CHECKS_BURST, now);
     if (limits->bytes_per_second > 0)
         bucket_init(&endpoint->bucket, limits->bytes_per_second, limits->bytes_per_second, now);
     for (unsigned i = 0; i < terms->components && r == 0; i++) {
@@ -102,6 +105,17 @@ void select_source(struct component *component, struct source *source, usec_t no
         handshake_begin(component, now);
 }
 
+// RFC 7675 section 5.1: who has not been heard of for so long gets no more, as soon as there is
+// somebody else who has answered; when there is nobody, silence ends the call.
+void see_source(struct component *component, struct source *source, usec_t now)
+{
+    const struct source *selected = selected_source(component);
+
+    source->seen = now;
+    if (source->state == SOURCE_ANSWERED && selected && selected->seen + CONSENT < now)
+        select_source(component, source, now);
+}
+
 // Whether media and handshakes may come from there.
 static bool accepts(struct component *component, const struct addr *from, const uint8_t *data,
                     size_t len, usec_t now)
@@ -113,14 +127,25 @@ static bool accepts(struct component *component, const struct addr *from, const 
     source = agent_source(component, from);
     if (!source || source->state != SOURCE_ANSWERED)
         return false;
-    source->seen = now;
+    see_source(component, source, now);
     return true;
+}
+
+// Consistent RTP was enough to be taken for the client; where there are keys, only they tell.
+static void on_forged(struct component *component)
+{
+    const struct endpoint *endpoint = component->endpoint;
+
+    counter_add(endpoint->counters, COUNTER_ECHO_REFUSED, 1);
+    if (!endpoint->terms.ice && endpoint->terms.protection == MEDIA_SDES &&
+        endpoint->state == ENDPOINT_WAITING)
+        component->selected = -1;
 }
 
 static void on_media(struct component *component, bool rtcp, uint8_t *data, size_t len, usec_t now)
 {
     if (!protection_remove(component, rtcp, data, &len)) {
-        counter_add(component->endpoint->counters, COUNTER_ECHO_REFUSED, 1);
+        on_forged(component);
         return;
     }
     component->endpoint->heard = now;

@@ -53,9 +53,9 @@ static void send_check(struct component *component, struct source *source, usec_
                                      buf, (size_t)len);
 }
 
+// The transaction stays the same: who is far away answers when the client has long asked again.
 static void begin_checks(struct component *component, struct source *source, usec_t now)
 {
-    component->endpoint->io.random(component->endpoint->io.ctx, source->txid, sizeof source->txid);
     source->checks = 0;
     send_check(component, source, now);
 }
@@ -106,6 +106,16 @@ static bool is_for_us(const struct component *component, const struct stun_msg *
            stun_check_integrity(msg, terms->ours.pwd, strlen(terms->ours.pwd));
 }
 
+static struct source *new_source(struct component *component, const struct addr *from)
+{
+    const struct endpoint_io *io = &component->endpoint->io;
+    struct source *source = place(component);
+
+    *source = (struct source){.addr = *from, .next_check = USEC_NEVER};
+    io->random(io->ctx, source->txid, sizeof source->txid);
+    return source;
+}
+
 static void on_request(struct component *component, const struct addr *from,
                        const struct stun_msg *msg, usec_t now)
 {
@@ -116,17 +126,19 @@ static void on_request(struct component *component, const struct addr *from,
         counter_add(component->endpoint->counters, COUNTER_ECHO_REFUSED, 1);
         return;
     }
+    if (!bucket_take(&component->endpoint->checks, 1, now)) {
+        counter_add(component->endpoint->counters, COUNTER_ECHO_LIMITED, 1);
+        return;
+    }
     // RFC 8445 section 7.3.1.1: our tie-breaker is the least there is.
     if (stun_has(msg, STUN_ICE_CONTROLLED)) {
         answer(component, from, msg, true);
         return;
     }
     source = agent_source(component, from);
-    if (!source) {
-        source = place(component);
-        *source = (struct source){.addr = *from, .next_check = USEC_NEVER};
-    }
-    source->seen = now;
+    if (!source)
+        source = new_source(component, from);
+    see_source(component, source, now);
     component->endpoint->heard = now;
     answer(component, from, msg, false);
     source->nominated |= stun_has(msg, STUN_USE_CANDIDATE);

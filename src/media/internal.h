@@ -12,7 +12,9 @@
 #include <srtp2/srtp.h>
 
 #define SOURCES_MAX   8
-#define CHECKS_MAX    7    // of one source, until it is given up
+#define CHECKS_MAX    3    // of one source, until it shows the credentials again
+#define CHECKS_RATE   50   // of theirs that are answered in a second
+#define CHECKS_BURST  100  // and at once
 #define SSRCS_MAX     8    // of one component: libsrtp keeps a state for each
 #define PACKET_MAX    2048 // longer datagrams are not media
 #define LEARN_PACKETS 3    // consistent ones that make a raw source
@@ -83,9 +85,11 @@ struct endpoint {
     struct counters *counters;
     struct component component[MEDIA_COMPONENTS];
     struct stream stream[MEDIA_KINDS];
-    struct bucket bucket;
+    struct bucket bucket; // media
+    struct bucket checks; // theirs
     enum endpoint_state state;
-    usec_t began, heard, next_report;
+    usec_t began, heard;
+    usec_t last_report, next_report; // 0: none yet; USEC_NEVER: none is due
     uint64_t packets, bytes;
     uint8_t scratch[PACKET_MAX + SRTP_MAX_TRAILER_LEN];
 };
@@ -97,6 +101,8 @@ void send_selected(struct component *component, const uint8_t *data, size_t len)
 struct source *selected_source(struct component *component);                      // or NULL
 // The source is the one to send to from now on.
 void select_source(struct component *component, struct source *source, usec_t now);
+// Something authentic, or media, have come from there.
+void see_source(struct component *component, struct source *source, usec_t now);
 
 // ---- ice.c
 

@@ -10,6 +10,7 @@
 
 #define REPORT_FIRST    USEC_PER_SEC
 #define REPORT_INTERVAL (5 * USEC_PER_SEC) // RFC 3550 section 6.2
+#define REPORT_LEAST    (USEC_PER_SEC / 2) // between two, whatever is asked for
 #define CNAME           "echo"
 
 enum { RTCP_SR = 200, RTCP_RR = 201, RTCP_SDES = 202, RTCP_PSFB = 206 };
@@ -140,6 +141,14 @@ static bool picture_wanted(const struct endpoint *endpoint)
     return wanted;
 }
 
+// Each request is answered by a report: requests without end are not.
+static usec_t soonest_report(const struct endpoint *endpoint, usec_t now)
+{
+    usec_t again = endpoint->last_report ? endpoint->last_report + REPORT_LEAST : now;
+
+    return again > now ? again : now;
+}
+
 void media_rtcp(struct component *component, const uint8_t *data, size_t len, usec_t now)
 {
     struct endpoint *endpoint = component->endpoint;
@@ -157,7 +166,7 @@ void media_rtcp(struct component *component, const uint8_t *data, size_t len, us
             on_feedback(endpoint, &r, first & 0x1f);
     }
     if (picture_wanted(endpoint) && endpoint->next_report != USEC_NEVER)
-        endpoint->next_report = now;
+        endpoint->next_report = soonest_report(endpoint, now);
 }
 
 // ---- RTCP: what we say
@@ -241,6 +250,7 @@ usec_t media_tick(struct endpoint *endpoint, usec_t now)
         if (endpoint->stream[i].started)
             report(endpoint, i, now);
     }
+    endpoint->last_report = now;
     // RFC 3550 section 6.2: between half and one and a half of it
     endpoint->io.random(endpoint->io.ctx, &chance, sizeof chance);
     endpoint->next_report = now + REPORT_INTERVAL / 2 + REPORT_INTERVAL * chance / 65536;

@@ -47,32 +47,31 @@ void protection_close(struct component *component)
     component->srtp_in = component->srtp_out = NULL;
 }
 
-// A state is kept for each sender, so there is a bound to them.
-static bool knows_sender(struct component *component, bool rtcp, const uint8_t *data, size_t len)
+static bool sender_of(bool rtcp, const uint8_t *data, size_t len, uint32_t *ret_ssrc)
 {
     struct rtp_header header;
-    uint32_t ssrc;
 
-    if (rtcp ? rtcp_sender(data, len, &ssrc) < 0 : rtp_decode(data, len, &header) < 0)
+    if (rtcp)
+        return rtcp_sender(data, len, ret_ssrc) >= 0;
+    if (rtp_decode(data, len, &header) < 0)
         return false;
-    if (!rtcp)
-        ssrc = header.ssrc;
-    for (unsigned i = 0; i < component->ssrcs; i++)
-        if (component->ssrc[i] == ssrc)
-            return true;
-    if (component->ssrcs == SSRCS_MAX)
-        return false;
-    component->ssrc[component->ssrcs++] = ssrc;
+    *ret_ssrc = header.ssrc;
     return true;
 }
 
-bool protection_remove(struct component *component, bool rtcp, uint8_t *data, size_t *len)
+static bool knows_sender(const struct component *component, uint32_t ssrc)
+{
+    for (unsigned i = 0; i < component->ssrcs; i++)
+        if (component->ssrc[i] == ssrc)
+            return true;
+    return false;
+}
+
+static bool unprotect(struct component *component, bool rtcp, uint8_t *data, size_t *len)
 {
     int length = (int)*len;
     srtp_err_status_t status;
 
-    if (!component->keyed || !knows_sender(component, rtcp, data, *len))
-        return false;
     if (!component->srtp_in)
         return true;
     status = rtcp ? srtp_unprotect_rtcp(component->srtp_in, data, &length)
@@ -80,6 +79,23 @@ bool protection_remove(struct component *component, bool rtcp, uint8_t *data, si
     if (status != srtp_err_status_ok || length < 0)
         return false;
     *len = (size_t)length;
+    return true;
+}
+
+// A state is kept for each sender, so there is a bound to them; whose packets are not authentic is
+// none.
+bool protection_remove(struct component *component, bool rtcp, uint8_t *data, size_t *len)
+{
+    uint32_t ssrc;
+    bool known;
+
+    if (!component->keyed || !sender_of(rtcp, data, *len, &ssrc))
+        return false;
+    known = knows_sender(component, ssrc);
+    if ((!known && component->ssrcs == SSRCS_MAX) || !unprotect(component, rtcp, data, len))
+        return false;
+    if (!known)
+        component->ssrc[component->ssrcs++] = ssrc;
     return true;
 }
 

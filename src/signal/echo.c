@@ -15,6 +15,8 @@
 #define ECHO_LOCAL    "echo"
 #define ECHO_RESOURCE "relay" // of the presence that it shows; the same as door.c's
 
+#define LAST_WORD (5 * USEC_PER_SEC) // for a worker to say what there was
+
 bool echo_is(const struct signal *signal, const struct jid *jid)
 {
     return signal->echo && jid->local_len == strlen(ECHO_LOCAL) &&
@@ -109,13 +111,21 @@ static void close_legs(struct echo_call *call)
     }
 }
 
+// Nothing will come of these any more.
+static void give_up_legs(struct echo_call *call, unsigned first)
+{
+    for (unsigned i = first; i < ECHO_LEGS; i++)
+        call->leg[i].ended = true;
+}
+
 static void end(struct echo_call *call, const char *reason, usec_t now)
 {
     if (call->over)
         return;
     call->over = true;
     call->reason = reason;
-    timer_cancel(&call->signal->timers, &call->timer);
+    // It has been armed ever since the call began, so there is room.
+    (void)timer_arm(&call->signal->timers, &call->timer, now + LAST_WORD);
     close_legs(call);
     finish(call, now);
 }
@@ -153,8 +163,16 @@ static void terminate(struct echo_call *call, const char *reason, usec_t now)
 
 static void on_time(struct timer *timer, void *ctx, usec_t now)
 {
+    struct echo_call *call = container_of(timer, struct echo_call, timer);
+
     (void)ctx;
-    terminate(container_of(timer, struct echo_call, timer), "success", now);
+    if (!call->over) {
+        terminate(call, "success", now);
+        return;
+    }
+    // The worker had no memory to say so. A line is not to be taken for ever.
+    give_up_legs(call, 0);
+    finish(call, now);
 }
 
 static struct echo_call *call_new(struct signal *signal, const struct xml *iq, const char *sid,
@@ -183,10 +201,22 @@ static struct echo_call *call_new(struct signal *signal, const struct xml *iq, c
 
 // ---- who may call
 
+static bool has_enough(const struct signal *signal, const char *user)
+{
+    const struct map *calls = &signal->echo->calls;
+    unsigned limit = signal->calls.limits.calls_per_user, count = 0;
+
+    for (struct map_node *n = map_each(calls, NULL); n; n = map_each(calls, n)) {
+        const struct echo_call *call = container_of(n, struct echo_call, node);
+        count += !call->over && jid_is_of(call->from, user);
+    }
+    return limit > 0 && count >= limit;
+}
+
 // NULL: he may.
 static const char *refusal_of(struct signal *signal, const char *from, usec_t now)
 {
-    enum call_refusal refusal = CALL_ADMITTED;
+    enum call_refusal refusal;
     char user[JID_MAX];
     struct jid jid;
 
@@ -197,6 +227,10 @@ static const char *refusal_of(struct signal *signal, const char *from, usec_t no
         return "all lines of the test partner are busy";
     if (signal->calls.draining)
         return "no new calls are taken";
+    if (has_enough(signal, user)) {
+        calls_count_refusal(&signal->calls, CALL_REFUSED_PER_USER);
+        return call_refusal_text(CALL_REFUSED_PER_USER);
+    }
     refusal = calls_take_turn(&signal->calls, user, now);
     if (refusal == CALL_ADMITTED && signal->io.room)
         refusal = signal->io.room(signal->io.ctx, now);
@@ -210,7 +244,7 @@ static void open_legs(struct echo_call *call, usec_t now)
     for (unsigned i = 0; i < ECHO_LEGS; i++) {
         struct echo_leg *leg = &call->leg[i];
         if (leg->id && io->open(io->ctx, leg->id, &leg->terms) < 0) {
-            leg->ended = true;
+            give_up_legs(call, i);
             terminate(call, "failed-transport", now);
             return;
         }
@@ -234,8 +268,7 @@ static void on_initiate(struct signal *signal, const struct xml *iq, const char 
         open_legs(call, now);
         return;
     }
-    for (unsigned i = 0; i < ECHO_LEGS; i++)
-        call->leg[i].ended = true; // they were never opened
+    give_up_legs(call, 0); // they were never opened
     terminate(call, why, now);
 }
 

@@ -18,7 +18,7 @@ struct echo_leg { // one transport: a bundle, or one content alone
 struct echo_call {
     struct map_node node; // in echo.calls, by sid
     struct signal *signal;
-    struct timer timer; // the end of its time
+    struct timer timer; // the end of its time; over: of the worker's
     char *sid, *from, *to;
     char accept_id[24]; // of the session-accept
     struct xml *offer;  // the jingle element; NULL once it is answered

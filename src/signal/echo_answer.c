@@ -268,6 +268,8 @@ const char *echo_understand(struct echo_call *call)
             continue;
         if (call->leg[at].id == 0)
             reason = begin_leg(call, c, &call->leg[at]);
+        if (!reason && !jingle_transport(c)) // the first of a bundle does not speak for it
+            reason = "unsupported-transports";
         if (!reason && read_payloads(c, &call->leg[at].terms) == 0)
             reason = "failed-application";
     }

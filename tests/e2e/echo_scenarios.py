@@ -3,6 +3,7 @@
 
 import time
 
+from control_scenarios import Control
 from lab.call import require
 from lab.lab import Lab
 from lab.network import wait_for
@@ -16,7 +17,7 @@ LEAST = 40  # of the 200 packets that a client sends in that time, be the machin
 SHORT = 12  # seconds, of calls that are to end by themselves
 
 
-class EchoLab(Lab):
+class EchoLab(Control, Lab):
     def __init__(self, *arguments, groups="", **options):
         self.groups = groups
         super().__init__(*arguments, **options)
@@ -109,3 +110,18 @@ def echo_limits(lab):
     wait_for("the end of the call", lambda: client.ask("stats")["ended"], SHORT + 10)
     require(lab.daemon.metrics()["echo_calls"] == 0, "the call is still there")
     return {"ended": client.ask("stats")["ended"]}
+
+
+@scenario()
+def echo_drain(lab):
+    """A drain waits for the tests that are running, too; the daemon ends after the last."""
+    client, figures = call(lab, "plain", AUDIO)
+    lab.ask("drain")
+    before = client.received("audio")
+    time.sleep(SECONDS)  # it looks once a second
+    require(lab.daemon.process.poll() is None, "the daemon ended before the call")
+    require(client.received("audio") - before >= LEAST, "nothing comes back any more")
+    client.ask("hangup")
+    wait_for("the daemon's end after the call's",
+             lambda: lab.daemon.process.poll() is not None, 15)
+    return figures

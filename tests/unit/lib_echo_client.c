@@ -189,7 +189,7 @@ void echo_recv(struct echo_client *c, const struct addr *from, const void *data,
     endpoint_tick(c->endpoint, c->now);
 }
 
-static void answer_check(struct echo_client *c, const struct sent *check)
+void echo_answer_check(struct echo_client *c, const struct sent *check)
 {
     struct stun_msg msg;
     uint8_t buf[128];
@@ -233,7 +233,7 @@ void echo_pump(struct echo_client *c)
         const struct sent sent = c->sent[seen % 64];
 
         if (demux(sent.data, sent.len) == PACKET_STUN)
-            answer_check(c, &sent);
+            echo_answer_check(c, &sent);
         if (c->ssl && demux(sent.data, sent.len) == PACKET_DTLS) {
             BIO_write(SSL_get_rbio(c->ssl), sent.data, (int)sent.len);
             dtls(c);
@@ -261,7 +261,7 @@ void echo_check(struct echo_client *c, const struct addr *from, const char *pwd,
     while (before < c->sents) {
         const struct sent sent = c->sent[before++ % 64];
         if (demux(sent.data, sent.len) == PACKET_STUN)
-            answer_check(c, &sent);
+            echo_answer_check(c, &sent);
     }
 }
 

@@ -47,6 +47,8 @@ void echo_client_close(struct echo_client *c);
 struct addr echo_addr(unsigned host, uint16_t port); // public
 // A check from there, as the client would make it but for 'pwd'. Answers the one that comes back.
 void echo_check(struct echo_client *c, const struct addr *from, const char *pwd, bool nominate);
+// The answer of who was sent this check; harmless for anything else, and when 'deaf'.
+void echo_answer_check(struct echo_client *c, const struct sent *check);
 void echo_recv(struct echo_client *c, const struct addr *from, const void *data, size_t len);
 // Answers checks and feeds DTLS until nothing comes any more.
 void echo_pump(struct echo_client *c);

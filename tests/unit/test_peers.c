@@ -154,6 +154,24 @@ static void own_ports_are_allowed_while_they_are_open(void **state)
     peers_free(peers);
 }
 
+// A NAT that brings a packet of ours back may have given it the address that clients are told.
+static void own_ports_are_known_by_both_names(void **state)
+{
+    struct peers *peers = make("192.168.1.2", "11.0.0.1", (struct prefix_list){0});
+    struct addr bound = at("192.168.1.2", 50001), told = at("11.0.0.1", 50001);
+    struct addr other = at("11.0.0.2", 50001);
+
+    (void)state;
+    assert_false(peers_is_port(peers, PEERS_UDP, &bound));
+    assert_false(peers_is_port(peers, PEERS_UDP, &told));
+    peers_port_opened(peers, PEERS_UDP, &bound);
+    assert_true(peers_is_port(peers, PEERS_UDP, &bound));
+    assert_true(peers_is_port(peers, PEERS_UDP, &told));
+    assert_false(peers_is_port(peers, PEERS_TCP, &told));
+    assert_false(peers_is_port(peers, PEERS_UDP, &other));
+    peers_free(peers);
+}
+
 static void denied_hosts_stay_denied(void **state)
 {
     struct prefix prefix;
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(the_world_is_allowed_and_special_ranges_are_not),
         cmocka_unit_test(the_operator_may_allow_a_range),
         cmocka_unit_test(own_ports_are_allowed_while_they_are_open),
+        cmocka_unit_test(own_ports_are_known_by_both_names),
         cmocka_unit_test(denied_hosts_stay_denied),
         cmocka_unit_test(the_list_of_denied_hosts_has_an_end),
     };

@@ -58,15 +58,21 @@ static int on_close(void *ctx, uint64_t id)
     return 0;
 }
 
-static void set_up_with(struct fixture *f, unsigned calls)
+static void set_up_for(struct fixture *f, unsigned calls, unsigned calls_per_user)
 {
     const struct echo_config config = {"AA:BB", calls, 120 * USEC_PER_SEC};
     const struct echo_io io = {f, on_open, on_close};
     struct signal_config signal = board_config();
 
     signal.calls.new_calls_per_minute = 12;
+    signal.calls.calls_per_user = calls_per_user;
     *f = (struct fixture){.b = board_new(&signal)};
     assert_int_equal(signal_set_echo(f->b->signal, &config, &io), 0);
+}
+
+static void set_up_with(struct fixture *f, unsigned calls)
+{
+    set_up_for(f, calls, 0);
 }
 
 static void set_up(struct fixture *f)
@@ -297,6 +303,11 @@ static void offers_that_cannot_be_taken(void **state)
         {CONTENT "<description xmlns='urn:example:x'/>" ICE "</transport></content>",
          "unsupported-applications"},
         {CONTENT AUDIO PCMU "</description></content>", "unsupported-transports"},
+        {"<group xmlns='" NS_GROUPING "' semantics='BUNDLE'><content name='v'/><content "
+         "name='w'/></group>" CONTENT AUDIO PCMU "</description>" ICE "</transport></content>"
+         "<content creator='initiator' name='w'><description xmlns='" NS_RTP
+         "' media='video'><payload-type id='96' name='VP8'/></description></content>",
+         "unsupported-transports"},
         {CONTENT AUDIO PCMU "</description><transport xmlns='urn:example:x'/></content>",
          "unsupported-transports"},
         {CONTENT AUDIO PCMU "</description><transport xmlns='" NS_ICE_UDP "'/></content>",
@@ -327,6 +338,10 @@ static void offers_that_cannot_be_taken(void **state)
 // ---- life
 
 #define GOOD CONTENT AUDIO PCMU "</description>" ICE "</transport></content>"
+#define TWO                                                                                        \
+    GOOD "<content creator='initiator' name='w'><description xmlns='" NS_RTP                       \
+         "' media='video'><payload-type id='96' name='VP8'/></description>" ICE                    \
+         "</transport></content>"
 
 static void a_call_ends_when_its_time_is_over(void **state)
 {
@@ -368,6 +383,31 @@ static void ports_that_do_not_open(void **state)
     say(&f, ALICE, "session-initiate", GOOD);
     board_expect_result(f.b, ALICE, "i");
     assert_terminated(&f, "failed-transport");
+    say(&f, ALICE, "session-initiate", TWO);
+    board_expect_result(f.b, ALICE, "i");
+    assert_terminated(&f, "failed-transport");
+    tear_down(&f);
+}
+
+// The worker may have no memory to say that it is over.
+static void a_last_word_that_is_lost(void **state)
+{
+    struct fixture f;
+
+    set_up_with(&f, 1);
+    accepted(&f, GOOD);
+    say(&f, ALICE, "session-terminate", "");
+    board_expect_result(f.b, ALICE, "i");
+    assert_int_equal(signal_echo_calls(f.b->signal), 1);
+    board_wait(f.b, 10 * USEC_PER_SEC);
+    board_none(f.b);
+    assert_int_equal(signal_echo_calls(f.b->signal), 0);
+    tell(&f, 0, ECHO_ENDED, NULL); // or late
+    accepted(&f, GOOD);
+    f.line[1].open = false; // one that had ended before, and said so in vain
+    board_wait(f.b, 121 * USEC_PER_SEC);
+    assert_terminated(&f, "success");
+    board_wait(f.b, 10 * USEC_PER_SEC);
     tear_down(&f);
 }
 
@@ -495,6 +535,32 @@ static void calls_of_one_user_are_counted(void **state)
     tear_down(&f);
 }
 
+static void no_user_has_all_lines(void **state)
+{
+    struct fixture f;
+
+    set_up_for(&f, 10, 2);
+    say(&f, "alice@example.org/1", "session-initiate", GOOD);
+    board_expect_result(f.b, "alice@example.org/1", "i");
+    say(&f, "alice@example.org/2", "session-initiate", GOOD);
+    board_expect_result(f.b, "alice@example.org/2", "i");
+    say(&f, "alice@example.org/3", "session-initiate", GOOD);
+    board_expect_error(f.b, "alice@example.org/3", "i", "resource-constraint", NULL);
+    assert_int_equal(board_counter(f.b, COUNTER_CALLS_REFUSED_PER_JID), 1);
+    say(&f, BOB, "session-initiate", GOOD);
+    board_expect_result(f.b, BOB, "i");
+    // One that is over counts no more, whatever the worker has to say yet.
+    say(&f, "alice@example.org/1", "session-terminate", "");
+    board_expect_result(f.b, "alice@example.org/1", "i");
+    say(&f, "alice@example.org/3", "session-initiate", GOOD);
+    board_expect_result(f.b, "alice@example.org/3", "i");
+    signal_end_all(f.b->signal, "gone", f.b->now);
+    board_clear(f.b);
+    for (unsigned i = 0; i < f.lines; i++)
+        tell(&f, i, ECHO_ENDED, NULL);
+    tear_down(&f);
+}
+
 static void nobody_is_there_when_it_is_off(void **state)
 {
     struct board *b = board_new(NULL);
@@ -563,6 +629,7 @@ int main(void)
         cmocka_unit_test(a_call_ends_when_its_time_is_over),
         cmocka_unit_test(media_that_fail_end_it),
         cmocka_unit_test(ports_that_do_not_open),
+        cmocka_unit_test(a_last_word_that_is_lost),
         cmocka_unit_test(a_refused_answer_ends_it),
         cmocka_unit_test(the_end_of_the_daemon_ends_it),
         cmocka_unit_test(an_administrator_ends_those_of_a_user),
@@ -571,6 +638,7 @@ int main(void)
         cmocka_unit_test(users_of_served_domains_alone),
         cmocka_unit_test(there_are_so_many_lines),
         cmocka_unit_test(calls_of_one_user_are_counted),
+        cmocka_unit_test(no_user_has_all_lines),
         cmocka_unit_test(nobody_is_there_when_it_is_off),
         cmocka_unit_test(it_looks_like_somebody_to_call),
         cmocka_unit_test(it_takes_proposed_calls),
