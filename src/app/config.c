@@ -325,6 +325,7 @@ void config_free(struct config *config)
             config_rows[i].kind->clear(config_field_mutable(config, &config_rows[i]));
     config_wipe_list(config->turn.secrets.item, config->turn.secrets.count);
     config_wipe_list(config->turn.users.item, config->turn.users.count);
+    config_wipe(config->privacy.key, config->privacy.key_len);
     *config = (struct config){0};
 }
 

@@ -110,6 +110,7 @@ struct config {
         struct config_port_list tls_ports; // the same, and what is advertised for TLS and DTLS
         char *certificate, *key;           // PEM files; NULL: neither TLS nor DTLS
         struct config_list secret_files;
+        bool secrets_by_systemd;    // the file was not named: it is systemd's credential
         struct config_list secrets; // what they hold, in their order
         char *users_file;
         struct config_users users;  // what it holds
@@ -143,6 +144,8 @@ struct config {
     struct {
         bool mask;
         char *key_file; // NULL: another key at every start
+        char *key;      // what it holds, without line ends at the end; text or bytes; owned
+        size_t key_len;
     } privacy;
 };
 

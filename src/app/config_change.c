@@ -115,4 +115,7 @@ void config_exchange(struct config *live, struct config *fresh,
         exchange(&live->turn.secrets, &fresh->turn.secrets, sizeof live->turn.secrets);
     if (changes->users)
         exchange(&live->turn.users, &fresh->turn.users, sizeof live->turn.users);
+    // Whatever is other: secret_files are the fresh one's from now on.
+    exchange(&live->turn.secrets_by_systemd, &fresh->turn.secrets_by_systemd,
+             sizeof live->turn.secrets_by_systemd);
 }

@@ -115,6 +115,8 @@ int config_check(struct config_load *load)
     check_ports(load);
     check_listen(load);
     int r = config_check_secret(load);
+    if (r == 0)
+        r = config_check_key(load);
     return r < 0 ? r : config_check_turn(load);
 }
 

@@ -26,6 +26,7 @@ void config_blame_line(struct config_load *load, unsigned line, struct buf *mess
 // secrets, which are read here. Each returns 0 (whatever it found stands in the errors) or -ENOMEM.
 int config_check(struct config_load *load);
 int config_check_secret(struct config_load *load); // xmpp.secret, xmpp.secret_file
+int config_check_key(struct config_load *load);    // privacy.key_file
 int config_check_turn(struct config_load *load);
 int config_check_users(struct config_load *load); // turn.users_file
 

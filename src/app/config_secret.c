@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Files that a key of the configuration names: whether they can be read, who else can, and the
-// secret in them. And the secret of the component, wherever it stands.
+// secret in them. And the secret of the component, wherever it stands; and the key of the mask.
 #include "config_load.h"
 
 #include <errno.h>
@@ -12,6 +12,8 @@
 
 #define SECRET_MAX   1024
 #define SECRET_SHORT 16 // below, it can be guessed by whoever reaches the server's component port
+#define KEY_MIN      16
+#define KEY_MAX      4096
 
 void config_wipe(char *data, size_t len)
 {
@@ -46,14 +48,13 @@ static void blame_unreadable(struct config_load *load, const struct config_row *
                      (unsigned)geteuid(), (unsigned)getegid());
 }
 
-static void check_mode(struct config_load *load, const struct config_row *row, const char *path)
+static void check_mode(struct config_load *load, const struct config_row *row, const char *path,
+                       const char *expected)
 {
     struct stat st;
     if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO))
-        config_blame(load, true, row,
-                     "%s is open to every user of this machine (mode %04o): "
-                     "expected 0640 or less",
-                     path, (unsigned)(st.st_mode & 07777));
+        config_blame(load, true, row, "%s is open to every user of this machine (mode %04o): %s",
+                     path, (unsigned)(st.st_mode & 07777), expected);
 }
 
 int config_read_named(struct config_load *load, const struct config_row *row, const char *path,
@@ -66,7 +67,7 @@ int config_read_named(struct config_load *load, const struct config_row *row, co
     if (r < 0)
         blame_unreadable(load, row, path, r);
     else if (secret)
-        check_mode(load, row, path);
+        check_mode(load, row, path, "expected 0640 or less");
     return 0;
 }
 
@@ -153,6 +154,14 @@ static int read_unnamed(struct config_load *load, const struct config_row *row)
     return 0;
 }
 
+// In place it is as secret as the file that has its line, which may be an included one.
+static void check_place(struct config_load *load, const struct config_row *row)
+{
+    struct config_line line = config_text_line(&load->text, load->line[row - config_rows]);
+    check_mode(load, row, line.file,
+               "expected 0640, and the daemon's group; or xmpp.secret_file instead");
+}
+
 int config_check_secret(struct config_load *load)
 {
     const struct config_row *inline_row = config_row_find("xmpp", "secret");
@@ -165,6 +174,8 @@ int config_check_secret(struct config_load *load)
         config_blame(load, false, inline_row, "expected either this key or xmpp.secret_file");
         return 0;
     }
+    if (in_place)
+        check_place(load, inline_row);
     if (in_file && config->xmpp.secret_file)
         r = config_read_secret(load, file_row, config->xmpp.secret_file, &config->xmpp.secret);
     else if (!in_file && !in_place)
@@ -173,4 +184,30 @@ int config_check_secret(struct config_load *load)
         config_blame(load, true, in_place ? inline_row : file_row,
                      "the secret is short: expected %d bytes or more", SECRET_SHORT);
     return r;
+}
+
+// ---- the mask's key
+
+int config_check_key(struct config_load *load)
+{
+    const struct config_row *row = config_row_find("privacy", "key_file");
+    struct config *config = &load->config;
+    const char *path = config->privacy.key_file;
+    char *data = NULL;
+    size_t len = 0;
+    if (!path)
+        return 0;
+    int r = config_read_named(load, row, path, KEY_MAX, true, &data, &len);
+    if (r < 0 || !data)
+        return r;
+    while (len > 0 && (data[len - 1] == '\n' || data[len - 1] == '\r'))
+        data[--len] = '\0';
+    if (len < KEY_MIN)
+        config_blame(load, false, row,
+                     "the key in %s is short: expected %d bytes or more, such as \"openssl rand "
+                     "-hex 32\" prints",
+                     path, KEY_MIN);
+    config->privacy.key = data;
+    config->privacy.key_len = len;
+    return 0;
 }

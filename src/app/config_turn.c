@@ -112,6 +112,7 @@ static int add_credential(struct config *config)
     item[0] = path;
     free(files->item);
     *files = (struct config_list){item, 1};
+    config->turn.secrets_by_systemd = true;
     return 0;
 }
 

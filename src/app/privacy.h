@@ -4,6 +4,6 @@
 
 #include "config.h"
 
-// Reads or makes the key. Before any thread is started, and any name is logged. Returns 0 or
-// -errno, which is logged.
+// Takes the key that the configuration has read, or makes one. Before any thread is started, and
+// any name is logged. Returns 0 or -errno, which is logged.
 int privacy_start(const struct config *config);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct line {
@@ -60,15 +61,18 @@ static void writer_close(struct writer *w)
     if (w->fd >= 0)
         (void)close(w->fd);
     w->fd = -1;
-    w->torn = false;
 }
 
 static void writer_open(struct writer *w)
 {
+    struct stat st;
+
     // A FIFO without a reader must not hold up the end of the daemon.
     w->fd = open(w->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
     if (w->fd < 0)
         fail(w, "cannot be opened", errno);
+    else if (fstat(w->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        w->torn = false; // another file, after a rotation
 }
 
 static bool write_all(struct writer *w, const char *text, size_t len)

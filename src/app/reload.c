@@ -358,6 +358,18 @@ void reload_run(struct reload *reload, struct verb_reply reply)
     config_errors_free(&errors);
 }
 
+// systemd reads the file of a credential when it starts the daemon, and at no other time.
+static json_t *say_where(const struct config *c)
+{
+    if (c->turn.secrets_by_systemd)
+        return json_string("write it to the file of the credential turn-secret (LoadCredential= of "
+                           "the unit: /etc/jingle-relayd/turn-secret); it is read at the next "
+                           "systemctl restart jingle-relayd, not at a reload");
+    return json_sprintf("write it to a file and name it first in turn.secret_files, before %s; "
+                        "then jingle-relayctl reload",
+                        c->turn.secret_files.item[0]);
+}
+
 // Where the operator has given secrets he has to be told: what was made is nowhere else.
 static json_t *say_rotated(const struct config *c, const struct turn_server *turn)
 {
@@ -367,13 +379,7 @@ static json_t *say_rotated(const struct config *c, const struct turn_server *tur
 
     if (c->turn.secrets.count > 0) {
         json_array_append_new(tell, json_sprintf("new secret: %s", secret));
-        json_array_append_new(
-            tell, c->turn.secret_files.count > 0
-                      ? json_sprintf("write it to a file and name it first in turn.secret_files, "
-                                     "before %s; then jingle-relayctl reload",
-                                     c->turn.secret_files.item[0])
-                      : json_string("write it to the file of the credential turn-secret before the "
-                                    "next restart"));
+        json_array_append_new(tell, say_where(c));
         json_array_append_new(
             tell, json_sprintf("Prosody: turn_external_secret = \"%s\" (and each secret in "
                                "external_services); then systemctl restart prosody",
@@ -382,8 +388,12 @@ static json_t *say_rotated(const struct config *c, const struct turn_server *tur
             tell,
             json_sprintf("ejabberd, mod_stun_disco: secret: \"%s\"; then ejabberdctl reload_config",
                          secret));
-        json_array_append_new(tell, json_string("until then the old secret is accepted too; a "
-                                                "restart before that forgets the new one"));
+        json_array_append_new(
+            tell, json_string(c->turn.secrets_by_systemd
+                                  ? "until that restart the old secret is accepted too; a restart "
+                                    "before the file is written forgets the new one"
+                                  : "until then the old secret is accepted too; a restart before "
+                                    "that forgets the new one"));
     }
     return json_pack("{s:I, s:o}", "old_accepted_s", (json_int_t)(good / USEC_PER_SEC), "tell",
                      tell);

@@ -169,6 +169,7 @@ void doctor_check_files(struct doctor *doctor)
     ok = check_file(doctor, "turn.certificate", config->turn.certificate, false) && ok;
     ok = check_file(doctor, "turn.key", config->turn.key, true) && ok;
     ok = check_file(doctor, "turn.users_file", config->turn.users_file, true) && ok;
+    ok = check_file(doctor, "privacy.key_file", config->privacy.key_file, true) && ok;
     for (size_t i = 0; i < config->turn.secret_files.count; i++)
         ok = check_file(doctor, "turn.secret_files", config->turn.secret_files.item[i], true) && ok;
     if (ok)

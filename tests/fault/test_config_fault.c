@@ -138,7 +138,8 @@ static void everything_is_read(void **state)
                "turn = { enabled = true; host = \"turn.example.org\"; ports = [ 80, 443 ];\n"
                "  certificate = \"%/secret\"; key = \"%/secret2\"; realm = \"example.org\";\n"
                "  secret_files = [ \"%/secret\", \"%/secret2\" ]; users_file = \"%/users\";\n"
-               "  proxies = [ \"192.0.2.0/24\" ]; };\n",
+               "  proxies = [ \"192.0.2.0/24\" ]; };\n"
+               "privacy = { key_file = \"%/secret\"; };\n",
           0);
 }
 

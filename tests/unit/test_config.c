@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define XMPP_WITH(keys)                                                                            \
@@ -456,144 +455,6 @@ static void missing_addresses_are_errors(void **state)
 
 // ---- files
 
-// Loads a configuration whose secret stands in the file 'secret'.
-static int load_secret(struct place *place, struct config *ret_config, struct config_errors *errors)
-{
-    char text[512];
-    snprintf(text, sizeof(text),
-             "xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
-             "secret_file = \"%s/secret\"; };",
-             place->directory);
-    return config_of(text, ret_config, errors);
-}
-
-static void secret_files_are_read(void **state)
-{
-    struct config config = {0};
-    struct config_errors errors = {0};
-    place_file(*state, "secret", SECRET "\r\n", sizeof(SECRET) + 1); // newline and all
-    assert_int_equal(load_secret(*state, &config, &errors), 0);
-    assert_int_equal(errors.count, 0);
-    assert_string_equal(config.xmpp.secret, SECRET);
-    assert_non_null(config.xmpp.secret_file);
-    char *text = config_printed(&config);
-    assert_non_null(strstr(text, "/secret\";"));
-    assert_null(strstr(text, "secret ="));
-    assert_null(strstr(text, SECRET));
-    free(text);
-    config_free(&config);
-}
-
-// Without a key that names it.
-static void the_secret_stands_beside_the_configuration(void **state)
-{
-    static const char text[] = "xmpp = { domain = \"relay.example.org\"; served_domains = [ "
-                               "\"example.org\" ]; };";
-    struct place *place = *state;
-    struct config config = {0};
-    struct config_errors errors = {0};
-    char path[sizeof place->path + 32];
-
-    place_file(place, "t.conf", text, strlen(text));
-    snprintf(path, sizeof path, "%s", place->path);
-    assert_int_equal(config_load(path, &config, &errors), -EINVAL);
-    assert_true(config_says(&errors, false, "xmpp.secret_file: expected this key"));
-    config_errors_free(&errors);
-    place_file(place, "component-secret", SECRET "\n", sizeof SECRET);
-    assert_int_equal(config_load(path, &config, &errors), 0);
-    assert_string_equal(config.xmpp.secret, SECRET);
-    assert_non_null(strstr(config.xmpp.secret_file, "/component-secret"));
-    config_free(&config);
-    unlink(path);
-}
-
-static void secret_files_are_worth_a_warning(void **state)
-{
-    struct config config = {0};
-    struct config_errors errors = {0};
-    chmod(place_file(*state, "secret", "short\n", 6), 0644);
-    assert_int_equal(load_secret(*state, &config, &errors), 0);
-    assert_true(config_says(&errors, true, "open to every user of this machine (mode 0644)"));
-    assert_true(config_says(&errors, true, "the secret is short: expected 16 bytes or more"));
-    assert_int_equal(errors.warnings, 2);
-    assert_int_equal(errors.count, 2);
-    assert_string_equal(config.xmpp.secret, "short");
-    config_errors_free(&errors);
-    config_free(&config);
-}
-
-static void bad_secret_files_are_errors(void **state)
-{
-    static const struct {
-        const char *data;
-        size_t len;
-        const char *error;
-    } bad[] = {
-        {"", 0, "/secret is empty: expected the secret"},
-        {"\n\n", 2, "/secret is empty: expected the secret"},
-        {"one\ntwo\n", 8, "expected one line of text in /tmp/"},
-        {"one\0two\n", 8, "expected one line of text in /tmp/"},
-    };
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct config config = {0};
-        struct config_errors errors = {0};
-        place_file(*state, "secret", bad[i].data, bad[i].len);
-        assert_int_equal(load_secret(*state, &config, &errors), -EINVAL);
-        assert_true(config_says(&errors, false, bad[i].error));
-        assert_int_equal(errors.count, 1);
-        config_errors_free(&errors);
-    }
-}
-
-static void unreadable_secret_files_are_explained(void **state)
-{
-    struct config config = {0};
-    struct config_errors errors = {0};
-    struct place *place = *state;
-    assert_int_equal(load_secret(place, &config, &errors), -EINVAL);
-    assert_true(config_says(&errors, false,
-                            "/secret: No such file or directory (this process runs as uid"));
-    config_errors_free(&errors);
-
-    place_file(place, "secret", SECRET, strlen(SECRET));
-    chmod(place->path, 0000);
-    chmod(place->directory, 0711);
-    bool root = geteuid() == 0;
-    if (root) // root reads everything
-        assert_int_equal(seteuid(65534), 0);
-    int r = load_secret(place, &config, &errors);
-    if (root)
-        assert_int_equal(seteuid(0), 0);
-    char expected[160];
-    snprintf(expected, sizeof(expected),
-             "belongs to uid %u, gid %u, mode 0000; this process runs as"
-             " uid %u",
-             (unsigned)geteuid(), (unsigned)getegid(), root ? 65534 : (unsigned)geteuid());
-    assert_int_equal(r, -EINVAL);
-    assert_true(config_says(&errors, false, "t.conf:2: xmpp.secret_file = \"/tmp/"));
-    assert_true(config_says(&errors, false, "cannot be read: Permission denied"));
-    assert_true(config_says(&errors, false, expected));
-    config_errors_free(&errors);
-}
-
-static void the_credential_is_the_default_secret(void **state)
-{
-    struct config config = {0};
-    struct place *place = *state;
-    place_file(place, "component-secret", SECRET "\n", sizeof(SECRET));
-    setenv("CREDENTIALS_DIRECTORY", place->directory, 1);
-    config_right(
-        "xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ]; };",
-        &config);
-    assert_string_equal(config.xmpp.secret, SECRET);
-    config_free(&config);
-    config_right("xmpp = { domain = \"relay.example.org\"; served_domains = [ \"example.org\" ];\n"
-                 "secret = \"fedcba9876543210\"; };", // what the file says comes first
-                 &config);
-    assert_string_equal(config.xmpp.secret, "fedcba9876543210");
-    config_free(&config);
-}
-
 static void files_include_files(void **state)
 {
     static const char a[] = "# the first line\n@include \"b.conf\"\nlimits = {\n calls = -1; };";
@@ -679,15 +540,6 @@ int main(void)
         cmocka_unit_test(workers_never_starve),
         cmocka_unit_test(automatic_addresses_are_found),
         cmocka_unit_test(missing_addresses_are_errors),
-        cmocka_unit_test_setup_teardown(secret_files_are_read, place_make, place_remove),
-        cmocka_unit_test_setup_teardown(the_secret_stands_beside_the_configuration, place_make,
-                                        place_remove),
-        cmocka_unit_test_setup_teardown(secret_files_are_worth_a_warning, place_make, place_remove),
-        cmocka_unit_test_setup_teardown(bad_secret_files_are_errors, place_make, place_remove),
-        cmocka_unit_test_setup_teardown(unreadable_secret_files_are_explained, place_make,
-                                        place_remove),
-        cmocka_unit_test_setup_teardown(the_credential_is_the_default_secret, place_make,
-                                        place_remove),
         cmocka_unit_test_setup_teardown(files_include_files, place_make, place_remove),
         cmocka_unit_test_setup_teardown(includes_fail_with_a_reason, place_make, place_remove),
         cmocka_unit_test_setup_teardown(includes_in_texts_and_comments_are_none, place_make,

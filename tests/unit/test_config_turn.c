@@ -297,9 +297,11 @@ static void the_credential_stands_in_for_an_empty_list(void **state)
     assert_int_equal(config.turn.secrets.count, 1);
     assert_string_equal(config.turn.secrets.item[0], OTHER_SECRET);
     assert_int_equal(config.turn.secret_files.count, 1);
+    assert_true(config.turn.secrets_by_systemd);
     config_free(&config);
     load_right(place, "secret_files = [ \"@/good\" ];", &config); // what the file says comes first
     assert_int_equal(config.turn.secrets.count, 1);
+    assert_false(config.turn.secrets_by_systemd);
     assert_string_equal(config.turn.secrets.item[0], SECRET);
     config_free(&config);
 

@@ -12,7 +12,10 @@
 #include "doctor_socket.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct doctor make(void)
 {
@@ -312,6 +315,22 @@ static void files(void **state)
     assert_true(doctor_may_read(5, 6, 0644, 7, 8));
 }
 
+static void files_of_the_configuration(void **state)
+{
+    char path[] = "/tmp/test_doctor.XXXXXX";
+    struct doctor doctor = make();
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    close(fd);
+    doctor.config.privacy.key_file = path;
+    doctor_check_files(&doctor);
+    unlink(path);
+    expect(&doctor, DOCTOR_WARNING, "privacy.key_file: every user of this machine", "chmod 0640");
+}
+
 static void limits(void **state)
 {
     struct doctor doctor = make();
@@ -459,6 +478,7 @@ int main(void)
         cmocka_unit_test(names),
         cmocka_unit_test(addresses),
         cmocka_unit_test(files),
+        cmocka_unit_test(files_of_the_configuration),
         cmocka_unit_test(limits),
         cmocka_unit_test(sockets),
         cmocka_unit_test(echoes),

@@ -144,6 +144,7 @@ static void write_config(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
+    assert_int_equal(fchmod(fileno(f), 0600), 0);
     fputs(text, f);
     fclose(f);
 }

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,6 +212,70 @@ static void a_rotated_file_is_left(void **state)
     records_free(records);
 }
 
+// What the reader of a FIFO has not taken yet.
+static size_t drain(int reader, char *text, size_t size)
+{
+    ssize_t n;
+    size_t len = 0;
+
+    while (len < size - 1 && (n = read(reader, text + len, size - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
+    return len;
+}
+
+// A FIFO took the beginning of a record; then the configuration is read again, and there is room.
+static void a_torn_line_takes_no_other_along(void **state)
+{
+    const struct place *place = *state;
+    static char text[1 << 20], record[60000];
+    struct records *records;
+    int reader;
+
+    assert_int_equal(mkfifo(place->path, 0600), 0);
+    reader = open(place->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    assert_int_equal(records_new(place->path, clock_1970, &records), 0);
+    snprintf(record, sizeof record, "{\"id\": \"%050000d\"}", 7);
+    for (int i = 0; i < 40; i++)
+        put(records, record);
+    settle(records, 40);
+    assert_true(records_lost(records) > 0);
+    assert_true(drain(reader, text, sizeof text) > 0);
+    assert_int_not_equal(text[strlen(text) - 1], '\n'); // torn it is
+    assert_int_equal(records_open(records, place->path), 0);
+    put(records, "{}");
+    settle(records, 41);
+    drain(reader, text, sizeof text);
+    assert_string_equal(text, "\n{\"record\":\"call\"}\n");
+    records_free(records);
+    close(reader);
+}
+
+// The disk is full within a record, and the file is rotated: the next one begins with a record.
+static void a_torn_line_stays_in_its_file(void **state)
+{
+    const struct place *place = *state;
+    const struct rlimit small = {100, RLIM_INFINITY}, large = {RLIM_INFINITY, RLIM_INFINITY};
+    struct records *records;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(records_new(place->path, clock_1970, &records), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (int i = 0; i < 10; i++)
+        put(records, "{\"id\": \"0a\"}");
+    settle(records, 10);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &large), 0);
+    assert_true(records_lost(records) > 0);
+    assert_int_equal(rename(place->path, place->other), 0);
+    assert_int_equal(records_open(records, place->path), 0);
+    put(records, "{}");
+    settle(records, 11);
+    records_free(records);
+    json_decref(line_of(place->path, 0));
+    assert_int_equal(lines_of(place->path), 1);
+}
+
 static void none_is_nothing(void **state)
 {
     const struct place *place = *state;
@@ -311,6 +377,8 @@ int main(void)
         TEST(an_allocation_is_a_line),
         TEST(lines_are_added_to_what_is_there),
         TEST(a_rotated_file_is_left),
+        TEST(a_torn_line_takes_no_other_along),
+        TEST(a_torn_line_stays_in_its_file),
         TEST(none_is_nothing),
         TEST(what_cannot_be_opened_is_said_once),
         TEST(a_full_disk_is_said_once),

@@ -452,6 +452,42 @@ static void the_operator_is_told_what_to_do(void **state)
     assert_null(f->turn->generated_secret);
 }
 
+static bool tells(const struct fixture *f, const char *text)
+{
+    const json_t *lines = json_object_get(f->result, "tell");
+
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        if (strstr(json_string_value(json_array_get(lines, i)), text))
+            return true;
+    return false;
+}
+
+// Nobody named the file of a credential, and its copy for the daemon is nothing to write to.
+static void a_secret_of_systemd_is_changed_where_it_is_from(void **state)
+{
+    static const char given[] = "0123456789abcdef0123456789abcdef";
+    struct fixture *f = *state;
+    char line[1200];
+
+    place_file(f->place, "turn-secret", given, strlen(given));
+    setenv("CREDENTIALS_DIRECTORY", f->place->directory, 1);
+    reload(f);
+    assert_string_equal(turn_server_secret(f->turn), given);
+    rotate(f);
+    assert_true(tells(f, turn_server_secret(f->turn)));
+    assert_true(tells(f, "LoadCredential") && tells(f, "until that restart"));
+    assert_false(tells(f, "turn.secret_files") || tells(f, f->place->directory));
+
+    place_file(f->place, "secret", given, strlen(given)); // from now on he names one
+    snprintf(line, sizeof line, "ports = [ 41901 ]; secret_files = [ \"%s\" ];",
+             place_path(f->place, "secret"));
+    write_config(f, "100", "", line);
+    reload(f);
+    rotate(f);
+    assert_true(tells(f, "turn.secret_files") && tells(f, f->place->directory));
+    assert_false(tells(f, "LoadCredential"));
+}
+
 static void clients_are_pointed_elsewhere(void **state)
 {
     struct fixture *f = *state;
@@ -467,11 +503,17 @@ static void clients_are_pointed_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_may_change_changes),          TEST(a_mistake_changes_nothing),
-        TEST(a_port_in_use_changes_nothing),    TEST(what_takes_a_restart_is_named),
-        TEST(what_a_worker_goes_on_with_stays), TEST(changes_wait_for_each_other),
-        TEST(nobody_is_answered_who_has_gone),  TEST(old_secrets_are_good_for_a_while),
-        TEST(the_operator_is_told_what_to_do),  TEST(clients_are_pointed_elsewhere),
+        TEST(what_may_change_changes),
+        TEST(a_mistake_changes_nothing),
+        TEST(a_port_in_use_changes_nothing),
+        TEST(what_takes_a_restart_is_named),
+        TEST(what_a_worker_goes_on_with_stays),
+        TEST(changes_wait_for_each_other),
+        TEST(nobody_is_answered_who_has_gone),
+        TEST(old_secrets_are_good_for_a_while),
+        TEST(the_operator_is_told_what_to_do),
+        TEST(a_secret_of_systemd_is_changed_where_it_is_from),
+        TEST(clients_are_pointed_elsewhere),
     };
     const struct log_sink sink = {.max = LOG_LEVEL_NOTICE, .write = count_restarts};
 
