@@ -11,6 +11,7 @@
 #include "config.h"
 #include "platform/turn_probe.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 // The XMPP server, as far as it is known; the lines for others are not told then.
@@ -55,8 +56,17 @@ const char *doctor_host(const struct doctor *doctor, char text[ADDR_TEXT_MAX]);
 void doctor_check_configuration(struct doctor *doctor);
 void doctor_check_files(struct doctor *doctor);
 void doctor_check_addresses(struct doctor *doctor);
-// May this user read a file of this owner and mode?
-bool doctor_may_read(uid_t owner, gid_t group, mode_t mode, uid_t uid, gid_t gid);
+struct doctor_user { // who the daemon is
+    uid_t uid;
+    gid_t gid;
+    json_t *groups; // the others that it has; owned
+    bool certain;   // it says so itself, so that it has none but these
+};
+// May this user read such a file?
+bool doctor_may_read(const struct stat *st, const struct doctor_user *user);
+// 'user': NULL if nobody knows. True: nothing was found.
+bool doctor_judge_file(struct doctor *doctor, const char *key, const char *path,
+                       const struct stat *st, const struct doctor_user *user, bool secret);
 // 'here': the address is one of this machine's.
 void doctor_judge_address(struct doctor *doctor, unsigned family, const struct addr *bound,
                           const struct addr *advertised, bool here);
@@ -94,6 +104,15 @@ void doctor_judge_echo(struct doctor *doctor, const struct turn_probe *probe,
 
 void doctor_check_names(struct doctor *doctor);
 void doctor_check_certificate(struct doctor *doctor);
+#define DOCTOR_LOOKUP_MAX 8
+struct doctor_lookup {
+    struct addr addr[DOCTOR_LOOKUP_MAX];
+    int count; // below zero, an EAI_ code: there is no answer
+};
+// 'dns': what DNS says; 'own': what this machine makes of the name (/etc/hosts comes first), looked
+// at only if DNS has nothing.
+void doctor_judge_lookup(struct doctor *doctor, const char *name, const struct doctor_lookup *dns,
+                         const struct doctor_lookup *own);
 void doctor_judge_name(struct doctor *doctor, const char *name, const struct addr *found,
                        unsigned count, const struct addr advertised[2]);
 // A record of this service that clients look for leads to another host.

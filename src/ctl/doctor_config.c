@@ -5,6 +5,7 @@
 
 #include "local_addr.h"
 
+#include <grp.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -13,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define UNIT_USER "jingle-relayd"
+#define UNIT_USER  "jingle-relayd"
+#define GROUPS_MAX 64
 
 // ---- the file
 
@@ -109,50 +111,96 @@ void doctor_check_configuration(struct doctor *doctor)
 
 // ---- the files
 
-bool doctor_may_read(uid_t owner, gid_t group, mode_t mode, uid_t uid, gid_t gid)
+static bool has_group(const struct doctor_user *user, gid_t group)
 {
-    if (uid == 0)
+    if (user->gid == group)
         return true;
-    if (uid == owner)
-        return (mode & S_IRUSR) != 0;
-    return (mode & (gid == group ? S_IRGRP : S_IROTH)) != 0;
+    for (size_t i = 0; i < json_array_size(user->groups); i++) {
+        if (json_integer_value(json_array_get(user->groups, i)) == (json_int_t)group)
+            return true;
+    }
+    return false;
 }
 
-// Who the daemon is: as it says, or as the unit has it.
-static bool find_user(const struct doctor *doctor, uid_t *ret_uid, gid_t *ret_gid)
+// One class of bits counts, and no other: the owner's for the owner, even if the group has more.
+bool doctor_may_read(const struct stat *st, const struct doctor_user *user)
 {
-    const struct passwd *user = getpwnam(UNIT_USER);
+    if (user->uid == 0)
+        return true;
+    if (user->uid == st->st_uid)
+        return (st->st_mode & S_IRUSR) != 0;
+    return (st->st_mode & (has_group(user, st->st_gid) ? S_IRGRP : S_IROTH)) != 0;
+}
+
+static json_t *find_groups(const struct passwd *user)
+{
+    gid_t list[GROUPS_MAX];
+    int count = GROUPS_MAX;
+    json_t *groups = json_array();
+
+    if (getgrouplist(user->pw_name, user->pw_gid, list, &count) < 0)
+        count = GROUPS_MAX; // there are more
+    for (int i = 0; i < count; i++)
+        json_array_append_new(groups, json_integer((json_int_t)list[i]));
+    return groups;
+}
+
+// Who the daemon is: as it says, or as the unit has it. False: nobody knows.
+static bool find_user(const struct doctor *doctor, struct doctor_user *ret_user)
+{
+    json_t *groups = json_object_get(doctor->facts, "groups");
+    const struct passwd *user;
 
     if (doctor->facts) {
-        *ret_uid = (uid_t)ctl_number(doctor->facts, "uid");
-        *ret_gid = (gid_t)ctl_number(doctor->facts, "gid");
+        *ret_user = (struct doctor_user){
+            (uid_t)ctl_number(doctor->facts, "uid"), (gid_t)ctl_number(doctor->facts, "gid"),
+            json_incref(groups), json_is_array(groups)}; // a daemon of before does not say
         return true;
     }
-    if (user) {
-        *ret_uid = user->pw_uid;
-        *ret_gid = user->pw_gid;
-    }
+    user = getpwnam(UNIT_USER);
+    if (user)
+        *ret_user = (struct doctor_user){user->pw_uid, user->pw_gid, find_groups(user), false};
     return user != NULL;
 }
 
-// True: it can be read by the daemon, and by nobody else where it is secret.
-static bool check_file(struct doctor *doctor, const char *key, const char *path, bool secret)
+static void tell_unreadable(struct doctor *doctor, const char *key, const char *path,
+                            const struct stat *st, const struct doctor_user *user)
 {
-    struct stat st;
-    uid_t uid;
-    gid_t gid;
+    const struct group *group = getgrgid(st->st_gid);
+    // Made for a group, which others are in, too: the file stays as it is, and the daemon joins.
+    bool shared = (st->st_mode & S_IRGRP) && st->st_gid != 0 && st->st_uid != user->uid;
+    char name[64];
 
-    if (!path || stat(path, &st) < 0)
-        return !path; // the configuration's check has said so
-    if (find_user(doctor, &uid, &gid) &&
-        !doctor_may_read(st.st_uid, st.st_gid, st.st_mode, uid, gid)) {
+    if (group)
+        snprintf(name, sizeof name, "%s", group->gr_name);
+    else
+        snprintf(name, sizeof name, "%u", (unsigned)st->st_gid);
+    if (shared && !user->certain)
+        doctor_find(doctor, DOCTOR_WARNING,
+                    "%s: %s (mode %04o) can be read by the daemon only if its unit has "
+                    "SupplementaryGroups=%s: look again when it runs",
+                    key, path, (unsigned)(st->st_mode & 07777), name);
+    else
         doctor_find(doctor, DOCTOR_PROBLEM,
                     "%s: %s (mode %04o) cannot be read by the daemon, which is uid %u", key, path,
-                    (unsigned)(st.st_mode & 07777), (unsigned)uid);
-        doctor_change(doctor, "chgrp %u %s && chmod 0640 %s", (unsigned)gid, path, path);
+                    (unsigned)(st->st_mode & 07777), (unsigned)user->uid);
+    if (shared)
+        doctor_change(doctor,
+                      "systemctl edit jingle-relayd: [Service] SupplementaryGroups=%s, then "
+                      "systemctl restart jingle-relayd",
+                      name);
+    else
+        doctor_change(doctor, "chgrp %u %s && chmod 0640 %s", (unsigned)user->gid, path, path);
+}
+
+bool doctor_judge_file(struct doctor *doctor, const char *key, const char *path,
+                       const struct stat *st, const struct doctor_user *user, bool secret)
+{
+    if (user && !doctor_may_read(st, user)) {
+        tell_unreadable(doctor, key, path, st, user);
         return false;
     }
-    if (secret && (st.st_mode & S_IRWXO)) {
+    if (secret && (st->st_mode & S_IRWXO)) {
         doctor_find(doctor, DOCTOR_WARNING, "%s: every user of this machine can read %s", key,
                     path);
         doctor_change(doctor, "chmod 0640 %s", path);
@@ -161,19 +209,34 @@ static bool check_file(struct doctor *doctor, const char *key, const char *path,
     return true;
 }
 
+// True: it can be read by the daemon, and by nobody else where it is secret.
+static bool check_file(struct doctor *doctor, const struct doctor_user *user, const char *key,
+                       const char *path, bool secret)
+{
+    struct stat st;
+
+    if (!path || stat(path, &st) < 0)
+        return !path; // the configuration's check has said so
+    return doctor_judge_file(doctor, key, path, &st, user, secret);
+}
+
 void doctor_check_files(struct doctor *doctor)
 {
     const struct config *config = &doctor->config;
-    bool ok = check_file(doctor, "xmpp.secret_file", config->xmpp.secret_file, true);
+    const struct config_list *secrets = &config->turn.secret_files;
+    struct doctor_user found = {0};
+    const struct doctor_user *user = find_user(doctor, &found) ? &found : NULL;
+    bool ok = check_file(doctor, user, "xmpp.secret_file", config->xmpp.secret_file, true);
 
-    ok = check_file(doctor, "turn.certificate", config->turn.certificate, false) && ok;
-    ok = check_file(doctor, "turn.key", config->turn.key, true) && ok;
-    ok = check_file(doctor, "turn.users_file", config->turn.users_file, true) && ok;
-    ok = check_file(doctor, "privacy.key_file", config->privacy.key_file, true) && ok;
-    for (size_t i = 0; i < config->turn.secret_files.count; i++)
-        ok = check_file(doctor, "turn.secret_files", config->turn.secret_files.item[i], true) && ok;
+    ok = check_file(doctor, user, "turn.certificate", config->turn.certificate, false) && ok;
+    ok = check_file(doctor, user, "turn.key", config->turn.key, true) && ok;
+    ok = check_file(doctor, user, "turn.users_file", config->turn.users_file, true) && ok;
+    ok = check_file(doctor, user, "privacy.key_file", config->privacy.key_file, true) && ok;
+    for (size_t i = 0; i < secrets->count; i++)
+        ok = check_file(doctor, user, "turn.secret_files", secrets->item[i], true) && ok;
     if (ok)
         doctor_find(doctor, DOCTOR_OK, "the daemon can read what the configuration names");
+    json_decref(found.groups);
 }
 
 // ---- addresses

@@ -46,6 +46,19 @@ static bool one_of(const json_t *set, const char *word)
     return false;
 }
 
+static bool all_are(const json_t *set, const char *word)
+{
+    const json_t *list = json_is_object(set) ? json_object_get(set, "set") : set;
+
+    if (!json_is_array(list))
+        return is_word(list, word);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (!is_word(json_array_get(list, i), word))
+            return false;
+    }
+    return json_array_size(list) > 0;
+}
+
 static bool port_matches(const json_t *value, unsigned port)
 {
     const json_t *range = json_object_get(value, "range"), *set = json_object_get(value, "set");
@@ -89,8 +102,33 @@ static enum match match_meta(const struct packet *packet, const char *key, const
     if (strcmp(key, "nfproto") == 0)
         return one_of(right, packet->family) ? YES : NO;
     if (strcmp(key, "iifname") == 0 || strcmp(key, "iif") == 0)
-        return one_of(right, "lo") ? NO : UNSURE;
+        return all_are(right, "lo") ? NO : UNSURE;
     return UNSURE;
+}
+
+// Whether the packet has this header at all: a rule that looks into another one is not for it,
+// whatever it compares, and how.
+static bool has_header(const struct packet *packet, const char *protocol)
+{
+    static const char *const any[] = {"", "th", "ether", "vlan"};
+
+    for (size_t i = 0; i < sizeof any / sizeof any[0]; i++) {
+        if (strcmp(protocol, any[i]) == 0)
+            return true;
+    }
+    if (strcmp(protocol, "ip") == 0)
+        return strcmp(packet->family, "ipv4") == 0;
+    if (strcmp(protocol, "ip6") == 0)
+        return strcmp(packet->family, "ipv6") == 0;
+    return strcmp(protocol, packet->protocol) == 0;
+}
+
+// "tcp flags & (syn | ack)" looks into a header, too.
+static const char *header_of(const json_t *left)
+{
+    const json_t *masked = json_array_get(json_object_get(left, "&"), 0);
+
+    return ctl_string(json_object_get(masked ? masked : left, "payload"), "protocol");
 }
 
 static enum match match_payload(const struct packet *packet, const json_t *payload,
@@ -99,19 +137,28 @@ static enum match match_payload(const struct packet *packet, const json_t *paylo
     const char *protocol = ctl_string(payload, "protocol"), *field = ctl_string(payload, "field");
 
     if (strcmp(protocol, "ip") == 0 || strcmp(protocol, "ip6") == 0) {
-        bool v6 = strcmp(packet->family, "ipv6") == 0;
-
-        if (v6 != (strcmp(protocol, "ip6") == 0))
-            return NO;
         if (strcmp(field, "protocol") == 0 || strcmp(field, "nexthdr") == 0)
             return one_of(right, packet->protocol) ? YES : NO;
-        return strcmp(field, "daddr") == 0 ? UNSURE : NO; // a stranger's address is any
+        return strcmp(field, "saddr") == 0 ? NO : UNSURE; // a stranger's address is any
     }
     if (strcmp(protocol, packet->protocol) != 0 && strcmp(protocol, "th") != 0)
-        return NO;
+        return UNSURE;
     if (strcmp(field, "dport") == 0)
         return port_matches(right, packet->port) ? YES : NO;
     return strcmp(field, "sport") == 0 ? NO : UNSURE;
+}
+
+// "udp dport >= 50000"
+static enum match match_order(const struct packet *packet, const json_t *payload, const char *op,
+                              const json_t *right)
+{
+    json_int_t port = packet->port, bound = json_integer_value(right);
+
+    if (!json_is_integer(right) || strcmp(ctl_string(payload, "field"), "dport") != 0)
+        return UNSURE;
+    if (port == bound)
+        return op[1] == '=' ? YES : NO;
+    return (op[0] == '<') == (port < bound) ? YES : NO;
 }
 
 static enum match matches(const struct packet *packet, const json_t *rule, const json_t *match)
@@ -122,6 +169,10 @@ static enum match matches(const struct packet *packet, const json_t *rule, const
     const char *op = ctl_string(match, "op");
     enum match found = UNSURE;
 
+    if (!has_header(packet, header_of(left)))
+        return NO;
+    if (op[0] == '<' || op[0] == '>')
+        return match_order(packet, payload, op, right);
     if (json_object_get(left, "meta"))
         found = match_meta(packet, ctl_string(json_object_get(left, "meta"), "key"), right);
     else if (payload)
@@ -131,6 +182,41 @@ static enum match matches(const struct packet *packet, const json_t *rule, const
     if (strcmp(op, "!=") == 0 && found != UNSURE)
         return found == YES ? NO : YES;
     return found;
+}
+
+// A map of verdicts. NO: none of them is for this packet.
+static enum match match_map(const struct packet *packet, const json_t *map)
+{
+    const json_t *key = json_object_get(map, "key");
+    const json_t *list = json_object_get(json_object_get(map, "data"), "set");
+
+    if (!has_header(packet, header_of(key)))
+        return NO;
+    if (strcmp(ctl_string(json_object_get(key, "ct"), "key"), "state") != 0 || !list)
+        return UNSURE;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *state = json_array_get(json_array_get(list, i), 0);
+
+        if (!json_is_string(state) || is_word(state, "new"))
+            return UNSURE;
+    }
+    return NO;
+}
+
+// What holds packets back by what came before them: the first one is below every limit.
+static enum match match_limit(const json_t *statement)
+{
+    static const char *const names[] = {"limit", "quota", "ct count"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const json_t *limit = json_object_get(statement, names[i]);
+
+        if (json_is_string(limit)) // its name: it stands elsewhere
+            return UNSURE;
+        if (json_is_true(json_object_get(limit, "inv")))
+            return NO;
+    }
+    return YES;
 }
 
 // ---- a chain
@@ -143,6 +229,15 @@ static bool has(const json_t *statement, const char *name)
     return json_object_get(statement, name) != NULL; // it may be null
 }
 
+// What iptables-nft has in words of its own ("-j REJECT").
+static bool is_target(const json_t *statement, const char *name)
+{
+    const json_t *xt = json_object_get(statement, "xt");
+
+    return strcmp(ctl_string(xt, "type"), "target") == 0 &&
+           strcmp(ctl_string(xt, "name"), name) == 0;
+}
+
 // A verdict statement; GO_ON: it is none.
 static enum outcome verdict(const struct packet *packet, const json_t *rule,
                             const json_t *statement, unsigned depth, bool *unsure)
@@ -152,7 +247,7 @@ static enum outcome verdict(const struct packet *packet, const json_t *rule,
 
     if (has(statement, "accept"))
         return ACCEPT;
-    if (has(statement, "drop") || has(statement, "reject"))
+    if (has(statement, "drop") || has(statement, "reject") || is_target(statement, "REJECT"))
         return DROP;
     if (has(statement, "return"))
         return RETURN;
@@ -167,6 +262,23 @@ static enum outcome verdict(const struct packet *packet, const json_t *rule,
     return outcome;
 }
 
+// Whether the rule goes on behind this statement, which is no verdict.
+static enum match passes(const struct packet *packet, const json_t *rule, const json_t *statement)
+{
+    const json_t *match = json_object_get(statement, "match");
+
+    if (match)
+        return matches(packet, rule, match);
+    if (has(statement, "vmap"))
+        return match_map(packet, json_object_get(statement, "vmap"));
+    if (strcmp(ctl_string(json_object_get(statement, "xt"), "type"), "target") == 0)
+        return YES; // "-j LOG"
+    if (has(statement, "xt") || has(statement, "meter") ||
+        has(json_object_get(statement, "set"), "stmt"))
+        return UNSURE;
+    return match_limit(statement);
+}
+
 static enum outcome apply(const struct packet *packet, const json_t *rule, unsigned depth,
                           bool *unsure)
 {
@@ -175,15 +287,16 @@ static enum outcome apply(const struct packet *packet, const json_t *rule, unsig
 
     for (size_t i = 0; i < json_array_size(expr); i++) {
         const json_t *statement = json_array_get(expr, i);
-        const json_t *match = json_object_get(statement, "match");
-        enum match found = match ? matches(packet, rule, match) : YES;
+        enum match found = passes(packet, rule, statement);
         enum outcome outcome;
 
         if (found == NO)
             return GO_ON;
-        doubt = doubt || found == UNSURE || json_object_get(statement, "vmap") ||
-                json_object_get(statement, "xt");
-        outcome = match ? GO_ON : verdict(packet, rule, statement, depth, unsure);
+        doubt = doubt || found == UNSURE;
+        // A map of verdicts, or a queue, may have one for this packet.
+        *unsure = *unsure || has(statement, "vmap") || has(statement, "queue") ||
+                  is_target(statement, "NFQUEUE");
+        outcome = verdict(packet, rule, statement, depth, unsure);
         if (outcome == GO_ON)
             continue;
         if (!doubt)

@@ -15,11 +15,12 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define FOUND_MAX  8
 #define SOON_DAYS  14
 #define SRV_HEADER 6 // priority, weight, port
 
 // ---- DNS
+
+static const char *const types[] = {"A", "AAAA"}; // of IPv4, IPv6
 
 static struct addr from_sockaddr(const struct sockaddr *sa)
 {
@@ -35,19 +36,55 @@ static struct addr from_sockaddr(const struct sockaddr *sa)
     return addr;
 }
 
-// Returns how many there are, or an EAI_ code below zero.
-static int look_up(const char *name, struct addr found[FOUND_MAX])
+// What DNS has of one type, behind what was found before. False: nobody answers.
+static bool ask_type(const char *name, ns_type type, struct doctor_lookup *lookup)
+{
+    unsigned char answer[4096];
+    int len = res_query(name, ns_c_in, (int)type, answer, sizeof answer);
+    ns_msg message;
+    ns_rr record;
+
+    if (len < 0)
+        return h_errno == HOST_NOT_FOUND || h_errno == NO_DATA;
+    if (len > (int)sizeof answer || ns_initparse(answer, len, &message) < 0)
+        return false;
+    for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
+        if (lookup->count == DOCTOR_LOOKUP_MAX || ns_parserr(&message, ns_s_an, i, &record) < 0)
+            break;
+        if (ns_rr_type(record) != type) // the way there: CNAME
+            continue;
+        if (type == ns_t_a && ns_rr_rdlen(record) == 4)
+            lookup->addr[lookup->count++] = addr_v4(ns_rr_rdata(record), 0);
+        else if (type == ns_t_aaaa && ns_rr_rdlen(record) == 16)
+            lookup->addr[lookup->count++] = addr_v6(ns_rr_rdata(record), 0);
+    }
+    return true;
+}
+
+// As clients do: DNS alone, without this machine's /etc/hosts. (A resolver on this machine may mix
+// that in all the same.)
+static void ask_dns(const char *name, struct doctor_lookup *lookup)
+{
+    bool answered = ask_type(name, ns_t_a, lookup) && ask_type(name, ns_t_aaaa, lookup);
+
+    if (!answered && lookup->count == 0)
+        lookup->count = EAI_AGAIN;
+}
+
+// As programs of this machine do.
+static void look_up(const char *name, struct doctor_lookup *lookup)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
     struct addrinfo *all = NULL;
-    int count = 0, r = getaddrinfo(name, NULL, &hints, &all);
+    int r = getaddrinfo(name, NULL, &hints, &all);
 
-    if (r != 0)
-        return r;
-    for (const struct addrinfo *a = all; a && count < FOUND_MAX; a = a->ai_next)
-        found[count++] = from_sockaddr(a->ai_addr);
-    freeaddrinfo(all);
-    return count;
+    lookup->count = r;
+    for (const struct addrinfo *a = all; r == 0 && a; a = a->ai_next) {
+        if (lookup->count < DOCTOR_LOOKUP_MAX)
+            lookup->addr[lookup->count++] = from_sockaddr(a->ai_addr);
+    }
+    if (r == 0)
+        freeaddrinfo(all);
 }
 
 static bool contains(const struct addr *list, unsigned count, const struct addr *addr)
@@ -59,31 +96,50 @@ static bool contains(const struct addr *list, unsigned count, const struct addr 
     return false;
 }
 
+// An address that is not the relay's: the record is wrong, or relay.advertise is. One of special
+// purpose is never offered as the latter: clients could not call it.
+static void tell_other(struct doctor *doctor, const char *name, const struct addr *found,
+                       const struct addr *advertised)
+{
+    unsigned v6 = found->family == FAMILY_V6;
+    char text[ADDR_TEXT_MAX], own[ADDR_TEXT_MAX];
+
+    addr_format_ip(found, text);
+    addr_format_ip(advertised, own);
+    if (addr_equal_ip(found, &doctor->config.relay.address[v6].addr)) {
+        doctor_find(doctor, DOCTOR_WARNING,
+                    "turn.host = %s leads to %s, which is this server as it is seen behind its NAT "
+                    "only: others must get %s",
+                    name, text, own);
+        doctor_change(doctor, "DNS: %s. %s %s (if it says so elsewhere, there is nothing to do)",
+                      name, types[v6], own);
+        return;
+    }
+    doctor_find(doctor, DOCTOR_PROBLEM,
+                "turn.host = %s leads to %s, which is not the address of this relay", name, text);
+    if (advertised->family == FAMILY_NONE)
+        doctor_change(doctor, "DNS: no %s record for %s; or relay.address%u in %s", types[v6], name,
+                      v6 ? 6U : 4U, doctor->path);
+    else if (addr_is_special(found))
+        doctor_change(doctor, "DNS: %s. %s %s", name, types[v6], own);
+    else
+        doctor_change(doctor,
+                      "DNS: %s. %s %s; or, if that is this server behind a NAT: "
+                      "relay.advertise%u = \"%s\"; in %s",
+                      name, types[v6], own, v6 ? 6U : 4U, text, doctor->path);
+}
+
 void doctor_judge_name(struct doctor *doctor, const char *name, const struct addr *found,
                        unsigned count, const struct addr advertised[2])
 {
-    static const char *const types[] = {"A", "AAAA"};
-    char text[ADDR_TEXT_MAX], own[ADDR_TEXT_MAX];
+    char own[ADDR_TEXT_MAX];
     bool ok = true;
 
     for (unsigned i = 0; i < count; i++) {
-        unsigned v6 = found[i].family == FAMILY_V6;
-
         if (contains(advertised, 2, &found[i]))
             continue;
         ok = false;
-        doctor_find(doctor, DOCTOR_PROBLEM,
-                    "turn.host = %s leads to %s, which is not the address of this relay", name,
-                    addr_format_ip(&found[i], text));
-        if (advertised[v6].family == FAMILY_NONE)
-            doctor_change(doctor, "DNS: no %s record for %s; or relay.address%u in %s", types[v6],
-                          name, v6 ? 6U : 4U, doctor->path);
-        else
-            doctor_change(doctor,
-                          "DNS: %s. %s %s; or, if that is this server behind a NAT: "
-                          "relay.advertise%u = \"%s\"; in %s",
-                          name, types[v6], addr_format_ip(&advertised[v6], own), v6 ? 6U : 4U, text,
-                          doctor->path);
+        tell_other(doctor, name, &found[i], &advertised[found[i].family == FAMILY_V6]);
     }
     for (unsigned i = 0; i < 2 && ok; i++) {
         if (advertised[i].family == FAMILY_NONE || contains(found, count, &advertised[i]))
@@ -95,6 +151,77 @@ void doctor_judge_name(struct doctor *doctor, const char *name, const struct add
     }
     if (ok)
         doctor_find(doctor, DOCTOR_OK, "%s leads here", name);
+}
+
+static bool is_loopback(const struct addr *addr)
+{
+    static const uint8_t one[16] = {[15] = 1};
+
+    return addr->family == FAMILY_V4 ? addr->ip[0] == 127 : memcmp(addr->ip, one, 16) == 0;
+}
+
+// Installers write the machine's own name at 127.0.1.1 into /etc/hosts. What DNS says of a family
+// of which nothing else is left is not known: 'advertised' loses it. Returns how many are left.
+static unsigned leave_out_loopback(const struct doctor_lookup *lookup, struct addr *left,
+                                   struct addr advertised[2])
+{
+    bool out[2] = {false, false};
+    unsigned count = 0;
+
+    for (int i = 0; i < lookup->count; i++) {
+        if (is_loopback(&lookup->addr[i]))
+            out[lookup->addr[i].family == FAMILY_V6] = true;
+        else
+            left[count++] = lookup->addr[i];
+    }
+    for (unsigned i = 0; i < count; i++)
+        out[left[i].family == FAMILY_V6] = false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (out[i])
+            advertised[i].family = FAMILY_NONE;
+    }
+    return count;
+}
+
+static void tell_unknown(struct doctor *doctor, const char *name, const struct doctor_lookup *own)
+{
+    if (own->count > 0)
+        doctor_find(doctor, DOCTOR_PROBLEM,
+                    "turn.host = %s is not in the DNS: only this machine knows it (/etc/hosts)",
+                    name);
+    else
+        doctor_find(doctor, DOCTOR_PROBLEM, "turn.host = %s cannot be resolved: %s", name,
+                    gai_strerror(own->count));
+    doctor_change(doctor, "DNS: an A (AAAA) record for %s.; or turn.host in %s", name,
+                  doctor->path);
+}
+
+void doctor_judge_lookup(struct doctor *doctor, const char *name, const struct doctor_lookup *dns,
+                         const struct doctor_lookup *own)
+{
+    const struct doctor_lookup *used = dns->count < 0 ? own : dns;
+    struct addr advertised[2] = {doctor->config.relay.advertise[0].addr,
+                                 doctor->config.relay.advertise[1].addr};
+    struct addr left[DOCTOR_LOOKUP_MAX];
+    char text[ADDR_TEXT_MAX];
+    unsigned count;
+
+    if (used->count <= 0) {
+        tell_unknown(doctor, name, own);
+        return;
+    }
+    count = leave_out_loopback(used, left, advertised);
+    if (count == 0) {
+        doctor_find(doctor, DOCTOR_SKIPPED,
+                    "turn.host = %s is %s on this machine, as its /etc/hosts has it: DNS has to be "
+                    "asked from elsewhere",
+                    name, addr_format_ip(&used->addr[0], text));
+        return;
+    }
+    doctor_judge_name(doctor, name, left, count, advertised);
+    if (used == own)
+        doctor_find(doctor, DOCTOR_SKIPPED,
+                    "DNS does not answer: that was this machine's own view (/etc/hosts)");
 }
 
 // ---- SRV: for clients that are configured with a domain only (RFC 8489 section 8.1)
@@ -146,25 +273,23 @@ void doctor_check_names(struct doctor *doctor)
     const struct addr advertised[2] = {doctor->config.relay.advertise[0].addr,
                                        doctor->config.relay.advertise[1].addr};
     const char *name = doctor->config.turn.host;
-    struct addr found[FOUND_MAX] = {0}, literal;
-    int count;
+    struct doctor_lookup dns = {0}, own = {0};
+    struct addr literal;
 
     if (!name || !doctor->config.turn.enabled) {
         doctor_find(doctor, DOCTOR_SKIPPED, "turn.host is not set: clients are told addresses");
         return;
     }
-    count = addr_parse_ip(name, 0, &literal) == 0 ? 1 : look_up(name, found);
-    if (addr_parse_ip(name, 0, &literal) == 0)
-        found[0] = literal;
-    if (count > 0) {
-        doctor_judge_name(doctor, name, found, (unsigned)count, advertised);
-        check_srv(doctor);
-        return;
+    if (addr_parse_ip(name, 0, &literal) == 0) {
+        doctor_judge_name(doctor, name, &literal, 1, advertised);
+    } else {
+        ask_dns(name, &dns);
+        if (dns.count <= 0)
+            look_up(name, &own);
+        doctor_judge_lookup(doctor, name, &dns, &own);
     }
-    doctor_find(doctor, DOCTOR_PROBLEM, "turn.host = %s cannot be resolved: %s", name,
-                gai_strerror(count));
-    doctor_change(doctor, "DNS: an A (AAAA) record for %s.; or turn.host in %s", name,
-                  doctor->path);
+    if (dns.count >= 0) // there is somebody to ask
+        check_srv(doctor);
 }
 
 // ---- the certificate

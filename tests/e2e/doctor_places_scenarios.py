@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
 """jingle-relayctl doctor in other places than beside Prosody on one public address: with ejabberd,
 on both address families, and behind a 1:1 NAT that leads back from inside or does not. In order,
-nothing is said to be wrong; broken, the line to change is for what is there.
+nothing is said to be wrong; broken, the line to change is for what is there. And what looks broken
+only.
 """
 
 import contextlib
@@ -257,3 +258,36 @@ def doctor_nat_no_hairpin(lab):
             f"told: {bad}")
     require(wait_for("status", lab.daemon.is_up), "it does not run")
     return {"warnings": len(bad)}
+
+
+def hosts_file(lab):
+    """What an installer writes into /etc/hosts is not what DNS tells clients."""
+    def said():
+        findings = [f for f in lab.doctor()[1] if f["check"] == "DNS"]
+        require(not any("advertise" in (f["change"] or "") for f in findings), f"{findings}")
+        return findings[0]["level"], findings[0]["text"]
+
+    with lab.names({TURN_HOST: "127.0.1.1"}):
+        level, text = said()
+        require(level == "skipped" and "is 127.0.1.1 on this machine" in text, text)
+        with lab.dns(f"A={TURN_HOST}={SERVER4}"):
+            level, text = said()
+            require(level == "ok" and "leads here" in text, text)
+        with lab.dns():
+            level, text = said()
+            require(level == "problem" and "not in the DNS" in text, text)
+
+
+def shared_key(lab):
+    """The key is root's and a group's, which the daemon has by SupplementaryGroups=."""
+    with lab.run_by("prosody", group="games"):
+        files = [f for f in lab.doctor()[1] if f["check"] == "files"]
+        require([f["level"] for f in files] == ["ok"], f"the daemon can read the key: {files}")
+
+
+@SCENARIOS.add(lab=DoctorLab)
+def doctor_not_broken(lab):
+    """What looks broken only, and is how installers and docs/OPERATING.md have it."""
+    hosts_file(lab)
+    shared_key(lab)
+    return {}

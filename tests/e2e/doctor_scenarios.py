@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 
+from lab import nameserver
 from lab.authority import Authority
 from lab.call import require
 from lab.daemon import STATS_PORT, Daemon
@@ -73,23 +74,6 @@ module:hook("iq-get/host/urn:xmpp:time:time", function (event)
     :tag("utc"):text(os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - 3600)));
   return true;
 end);
-"""
-
-# A server of names that knows one SRV record.
-NAMES = r"""
-import socket, struct
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", 53))
-print(flush=True)
-target = b"".join(bytes([len(p)]) + p for p in b"turn.example.net".split(b".")) + b"\0"
-while True:
-    query, sender = s.recvfrom(512)
-    end = query.index(b"\0", 12) + 5
-    known = query[12:].startswith(b"\x05_turn\x04_udp\x07example\x04test\0\0\x21")
-    data = struct.pack(">HHH", 0, 0, 3478) + target
-    record = struct.pack(">HHHIH", 0xc00c, 33, 1, 60, len(data)) + data
-    s.sendto(query[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, known, 0, 0)
-             + query[12:end] + (record if known else b""), sender)
 """
 
 AUTHORITY = """
@@ -253,8 +237,9 @@ class DoctorLab(Place):
             self.network.know(self.hosts())
 
     @contextlib.contextmanager
-    def srv_elsewhere(self):
-        other = self.network.start("srv", "python3", "-c", NAMES, log="names",
+    def dns(self, *records):
+        """A real one, beside /etc/hosts; the records as lab/nameserver.py takes them."""
+        other = self.network.start("srv", "python3", nameserver.__file__, *records, log="names",
                                    stdout=subprocess.PIPE)
         other.stdout.readline()
         try:
@@ -327,25 +312,30 @@ class DoctorLab(Place):
         self.start()
 
     @contextlib.contextmanager
-    def run_by(self, user):
-        """The daemon is no longer root, and the certificate's key was renewed by root."""
+    def run_by(self, user, group=None):
+        """The daemon is no longer root, and the certificate's key was renewed by root: for root
+        alone, or for a group that the daemon has besides its own."""
         self.stop()
+        key = f"{self.directory}/turn.key"
         for name in ("secret", "turn-secret", "turn.key"):
             shutil.chown(f"{self.directory}/{name}", user)
-        group = f"{self.directory}"
-        os.chmod(group, 0o777)
+        os.chmod(self.directory, 0o777)
         self.daemon.process = self.network.start(
-            "srv", "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+            "srv", "setpriv", f"--reuid={user}", f"--regid={user}",
+            f"--groups={group}" if group else "--clear-groups",
             self.daemon.program, "--config", self.daemon.config, log="jingle-relayd")
         wait_for("the daemon's connection", self.daemon.is_up, 20)
-        shutil.chown(f"{self.directory}/turn.key", "root")
+        shutil.chown(key, "root", group)
+        os.chmod(key, 0o640 if group else 0o600)
         try:
             yield
         finally:
             self.stop()
             for name in ("secret", "turn-secret"):
                 shutil.chown(f"{self.directory}/{name}", "root")
-            os.chmod(group, 0o755)
+            shutil.chown(key, "root", "root")
+            os.chmod(key, 0o600)
+            os.chmod(self.directory, 0o755)
             self.start()
 
     @contextlib.contextmanager
@@ -488,7 +478,9 @@ HOST_SETUPS = [
      "DNS", "problem", "203.0.113.77", f"{TURN_HOST}. A {SERVER4}"),
     ("turn.host is not in the DNS", lambda lab: lab.names({}),
      "DNS", "problem", "cannot be resolved", "an A .* record"),
-    ("an SRV record of another TURN server", lambda lab: lab.srv_elsewhere(),
+    ("an SRV record of another TURN server", lambda lab: lab.dns(f"A={TURN_HOST}={SERVER4}",
+                                                                 f"SRV=_turn._udp.{DOMAIN}="
+                                                                 "turn.example.net"),
      "DNS", "warning", "_turn._udp.example.test leads to turn.example.net",
      f"_turn._udp.example.test. SRV 0 0 3478 {TURN_HOST}"),
     ("an expired certificate", lambda lab: lab.certificate(days=(-90, -2)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// What the doctor makes of what it sees: each judgement on facts that are given to it, and the way
-// of a stranger's packet through rules of nftables.
+// What the doctor makes of what it sees: each judgement on facts that are given to it. The firewall
+// has test_doctor_firewall.c.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,8 @@
 #include "doctor_socket.h"
 
 #include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -302,17 +304,126 @@ static void names(void **state)
            "_stun._udp.example.org. SRV 0 0 3478 turn.example.org.");
 }
 
+// Fills it from "address address"; "": DNS, or the machine, knows none; NULL: no answer.
+static struct doctor_lookup lookup(const char *addresses)
+{
+    struct doctor_lookup found = {.count = addresses ? 0 : EAI_AGAIN};
+    char text[128] = "", *rest = text;
+
+    if (addresses)
+        snprintf(text, sizeof text, "%s", addresses);
+    for (const char *word; (word = strtok_r(rest, " ", &rest));)
+        found.addr[found.count++] = ip(word);
+    return found;
+}
+
+// What /etc/hosts says is not what DNS says; and nobody is told to advertise what cannot be called.
+static void hosts_files(void **state)
+{
+    static const struct {
+        const char *dns, *own;
+        bool ipv6;
+        enum doctor_level level;
+        const char *text, *change, *not_told;
+    } rows[] = {
+        {NULL, "127.0.1.1", false, DOCTOR_SKIPPED, "asked from elsewhere", NULL, ""},
+        {"127.0.1.1", "", false, DOCTOR_SKIPPED, "is 127.0.1.1 on this machine", NULL, ""},
+        {"127.0.1.1 ::1", "", true, DOCTOR_SKIPPED, "asked from elsewhere", NULL, ""},
+        {"127.0.1.1 2001:db8::5", "", true, DOCTOR_OK, "leads here", NULL, ""},
+        {"127.0.1.1 203.0.113.5", "", true, DOCTOR_WARNING, "no AAAA record", "AAAA", "127.0.1.1"},
+        {"203.0.113.5", "127.0.1.1", false, DOCTOR_OK, "leads here", NULL, ""},
+        {NULL, "203.0.113.5", false, DOCTOR_SKIPPED, "DNS does not answer", NULL, ""},
+        {"", "127.0.1.1", false, DOCTOR_PROBLEM, "not in the DNS", "an A (AAAA) record",
+         "advertise"},
+        {NULL, NULL, false, DOCTOR_PROBLEM, "cannot be resolved", "an A (AAAA) record", ""},
+        {"10.7.0.9", "", false, DOCTOR_PROBLEM, "leads to 10.7.0.9", "A 203.0.113.5", "advertise"},
+        {"9.1.2.3", "", false, DOCTOR_PROBLEM, "leads to 9.1.2.3", "relay.advertise4 = \"9.1.2.3\"",
+         ""},
+        {"10.7.0.2", "", false, DOCTOR_WARNING, "behind its NAT", "A 203.0.113.5", "advertise"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+        const struct doctor_lookup dns = lookup(rows[i].dns), own = lookup(rows[i].own);
+
+        doctor.config.relay.address[0].addr = ip("10.7.0.2");
+        doctor.config.relay.advertise[0].addr = ip("203.0.113.5");
+        if (rows[i].ipv6)
+            doctor.config.relay.address[1].addr = doctor.config.relay.advertise[1].addr =
+                ip("2001:db8::5");
+        doctor_judge_lookup(&doctor, "turn.example.org", &dns, &own);
+        for (size_t f = 0; f < doctor.findings && *rows[i].not_told; f++)
+            assert_null(strstr(doctor.finding[f].change, rows[i].not_told));
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+    }
+}
+
 // ---- the machine
 
 static void files(void **state)
 {
+    static const struct {
+        uid_t owner;
+        gid_t group;
+        mode_t mode;
+        uid_t uid;
+        gid_t gid;
+        bool may;
+    } rows[] = {
+        {5, 6, 0600, 0, 0, true},                               // root
+        {5, 6, 0400, 5, 9, true},    {5, 6, 0040, 5, 6, false}, // the owner is not the group
+        {5, 6, 0640, 7, 6, true},    {5, 6, 0640, 7, 8, false},
+        {5, 6, 0644, 7, 8, true},    {5, 6, 0604, 7, 6, false}, // nor is the group the others
+        {5, 110, 0640, 7, 8, true},                             // a supplementary group
+        {5, 110, 0604, 7, 8, false}, {5, 112, 0640, 7, 8, false},
+    };
+    json_t *groups = json("[4, 110]");
+
     (void)state;
-    assert_true(doctor_may_read(5, 6, 0600, 0, 0)); // root
-    assert_true(doctor_may_read(5, 6, 0400, 5, 9));
-    assert_false(doctor_may_read(5, 6, 0040, 5, 6)); // the owner is not the group
-    assert_true(doctor_may_read(5, 6, 0640, 7, 6));
-    assert_false(doctor_may_read(5, 6, 0640, 7, 8));
-    assert_true(doctor_may_read(5, 6, 0644, 7, 8));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct stat st = {
+            .st_uid = rows[i].owner, .st_gid = rows[i].group, .st_mode = rows[i].mode};
+        const struct doctor_user user = {rows[i].uid, rows[i].gid, groups, true};
+
+        if (doctor_may_read(&st, &user) != rows[i].may)
+            fail_msg("row %zu", i);
+    }
+    json_decref(groups);
+}
+
+// A key that others share keeps its group: the daemon joins it. Whether it has, only it can say.
+static void shared_files(void **state)
+{
+    static const gid_t nameless = 4000000001; // in no /etc/group
+    static const struct {
+        const char *groups;
+        gid_t group;
+        mode_t mode;
+        bool certain;
+        enum doctor_level level;
+        const char *text, *change;
+    } rows[] = {
+        {"[]", nameless, 0640, true, DOCTOR_PROBLEM, "cannot be read", "Groups=4000000001, then"},
+        {"[]", nameless, 0640, false, DOCTOR_WARNING,
+         "only if its unit has SupplementaryGroups=", "[Service] SupplementaryGroups=4000000001"},
+        {"[]", nameless, 0600, false, DOCTOR_PROBLEM, "cannot be read", "chgrp 8 /k && chmod 0640"},
+        {"[]", 0, 0640, false, DOCTOR_PROBLEM, "cannot be read", "chgrp 8 /k"}, // nobody joins root
+        {"[4000000001]", nameless, 0644, true, DOCTOR_WARNING, "every user", "chmod 0640 /k"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct doctor doctor = make();
+        const struct stat st = {.st_gid = rows[i].group, .st_mode = rows[i].mode};
+        struct doctor_user user = {7, 8, json(rows[i].groups), rows[i].certain};
+
+        assert_false(doctor_judge_file(&doctor, "turn.key", "/k", &st, &user, true));
+        expect(&doctor, rows[i].level, rows[i].text, rows[i].change);
+        assert_true(doctor_judge_file(&doctor, "turn.key", "/k",
+                                      &(struct stat){.st_uid = 7, .st_mode = 0600}, &user, true));
+        json_decref(user.groups);
+    }
 }
 
 static void files_of_the_configuration(void **state)
@@ -399,76 +510,6 @@ static void echoes(void **state)
     expect(&doctor, DOCTOR_PROBLEM, "does not come back", "nft add rule");
 }
 
-// ---- the firewall
-
-#define CHAIN(policy)                                                                              \
-    "{\"chain\":{\"family\":\"inet\",\"table\":\"f\",\"name\":\"in\",\"hook\":\"input\","          \
-    "\"policy\":\"" policy "\"}}"
-#define RULE(chain, expr)                                                                          \
-    ",{\"rule\":{\"family\":\"inet\",\"table\":\"f\",\"chain\":\"" chain "\",\"expr\":[" expr "]}" \
-    "}"
-#define MATCH(left, op, right)                                                                     \
-    "{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}},"
-#define META(key)   "{\"meta\":{\"key\":\"" key "\"}}"
-#define DPORT(what) "{\"payload\":{\"protocol\":\"" what "\",\"field\":\"dport\"}}"
-#define CT          "{\"ct\":{\"key\":\"state\"}}"
-#define ACCEPT      "{\"accept\":null}"
-#define DROP        "{\"drop\":null}"
-
-static void gates(void **state)
-{
-    static const struct {
-        const char *rules;
-        enum doctor_gate gate; // for UDP port 50000 over IPv4
-    } rows[] = {
-        {CHAIN("accept"), DOCTOR_GATE_OPEN},
-        {CHAIN("drop"), DOCTOR_GATE_SHUT},
-        {CHAIN("drop") RULE("in", MATCH(META("iifname"), "==", "\"lo\"") ACCEPT), DOCTOR_GATE_SHUT},
-        {CHAIN("drop") RULE("in", MATCH(CT, "==", "[\"established\",\"related\"]") ACCEPT),
-         DOCTOR_GATE_SHUT},
-        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "50000") ACCEPT), DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE("in", MATCH(DPORT("tcp"), "==", "50000") ACCEPT), DOCTOR_GATE_SHUT},
-        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "{\"range\":[49000,50999]}") ACCEPT),
-         DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE(
-             "in", MATCH(DPORT("th"), "==", "{\"set\":[53,{\"range\":[50000,50999]}]}") ACCEPT),
-         DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "!=", "50000") ACCEPT), DOCTOR_GATE_SHUT},
-        {CHAIN("accept") RULE("in", MATCH(DPORT("udp"), "==", "50000") DROP), DOCTOR_GATE_SHUT},
-        {CHAIN("accept") RULE("in", MATCH(META("l4proto"), "==", "\"tcp\"") DROP),
-         DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"more\"}}")
-             RULE("more", MATCH(DPORT("udp"), "==", "50000") ACCEPT),
-         DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"more\"}}")
-             RULE("more", "{\"return\":null}") RULE("in", ACCEPT),
-         DOCTOR_GATE_OPEN},
-        {CHAIN("drop") RULE("in", "{\"jump\":{\"target\":\"in\"}}"), DOCTOR_GATE_SHUT}, // a loop
-        {CHAIN("drop") RULE("in", MATCH(META("iifname"), "==", "\"eth0\"") ACCEPT),
-         DOCTOR_GATE_UNKNOWN},
-        {CHAIN("drop") RULE("in", MATCH(DPORT("udp"), "==", "\"@relay\"")
-                                      ACCEPT) ",{\"set\":{\"table\":\"f\",\"name\":\"relay\","
-                                              "\"elem\":[{\"range\":[50000,50999]}]}}",
-         DOCTOR_GATE_OPEN},
-        {"{\"chain\":{\"family\":\"ip6\",\"table\":\"f\",\"name\":\"in\",\"hook\":\"input\","
-         "\"policy\":\"drop\"}}",
-         DOCTOR_GATE_OPEN},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char text[2048];
-        json_t *ruleset;
-
-        snprintf(text, sizeof text, "{\"nftables\":[%s]}", rows[i].rules);
-        ruleset = json(text);
-        if (doctor_gate(ruleset, "udp", 50000, false) != rows[i].gate)
-            fail_msg("row %zu: %s", i, text);
-        json_decref(ruleset);
-    }
-    assert_int_equal(doctor_gate(NULL, "udp", 1, true), DOCTOR_GATE_OPEN); // no rules at all
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,13 +517,14 @@ int main(void)
         cmocka_unit_test(services),
         cmocka_unit_test(modules_and_clocks),
         cmocka_unit_test(names),
+        cmocka_unit_test(hosts_files),
         cmocka_unit_test(addresses),
         cmocka_unit_test(files),
+        cmocka_unit_test(shared_files),
         cmocka_unit_test(files_of_the_configuration),
         cmocka_unit_test(limits),
         cmocka_unit_test(sockets),
         cmocka_unit_test(echoes),
-        cmocka_unit_test(gates),
         cmocka_unit_test(only_the_own_servers_lines),
         cmocka_unit_test(answers_of_this_server),
     };
