@@ -48,5 +48,5 @@ int component_new(struct event_base *base, struct evdns_base *dns,
 // handler.
 void component_free(struct component *component, uint64_t flush_usec);
 // Queues a stanza; it must have 'from' and 'to'. Returns 0, -ENOTCONN, -ENOBUFS (the peer does not
-// read), -ENOMEM or -EINVAL.
+// read), -EMSGSIZE (more than 500,000 bytes: Prosody would end the connection), -ENOMEM or -EINVAL.
 int component_send(struct component *component, const struct xml *stanza);

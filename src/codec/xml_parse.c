@@ -155,7 +155,8 @@ static void on_pi(void *ctx, const XML_Char *target, const XML_Char *data)
 static int run(struct parse *p, const char *text, size_t len)
 {
     XML_SetUserData(p->expat, p);
-    XML_SetElementHandler(p->expat, on_start, on_end);
+    XML_SetStartElementHandler(p->expat, on_start); // both at once is libstrophe's call
+    XML_SetEndElementHandler(p->expat, on_end);
     XML_SetCharacterDataHandler(p->expat, on_text);
     XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
     XML_SetProcessingInstructionHandler(p->expat, on_pi);

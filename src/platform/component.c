@@ -324,7 +324,7 @@ static void describe_end(const struct component_end *end, char *text, size_t siz
         snprintf(text, size, "stream error %s%s%s", condition_name(e), e->text ? ": " : "",
                  e->text ? e->text : "");
     else if (end->error == EMSGSIZE)
-        snprintf(text, size, "it sent a stanza of so many elements that it had to be cut off");
+        snprintf(text, size, "it sent so many elements and names that it had to be cut off");
     else if (end->error == 0)
         snprintf(text, size, "the server closed the stream");
     else if (end->error == ECONNRESET) // libstrophe's word for an ordinary end, too

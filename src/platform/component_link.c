@@ -14,11 +14,11 @@
 // bottleneck, since pump() goes on while there is input.
 #include "component_link.h"
 
+#include "component_expat.h"
 #include "lowfd.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <expat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -32,10 +32,9 @@
 #define KEEP_BYTES     1048576 // a larger queue buffer is given back when it is empty
 #define RUNS_PER_EVENT 16      // then other events have their turn
 #define DEAD_PEER_MSEC 60000   // sent and not acknowledged
-#define PIECES_MAX     50000   // allocations that libstrophe holds; see crush_bombs()
-
-// Older versions of expat have no such function, and need none.
-XML_Bool XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled) __attribute__((weak));
+#define PIECES_MAX     200000  // allocations that libstrophe holds; see crush_bombs()
+#define NAMES_MAX      200000  // that expat holds
+#define STANZA_MAX     500000  // bytes; Prosody ends the connection of a component at 512 KiB
 
 struct component_link {
     struct event_base *base;
@@ -71,38 +70,6 @@ usec_t component_link_now(void)
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *ctx);
-
-// Since 2.6, and in the security updates of older ones (CVE-2023-52425), expat puts off an
-// incomplete tag until twice as much of it has arrived. For a stream of stanzas that is fatal: one
-// whose last tag is cut early by the end of a read stays in the parser until the server happens to
-// send something else. libstrophe neither switches this off nor lets us at its parser. So its calls
-// come here first, as the executable's symbols go before those of libraries. What tells whether it
-// still does is tests/unit/test_component_stanzas.c.
-static XML_Parser without_deferral(XML_Parser parser)
-{
-    if (parser && XML_SetReparseDeferralEnabled)
-        XML_SetReparseDeferralEnabled(parser, XML_FALSE);
-    return parser;
-}
-
-XML_Parser XML_ParserCreate_MM(const XML_Char *encoding, const XML_Memory_Handling_Suite *suite,
-                               const XML_Char *separator)
-{
-    XML_Parser (*create)(const XML_Char *, const XML_Memory_Handling_Suite *, const XML_Char *);
-    *(void **)&create = dlsym(RTLD_NEXT, "XML_ParserCreate_MM");
-    return create ? without_deferral(create(encoding, suite, separator)) : NULL;
-}
-
-// libstrophe resets its parser for every connection, and expat its default with it.
-XML_Bool XML_ParserReset(XML_Parser parser, const XML_Char *encoding)
-{
-    XML_Bool (*reset)(XML_Parser, const XML_Char *);
-    *(void **)&reset = dlsym(RTLD_NEXT, "XML_ParserReset");
-    if (!reset || !reset(parser, encoding))
-        return XML_FALSE;
-    without_deferral(parser);
-    return XML_TRUE;
-}
 
 static _Thread_local bool receiving; // on a connection that is up
 
@@ -226,15 +193,14 @@ static bool has_input(const struct component_link *l)
     return l->fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-// libstrophe appends each element by walking over all of its siblings: one stanza of 256 KiB with
-// 65,000 empty children, which any user of the server may send, keeps it busy for 8 s. Nothing can
-// be skipped once its parser has begun with it. So what it has allocated is watched between two
-// reads, and a stanza of more than about 7,000 elements ends the connection; at that size it has
-// cost 50 ms. What the kernel holds of the rest is thrown away. The same bounds what expat keeps:
-// every name of an element or attribute that it ever saw, until it is reset for a new connection.
+// What libstrophe takes for one stanza is bounded but for attributes (component_expat.h), and expat
+// keeps every name that it ever saw, for as long as the connection lasts. So what both have
+// allocated is watched between two reads. Too much ends the connection, and what the kernel holds
+// of the rest is thrown away.
 static void crush_bombs(struct component_link *l)
 {
-    if (l->pieces <= PIECES_MAX || l->fd < 0 || l->error)
+    bool bomb = l->pieces > PIECES_MAX || component_expat_pieces() > NAMES_MAX;
+    if (!bomb || l->fd < 0 || l->error)
         return;
     l->error = EMSGSIZE;
     shutdown(l->fd, SHUT_RDWR);
@@ -451,6 +417,7 @@ int component_link_connect(struct component_link *l, const char *ip, uint16_t po
 {
     static const struct timeval second = {.tv_sec = 1};
     lowfd_refill(&l->low);
+    component_expat_begin();
     l->error = 0;
     connecting = l;
     errno = 0;
@@ -484,6 +451,8 @@ int component_link_send(struct component_link *l, const struct xml *stanza, size
     int r = 0;
     if (l->out.failed)
         r = -ENOMEM;
+    else if (l->out.len - before > STANZA_MAX)
+        r = -EMSGSIZE;
     else if (component_link_queued(l) > max)
         r = -ENOBUFS;
     if (r < 0) { // as if it had never been written

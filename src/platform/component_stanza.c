@@ -9,22 +9,20 @@
 #define NS_COMPONENT "jabber:component:accept"
 #define NS_CLIENT    "jabber:client"
 
-#define DEPTH_MAX    64
-#define ELEMENTS_MAX 4000
-#define ATTRS_MAX    64
+#define DEPTH_MAX 64
 
 static int copy_attrs(xmpp_stanza_t *s, struct xml *x)
 {
     int count = xmpp_stanza_get_attribute_count(s);
-    if (count > ATTRS_MAX + 1) // libstrophe's "xmlns" is among them
+    if (count > COMPONENT_ATTRIBUTES_MAX + 1) // libstrophe's "xmlns" is among them
         return -E2BIG;
-    const char *attr[2 * (ATTRS_MAX + 1)]; // names and values in turn
-    int n = xmpp_stanza_get_attributes(s, attr, 2 * (ATTRS_MAX + 1));
+    const char *attr[2 * (COMPONENT_ATTRIBUTES_MAX + 1)]; // names and values in turn
+    int n = xmpp_stanza_get_attributes(s, attr, 2 * (COMPONENT_ATTRIBUTES_MAX + 1));
     for (int i = 0; i + 1 < n; i += 2) {
         if (strcmp(attr[i], "xmlns") == 0)
             continue;
-        // libstrophe drops the namespaces of attributes. The one that stanzas do carry is that of
-        // xml:lang; it is put back, or the receiver would take the attribute for another.
+        // libstrophe drops the namespace of xml:lang, the only one that gets so far. It is put
+        // back, or the receiver would take the attribute for another.
         const char *ns = strcmp(attr[i], "lang") == 0 ? XML_NS_XML : NULL;
         int r = xml_set_ns(x, ns, attr[i], attr[i + 1]);
         if (r < 0)
@@ -56,7 +54,7 @@ static int copy_below(xmpp_stanza_t *s, struct xml *x, unsigned depth, unsigned 
         int r;
         if (xmpp_stanza_is_text(s)) {
             r = copy_text(s, x);
-        } else if (depth == DEPTH_MAX || ++*elements > ELEMENTS_MAX) {
+        } else if (depth == DEPTH_MAX || ++*elements > COMPONENT_ELEMENTS_MAX) {
             r = -E2BIG;
         } else {
             struct xml *child = make_element(s, x);
