@@ -10,6 +10,7 @@ struct bucket {
     uint64_t rate;   // tokens per second
     uint64_t burst;  // tokens
     uint64_t tokens; // in millionths of a token, so that slow rates do not round to nothing
+    uint64_t debt;   // as well: taken too much by somebody else, and paid before any are saved up
     usec_t last;
 };
 
@@ -27,5 +28,6 @@ struct bucket_loan {
 };
 
 void bucket_lend(struct bucket *bucket, struct bucket_loan *ret_loan, usec_t now);
-// The bucket is whole again, and has what it would have had without him.
+// The bucket is whole again, and has what it would have had without him; what he has passed beyond
+// that it owes.
 void bucket_join(struct bucket *bucket, const struct bucket_loan *loan, uint64_t used, usec_t now);

@@ -52,11 +52,13 @@
     X(FASTPATH_INTERFACES, GAUGE, "fastpath_interfaces", "",                                       \
       "Interfaces on which the kernel forwards")                                                   \
     X(FASTPATH_PACKETS, COUNTER, "fastpath_packets_total", "",                                     \
-      "Datagrams forwarded by the kernel; none of the others counts them")                         \
+      "Datagrams forwarded by the kernel; packets_received_total and its like do not count them, " \
+      "turn_packets_total does, up to a minute late")                                              \
     X(FASTPATH_BYTES, COUNTER, "fastpath_bytes_total", "",                                         \
       "Payload bytes forwarded by the kernel")                                                     \
     X(FASTPATH_LIMITED, COUNTER, "fastpath_limited_total", "",                                     \
-      "Datagrams that the kernel dropped for a bandwidth limit")                                   \
+      "Datagrams that the kernel dropped for a bandwidth limit; the reason bandwidth of "          \
+      "drops_total and turn_drops_total has them, too, once the daemon has asked")                 \
     X(FASTPATH_KIND, COUNTER, "fastpath_passed_total", "reason=\"kind\"",                          \
       "Datagrams of flows in the kernel that it left to the daemon, by reason")                    \
     X(FASTPATH_FRAGMENT, COUNTER, "fastpath_passed_total", "reason=\"fragment\"", "")              \
@@ -224,6 +226,8 @@
     X(TURN_TO_PEER_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_peer\"",                    \
       "Payload bytes relayed by TURN, by direction")                                               \
     X(TURN_TO_CLIENT_BYTES, COUNTER, "turn_bytes_total", "direction=\"to_client\"", "")            \
+    X(TURN_BY_KERNEL_PACKETS, COUNTER, "turn_packets_by_kernel_total", "",                         \
+      "Of turn_packets_total, those that the kernel forwarded; up to a minute late")               \
     X(TURN_PEER_CONNECTIONS, GAUGE, "turn_peer_connections", "",                                   \
       "TCP connections between TURN clients and peers now, joined or not (RFC 6062)")              \
     X(TURN_PEER_CONNECTIONS_REFUSED, COUNTER, "turn_peer_connections_refused_total", "",           \

@@ -21,9 +21,10 @@ struct fastpath_config {
     unsigned locals;
 };
 
-struct fastpath_totals {     // since it was started
-    uint64_t packets, bytes; // forwarded
-    uint64_t limited;        // dropped for a limit's sake
+struct fastpath_totals {      // since it was started
+    uint64_t packets, bytes;  // forwarded
+    uint64_t packets_of_turn; // of 'packets'
+    uint64_t limited;         // dropped for a limit's sake
     // Of known flows, left to the core.
     uint64_t passed[FASTPATH_PASSED_COUNT];
 };

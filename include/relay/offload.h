@@ -44,7 +44,7 @@ struct offload_io {
     // 'quality': 'qualities' of them, where the counting goes on. Putting a flow that is there
     // replaces where it goes and how long, and keeps its figures. Returns 0, or -errno when
     // this one stays with the core: -ENOSPC (no room), -EHOSTUNREACH (no way out that the kernel's
-    // program can take, such as this host itself), ...
+    // program can take, such as this host itself), -EOPNOTSUPP (there is no program) ...
     int (*put)(void *ctx, const struct offload_flow *flow, const struct rtp_quality *quality,
                unsigned qualities);
     // Returns 0 or -ENOENT.

@@ -102,6 +102,12 @@ static uint64_t open_descriptors(void)
 
 // ---- measuring
 
+// What could not be read this time is less than it was, and /proc may take a little back.
+static uint64_t above(uint64_t least, uint64_t value)
+{
+    return value > least ? value - least : 0;
+}
+
 static void read_worker(const struct admission *a, unsigned i, struct worker_totals *ret_totals)
 {
     pid_t thread = workers_thread(a->workers, i);
@@ -113,7 +119,7 @@ static void read_worker(const struct admission *a, unsigned i, struct worker_tot
 static void read_totals(const struct admission *a, usec_t now, struct totals *t)
 {
     int cores = load_cores(t->core, CORES_MAX);
-    uint64_t packets = 0, bytes = 0;
+    struct admission_totals kernel = {0};
 
     // Who asks may say the time at which a burst began: what is counted now is of now.
     t->at = usec_now();
@@ -124,19 +130,15 @@ static void read_totals(const struct admission *a, usec_t now, struct totals *t)
                sum(a, COUNTER_TURN_STREAM_TO_CLIENT_BYTES);
     t->packets = sum(a, COUNTER_PACKETS_IN);
     if (a->forwarded)
-        a->forwarded(a->forwarded_ctx, &packets, &bytes);
-    t->packets += packets;
-    t->bytes += bytes;
+        a->forwarded(a->forwarded_ctx, &kernel);
+    t->packets += kernel.packets;
+    t->bytes += kernel.bytes;
     t->missed = sum(a, COUNTER_DROP_OVERFLOW) + load_missed();
-    t->packets_of_turn =
-        sum(a, COUNTER_TURN_TO_PEER_PACKETS) + sum(a, COUNTER_TURN_TO_CLIENT_PACKETS);
+    // TURN learns at times only what the kernel has forwarded of it: a minute's packets at once.
+    t->packets_of_turn = kernel.packets_of_turn + above(sum(a, COUNTER_TURN_BY_KERNEL_PACKETS),
+                                                        sum(a, COUNTER_TURN_TO_PEER_PACKETS) +
+                                                            sum(a, COUNTER_TURN_TO_CLIENT_PACKETS));
     t->cores = cores > 0 ? (unsigned)cores : 0;
-}
-
-// What could not be read this time is less than it was, and /proc may take a little back.
-static uint64_t risen(uint64_t before, uint64_t now)
-{
-    return now > before ? now - before : 0;
 }
 
 static double most(double a, double b)
@@ -159,10 +161,10 @@ static double worker_load(const struct totals *old, const struct totals *new,
                           const struct worker_totals *before, const struct worker_totals *after)
 {
     double span = (double)(new->at - old->at);
-    double load = (double)risen(before->busy, after->busy) / span;
+    double load = (double)above(before->busy, after->busy) / span;
 
     if (after->known && before->known)
-        load = most(load, (double)risen(before->thread.awake, after->thread.awake) / span);
+        load = most(load, (double)above(before->thread.awake, after->thread.awake) / span);
     if (after->known && after->thread.core >= 0) {
         struct load_share core = core_share(old, new, (unsigned)after->thread.core);
         double both = load + core.interrupts;
@@ -202,10 +204,10 @@ static void sample(struct admission *a, const struct capacity_use *use, usec_t n
     const struct capacity_sample s = {
         .span = new.at - old->at,
         .load = a->now_load,
-        .bytes = risen(old->bytes, new.bytes),
-        .packets = risen(old->packets, new.packets),
-        .missed = risen(old->missed, new.missed),
-        .packets_of_turn = risen(old->packets_of_turn, new.packets_of_turn),
+        .bytes = above(old->bytes, new.bytes),
+        .packets = above(old->packets, new.packets),
+        .missed = above(old->missed, new.missed),
+        .packets_of_turn = above(old->packets_of_turn, new.packets_of_turn),
     };
     capacity_measured(&a->capacity, &s, use);
     new.worker = old->worker;
@@ -409,7 +411,8 @@ void admission_watch(struct admission *a, struct workers *workers, struct counte
     pthread_mutex_lock(&a->lock);
     a->workers = workers;
     a->counters = counters;
-    a->own_descriptors = open_descriptors();
+    a->own_descriptors = 0;
+    a->own_descriptors = above(use_now(a).descriptors, open_descriptors()); // calls may be kept
     a->capacity.limits.descriptors =
         getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
                                                                                  : UINT32_MAX;

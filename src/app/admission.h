@@ -21,9 +21,14 @@ int admission_new(struct event_base *base, const struct capacity_limits *limits,
 // the main thread's.
 void admission_watch(struct admission *admission, struct workers *workers,
                      struct counters *counters, usec_t now);
-// What is forwarded without the workers: packets, and bytes of payload, since the beginning. Before
-// admission_watch(); called from any thread.
-typedef void (*admission_forwarded)(void *ctx, uint64_t *ret_packets, uint64_t *ret_bytes);
+struct admission_totals { // since the beginning
+    uint64_t packets;
+    uint64_t packets_of_turn; // of 'packets'
+    uint64_t bytes;           // of payload
+};
+
+// What is forwarded without the workers. Before admission_watch(); called from any thread.
+typedef void (*admission_forwarded)(void *ctx, struct admission_totals *ret_totals);
 void admission_count(struct admission *admission, admission_forwarded forwarded, void *ctx);
 // Other limits from now on; what was measured stays. In the main thread.
 void admission_set_limits(struct admission *admission, const struct capacity_limits *limits);

@@ -67,12 +67,3 @@ void fast_count(const struct fastpath *fastpath, struct counters *counters)
     for (unsigned i = 0; i < FASTPATH_PASSED_COUNT; i++)
         counter_set(counters, passed[i], totals.passed[i]);
 }
-
-void fast_forwarded(void *fastpath, uint64_t *ret_packets, uint64_t *ret_bytes)
-{
-    struct fastpath_totals totals;
-
-    fastpath_totals(fastpath, &totals);
-    *ret_packets = totals.packets;
-    *ret_bytes = totals.bytes;
-}

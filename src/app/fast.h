@@ -9,5 +9,3 @@
 struct fastpath *fast_start(struct event_base *base, const struct config *config);
 // The figures of now. NULL: there is none.
 void fast_count(const struct fastpath *fastpath, struct counters *counters);
-// Forwarded since it was started; any thread may ask.
-void fast_forwarded(void *fastpath, uint64_t *ret_packets, uint64_t *ret_bytes);

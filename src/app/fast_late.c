@@ -2,8 +2,6 @@
 // See fast_late.h. Workers see the fast path as soon as it is there, and it stays as long as they.
 #include "fast_late.h"
 
-#include "fast.h"
-
 #include <errno.h>
 
 static int put(void *ctx, const struct offload_flow *flow, const struct rtp_quality *quality,
@@ -12,7 +10,7 @@ static int put(void *ctx, const struct offload_flow *flow, const struct rtp_qual
     struct fastpath *target = atomic_load(&((struct fast_late *)ctx)->target);
     const struct offload_io io = target ? fastpath_io(target) : (struct offload_io){0};
 
-    return target ? io.put(io.ctx, flow, quality, qualities) : -EHOSTUNREACH;
+    return target ? io.put(io.ctx, flow, quality, qualities) : -EOPNOTSUPP;
 }
 
 static int read_flow(void *ctx, const struct offload_flow *flow, struct offload_report *ret_report)
@@ -41,11 +39,14 @@ void fast_late_bind(struct fast_late *late, struct fastpath *fastpath)
     atomic_store(&late->target, fastpath);
 }
 
-void fast_late_forwarded(void *late, uint64_t *ret_packets, uint64_t *ret_bytes)
+void fast_late_forwarded(void *late, struct admission_totals *ret_totals)
 {
     struct fastpath *target = atomic_load(&((struct fast_late *)late)->target);
+    struct fastpath_totals totals = {0};
 
-    *ret_packets = *ret_bytes = 0;
     if (target)
-        fast_forwarded(target, ret_packets, ret_bytes);
+        fastpath_totals(target, &totals);
+    *ret_totals = (struct admission_totals){.packets = totals.packets,
+                                            .packets_of_turn = totals.packets_of_turn,
+                                            .bytes = totals.bytes};
 }

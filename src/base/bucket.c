@@ -16,17 +16,22 @@ void bucket_init(struct bucket *bucket, uint64_t rate, uint64_t burst, usec_t no
     bucket->tokens = bucket_capacity(bucket);
 }
 
+static uint64_t bucket_sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 static void bucket_refill(struct bucket *bucket, usec_t now)
 {
     if (now <= bucket->last)
         return;
     uint64_t capacity = bucket_capacity(bucket);
-    uint64_t missing = capacity - bucket->tokens;
+    uint64_t missing = bucket_sum(capacity - bucket->tokens, bucket->debt);
     usec_t elapsed = now - bucket->last;
-    if (elapsed > missing / bucket->rate)
-        bucket->tokens = capacity;
-    else
-        bucket->tokens += elapsed * bucket->rate;
+    uint64_t earned = elapsed > missing / bucket->rate ? missing : elapsed * bucket->rate;
+    uint64_t paid = earned < bucket->debt ? earned : bucket->debt;
+    bucket->debt -= paid;
+    bucket->tokens += earned - paid;
     bucket->last = now;
 }
 
@@ -75,8 +80,11 @@ void bucket_join(struct bucket *bucket, const struct bucket_loan *loan, uint64_t
     bucket_refill(bucket, now);
     usec_t elapsed = now > loan->since ? now - loan->since : 0;
     uint64_t sum = bucket->tokens / MICRO + loan->owed + bucket_earned(loan->rate, elapsed);
+    uint64_t taken = bucket_sum(used, bucket->debt / MICRO);
+    uint64_t debt = taken > sum ? taken - sum : 0;
 
     bucket->rate = bucket->burst = loan->full;
-    sum = sum > used ? sum - used : 0;
+    sum = sum > taken ? sum - taken : 0;
     bucket->tokens = sum >= bucket->burst ? bucket_capacity(bucket) : sum * MICRO;
+    bucket->debt = debt > UINT64_MAX / MICRO ? UINT64_MAX : debt * MICRO;
 }

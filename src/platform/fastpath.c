@@ -261,7 +261,11 @@ void fastpath_totals(const struct fastpath *fastpath, struct fastpath_totals *re
 
     (void)fast_kernel_totals(&fastpath->kernel, &sum);
     *ret_totals = (struct fastpath_totals){
-        .packets = sum.packets, .bytes = sum.bytes, .limited = sum.limited};
+        .packets = sum.packets,
+        .packets_of_turn = sum.packets_of_turn,
+        .bytes = sum.bytes,
+        .limited = sum.limited,
+    };
     for (unsigned i = 0; i < FASTPATH_PASSED_COUNT; i++)
         (void)fast_kernel_passed(&fastpath->kernel, i, &ret_totals->passed[i]);
 }

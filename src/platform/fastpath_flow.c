@@ -260,8 +260,10 @@ bool flow_ways_renew(struct flow_table *table, unsigned most)
         TAILQ_INSERT_TAIL(&table->live, f, entry);
         if (same_hop(&way, &f->rule.way))
             continue;
-        f->rule.way = way;
-        (void)fast_kernel_order(table->kernel, &f->key, &f->rule);
+        struct fast_rule rule = f->rule;
+        rule.way = way;
+        if (fast_kernel_order(table->kernel, &f->key, &rule) == 0)
+            f->rule = rule; // else the next change, or look at all ways, tries again
     }
     return false;
 }

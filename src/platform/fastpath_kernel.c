@@ -204,6 +204,7 @@ int fast_kernel_totals(const struct fast_kernel *kernel, struct fast_totals *ret
         sum.packets += each[i].packets;
         sum.bytes += each[i].bytes;
         sum.limited += each[i].limited;
+        sum.packets_of_turn += each[i].packets_of_turn;
     }
     free(each);
     if (rc == 0)

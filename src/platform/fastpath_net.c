@@ -274,7 +274,8 @@ static int on_route(void *ctx, const struct nlmsghdr *m)
     const struct rtattr *metrics = find(behind(route, sizeof *route), len, RTA_METRICS);
     uint32_t oif, mtu;
 
-    if (route->rtm_type != RTN_UNICAST ||
+    // What is put around packets on their way (MPLS, SRv6, ...) only a socket's get.
+    if (route->rtm_type != RTN_UNICAST || find(behind(route, sizeof *route), len, RTA_ENCAP) ||
         !read_u32(find(behind(route, sizeof *route), len, RTA_OIF), &oif))
         return -EHOSTUNREACH;
     way->ifindex = (int)oif;

@@ -73,7 +73,8 @@ struct udp_socket {
     int fd;
     uint32_t overflow;    // the kernel's count when last read
     uint32_t last_round;  // in which it was read
-    uint16_t segment_max; // longer ones are not sent as one: the kernel has refused them
+    uint16_t segment_max; // longer ones are not sent as one: the kernel has refused it,
+    struct addr narrow;   // on the way to here; family NONE: anywhere
     bool lively;          // more than one datagram is likely to wait
     bool v6;
     bool reports_icmp;

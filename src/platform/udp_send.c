@@ -80,6 +80,13 @@ static bool joins(const struct departure *first, const struct departure *next, s
            addr_equal(&next->to, &first->to);
 }
 
+// A narrow way of one client must not cost the others of this socket their trains.
+static bool may_join(const struct udp_socket *socket, const struct departure *d)
+{
+    return d->len <= socket->segment_max ||
+           (socket->narrow.family != FAMILY_NONE && !addr_equal(&d->to, &socket->narrow));
+}
+
 // Returns the first departure behind the run.
 static struct departure *find_run(const struct udp_socket *socket, struct departure *first,
                                   unsigned *ret_segments)
@@ -87,7 +94,7 @@ static struct departure *find_run(const struct udp_socket *socket, struct depart
     struct departure *d = first->next;
     size_t bytes = first->len;
     unsigned segments = 1;
-    bool open = first->len > 0 && first->len <= socket->segment_max;
+    bool open = first->len > 0 && may_join(socket, first);
     while (open && d && segments < UDP_SEGMENTS_MAX && joins(first, d, bytes)) {
         open = d->len == first->len; // a shorter one is the last
         bytes += d->len;
@@ -239,9 +246,11 @@ static void send_queue(struct udp_socket *socket)
     struct sums sums = {0};
     socket->first = socket->last = NULL;
     while ((refused = send_built(socket, build(socket, refused), &sums))) {
-        bool too_large = goes_alone(socket, refused, &sums);
-        if (too_large)
+        bool device = errno == EIO; // has no checksums for segments, wherever they go
+        if (goes_alone(socket, refused, &sums)) {
             socket->segment_max = (uint16_t)(refused->len - 1);
+            socket->narrow = device ? (struct addr){0} : refused->to;
+        }
         refused = refused->next;
     }
     counter_add(counters, COUNTER_PACKETS_OUT, sums.sent);

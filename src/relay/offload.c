@@ -242,7 +242,8 @@ static void give(struct path *path, enum side side, usec_t now)
         free(o);
         leave_call(path->call, 0, now);
         leg->offload_next = now + OFFLOAD_PAUSE;
-        count(relay, COUNTER_OFFLOAD_REFUSED_PATHS);
+        if (err != -EOPNOTSUPP)
+            count(relay, COUNTER_OFFLOAD_REFUSED_PATHS);
         return;
     }
     leg->offloaded = o;
@@ -287,10 +288,12 @@ static void take(struct path *path, enum side side, usec_t now, usec_t pause)
     free(o);
 }
 
+// With RTP goes its RTCP, which may have been let in for its sake.
 void offload_take(struct path *path, usec_t now)
 {
-    for (unsigned s = 0; s < SIDE_COUNT; s++)
-        take(path, s, now, OFFLOAD_PAUSE);
+    for (struct path *p = path->call->first; p; p = p->call_next)
+        for (unsigned s = 0; s < SIDE_COUNT && (p == path || p->rtp_path == path->id); s++)
+            take(p, s, now, OFFLOAD_PAUSE);
 }
 
 void offload_take_call(struct call_paths *call, usec_t now, usec_t pause)
@@ -317,6 +320,15 @@ static bool same_way(const struct offload_flow *a, const struct offload_flow *b)
            a->group == b->group && a->bytes_per_second == b->bytes_per_second;
 }
 
+// To a channel's component 2, RTCP may have been let in for the sake of its RTP.
+static bool is_latched(const struct path *path)
+{
+    const struct path *rtp = path->rtp_path ? path_find(path->relay, path->rtp_path) : NULL;
+
+    return !path->channel || path->channel->latch != LATCH_NONE ||
+           (rtp && rtp->channel->latch == LATCH_RTP);
+}
+
 const char *offload_check(const struct path *path, enum side side)
 {
     const struct leg *leg = &path->leg[side];
@@ -333,6 +345,8 @@ const char *offload_check(const struct path *path, enum side side)
         return NULL;
     if (!has_answered(leg) || !has_answered(&path->leg[side_other(side)]))
         return "offloaded between sources that have not answered";
+    if (!is_latched(path))
+        return "offloaded on a channel that has let nobody in";
     if (!is_ours(leg))
         return "offloaded from an address that another path holds";
     const struct offload_flow now = flow_of(path, side);

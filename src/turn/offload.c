@@ -68,6 +68,7 @@ static void count_report(const struct turn *turn, struct allocation *a, struct o
     counter_add(turn->counters,
                 way == TO_PEER ? COUNTER_TURN_TO_PEER_PACKETS : COUNTER_TURN_TO_CLIENT_PACKETS,
                 packets);
+    counter_add(turn->counters, COUNTER_TURN_BY_KERNEL_PACKETS, packets);
     counter_add(turn->counters,
                 way == TO_PEER ? COUNTER_TURN_TO_PEER_BYTES : COUNTER_TURN_TO_CLIENT_BYTES, bytes);
     counter_add(turn->counters, COUNTER_TURN_DROP_BANDWIDTH, report->limited - o->limited);
@@ -121,11 +122,13 @@ static void give(struct turn *turn, struct allocation *a, struct channel *channe
 {
     struct offloaded *o = calloc(1, sizeof *o);
     join(turn, a, now);
-    if (!o || put(turn, a, channel, way, &o->flow, now) < 0) {
+    int r = o ? put(turn, a, channel, way, &o->flow, now) : -ENOMEM;
+    if (r < 0) {
         free(o);
         leave(a, 0, now);
         a->offload_next = now + OFFLOAD_PAUSE;
-        count(turn, COUNTER_OFFLOAD_REFUSED_TURN);
+        if (r != -EOPNOTSUPP)
+            count(turn, COUNTER_OFFLOAD_REFUSED_TURN);
         return;
     }
     channel->offloaded[way] = o;

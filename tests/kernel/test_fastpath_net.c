@@ -182,6 +182,25 @@ static void test_put_without_a_way_waits_for_one(void **state)
     change(bench, LAB_RELAY, "route del 192.0.2.1/32\n");
 }
 
+// What is put around a packet on its way the kernel's program would leave out. Not every kernel has
+// such routes.
+static void test_a_way_that_wraps(void **state)
+{
+    struct bench *bench = *state;
+    struct offload_flow flow = flow_v4();
+    struct datagram in = packet_for(&flow, 50);
+
+    put(bench, &flow);
+    if (system("ip route add 10.77.2.9/32 encap ip id 7 dst 10.77.2.8 dev r1") != 0) {
+        take(bench, &flow);
+        skip();
+    }
+    soon_passes(bench, &in, FASTPATH_ROUTE);
+    change(bench, LAB_RELAY, "route del 10.77.2.9/32\n");
+    soon_forwards(bench, &flow);
+    take(bench, &flow);
+}
+
 static void test_another_mtu(void **state)
 {
     struct bench *bench = *state;
@@ -388,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_by_a_gateway),
         cmocka_unit_test(test_no_way_and_a_way_again),
         cmocka_unit_test(test_put_without_a_way_waits_for_one),
+        cmocka_unit_test(test_a_way_that_wraps),
         cmocka_unit_test(test_another_mtu),
         cmocka_unit_test(test_packets_of_vlans_are_of_other_flows),
         cmocka_unit_test(test_vlans),

@@ -6,6 +6,7 @@
 #include "platform/load.h"
 #include "platform/udp.h"
 
+#include <dirent.h>
 #include <event2/thread.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -139,6 +140,45 @@ static void descriptors_run_out(void **state)
     begin(f, (struct capacity_limits){.load = 0});
     assert_int_equal(ask(f), CAPACITY_DESCRIPTORS);
     assert_non_null(strstr(f->line, "LimitNOFILE"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static rlim_t open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    rlim_t count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+// Ports that are kept over a restart are there before it is looked what is open without a call.
+static void what_is_kept_counts_once(void **state)
+{
+    enum { PATHS = 10, PORTS = 2 * PATHS };
+    struct fixture *f = *state;
+    struct order order = {.kind = ORDER_OPEN, .call = 1};
+    struct rlimit before, low;
+    uint64_t open = 0;
+
+    order.u.open.family_v4[0] = order.u.open.family_v4[1] = true;
+    for (order.path = 1; order.path <= PATHS; order.path++)
+        assert_int_equal(workers_order(f->workers, &order), 0);
+    while (open < PORTS) {
+        open = 0;
+        for (unsigned i = 0; i < WORKERS; i++)
+            open += counter_get(workers_counters(f->workers, i), COUNTER_PORTS_USED);
+        usleep(1000);
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = 64 + open_descriptors() + PORTS - 1; // counted twice nothing would be left
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    begin(f, (struct capacity_limits){.load = 0});
+    assert_int_equal(ask(f), CAPACITY_RESOURCES);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
@@ -309,10 +349,10 @@ static void threads_ask(void **state)
         pthread_join(thread[i], NULL);
 }
 
-static void by_kernel(void *bytes, uint64_t *ret_packets, uint64_t *ret_bytes)
+static void by_kernel(void *bytes, struct admission_totals *ret_totals)
 {
-    *ret_packets = *(const uint64_t *)bytes / 100;
-    *ret_bytes = *(const uint64_t *)bytes;
+    *ret_totals = (struct admission_totals){.packets = *(const uint64_t *)bytes / 100,
+                                            .bytes = *(const uint64_t *)bytes};
 }
 
 // The workers see nothing of what the kernel forwards.
@@ -374,6 +414,7 @@ int main(void)
         TEST(refusing_and_admitting_are_said_once),
         TEST(ports_run_out),
         TEST(descriptors_run_out),
+        TEST(what_is_kept_counts_once),
         TEST(idle_threads_have_no_load),
         TEST(threads_ask),
         TEST(the_kernels_bandwidth_counts),

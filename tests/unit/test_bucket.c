@@ -134,6 +134,26 @@ static void a_loan_at_the_ends(void **state)
     assert_int_equal(drain(&bucket, 1000000 * USEC_PER_SEC), 1600);
 }
 
+static void what_is_taken_too_much_is_owed(void **state)
+{
+    struct bucket bucket;
+    struct bucket_loan loan;
+    usec_t now = USEC_PER_SEC;
+
+    bucket_init(&bucket, 1000, 1000, 0);
+    bucket_lend(&bucket, &loan, 0);
+    bucket_join(&bucket, &loan, 5000, now); // 2000 were there
+    assert_int_equal(drain(&bucket, now + 2999999), 0);
+    bucket_lend(&bucket, &loan, now + 2999999); // not forgotten
+    bucket_join(&bucket, &loan, 0, now + 2999999);
+    assert_int_equal(drain(&bucket, now + 3000000), 0);
+    assert_int_equal(drain(&bucket, now + 3010000), 10);
+    assert_int_equal(drain(&bucket, now + 100 * USEC_PER_SEC), 1000);
+    bucket_lend(&bucket, &loan, now);
+    bucket_join(&bucket, &loan, UINT64_MAX, now);
+    assert_int_equal(drain(&bucket, 1000000 * USEC_PER_SEC), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +165,7 @@ int main(void)
         cmocka_unit_test(does_not_overflow),
         cmocka_unit_test(a_loan_changes_nothing_in_total),
         cmocka_unit_test(a_loan_at_the_ends),
+        cmocka_unit_test(what_is_taken_too_much_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

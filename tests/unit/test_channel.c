@@ -821,6 +821,28 @@ static void test_rtcp_follows_rtp(void **state)
     world_free(f.w);
 }
 
+static void test_rtcp_leaves_the_kernel_with_rtp(void **state)
+{
+    struct fixture f;
+    set_up(&f);
+    world_offload(f.w);
+    struct addr a2 = f.client[A], b2 = f.client[B];
+
+    a2.port = 1112;
+    b2.port = 3399;
+    talk(&f, 700 * MSEC, f.client[A], f.client[B], NULL);
+    unsigned of_rtp = f.w->kernel.flows;
+    for (unsigned i = 0; i < 10; i++) {
+        (void)rtcp(&f, A, a2);
+        (void)rtcp(&f, B, b2);
+    }
+    assert_int_equal(f.w->kernel.flows, of_rtp + 2);
+    world_close(f.w, RTP);
+    assert_int_equal(f.w->kernel.flows, 0);
+    assert_dropped(&f, rtcp(&f, A, a2), COUNTER_DROP_UNPROVED);
+    world_free(f.w);
+}
+
 static void test_checks_of_component_two(void **state)
 {
     struct fixture f;
@@ -1012,6 +1034,7 @@ int main(void)
         cmocka_unit_test(test_a_deserted_latch_gives_way_to_a_pair),
         cmocka_unit_test(test_a_deserted_latch_is_not_taken_by_rtp),
         cmocka_unit_test(test_rtcp_follows_rtp),
+        cmocka_unit_test(test_rtcp_leaves_the_kernel_with_rtp),
         cmocka_unit_test(test_checks_of_component_two),
         cmocka_unit_test(test_components_side_by_side),
         cmocka_unit_test(test_component_two_gives_up_with_component_one),

@@ -280,6 +280,31 @@ static void the_limit_holds_in_total(void **state)
     }
 }
 
+// A lifetime that is shortened takes the flows back, and whoever does it all the time gets no burst
+// of the kernel's each time.
+static void refreshing_is_no_way_around_the_limit(void **state)
+{
+    enum { RATE = 32000, SECONDS = 60 };
+    static const uint8_t frame[204] = {0x40, 0x01, 0, 200};
+    struct fixture f;
+    uint64_t passed = 0;
+    set_up_with(&f, RATE, TURN_UDP);
+    f.w->config.default_lifetime = 600 * SECOND;
+    talk(&f, 10);
+    unsigned puts = f.w->kernel->puts;
+    for (unsigned ms = 0; ms < SECONDS * 1000; ms++) {
+        f.w->now += 1000;
+        if (ms % 1300 == 0) {
+            (void)tw_refresh(f.w, &f.client, 3600);
+            (void)tw_refresh(f.w, &f.client, 600);
+        }
+        passed += tw_raw(f.w, &f.client, frame, sizeof frame) == TURN_TO_PEER ? 200 : 0;
+    }
+    assert_true(f.w->kernel->puts > puts + 10); // else nothing is shown
+    assert_in_range(passed, RATE * SECONDS / 2, RATE * SECONDS * 21 / 20 + RATE + 65536);
+    tw_free(f.w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_mobile_client_is_followed),
         cmocka_unit_test(a_shorter_lifetime_counts_at_once),
         cmocka_unit_test(the_limit_holds_in_total),
+        cmocka_unit_test(refreshing_is_no_way_around_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -410,6 +410,7 @@ static struct {
     long until;       // so many calls succeed; negative: all
     int error;        // of the one that does not
     bool joined_only; // only messages that are joined fail, all of them
+    uint16_t to;      // ... to this port; 0: any
     unsigned failed;
 } fault = {.until = -1};
 
@@ -432,12 +433,18 @@ static bool is_joined(const struct msghdr *msg)
     return false;
 }
 
+static bool is_refused(const struct msghdr *msg)
+{
+    const struct sockaddr_in *to = msg->msg_name;
+    return fault.joined_only && is_joined(msg) && (!fault.to || ntohs(to->sin_port) == fault.to);
+}
+
 static bool refuses(const struct msghdr *msg)
 {
-    if (!fault.joined_only || !is_joined(msg))
+    if (!is_refused(msg))
         return false;
     fault.failed++;
-    errno = EIO;
+    errno = fault.to ? EMSGSIZE : EIO;
     return true;
 }
 
@@ -475,11 +482,11 @@ int sendmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags)
     unsigned good = 0;
     if (fails())
         return -1;
-    while (fault.joined_only && good < count && !is_joined(&msg[good].msg_hdr))
+    while (good < count && !is_refused(&msg[good].msg_hdr))
         good++;
     if (good == 0 && refuses(&msg->msg_hdr))
         return -1;
-    return (int)syscall(SYS_sendmmsg, fd, msg, fault.joined_only ? good : count, flags);
+    return (int)syscall(SYS_sendmmsg, fd, msg, good, flags);
 }
 
 int recvmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags, struct timespec *timeout)
@@ -506,6 +513,35 @@ static void a_device_that_takes_no_trains(void **state)
     assert_int_equal(count_of(f, COUNTER_JOINED_IN), 3 * COUNT);
     assert_int_equal(count_of(f, COUNTER_JOINED_OUT), 0);
     assert_int_equal(count_of(f, COUNTER_PACKETS_OUT), 3 * COUNT);
+    assert_int_equal(count_of(f, COUNTER_DROP_SEND_ERROR), 0);
+}
+
+enum { TRAIN = 10 };
+
+static struct wish trains_by_turns(unsigned index)
+{
+    return (struct wish){.to = index / TRAIN % 2};
+}
+
+static void a_narrow_way_is_one_clients(void **state)
+{
+    struct fixture *f = *state;
+    enum { TRAINS = 6 };
+    f->wish = trains_by_turns;
+    open_all(f, "127.0.0.1");
+    fault.joined_only = true;
+    fault.to = f->client_addr[0].port;
+    fault.failed = 0;
+    for (unsigned i = 0; i < TRAINS * TRAIN; i += TRAIN) {
+        send_train(f, i, TRAIN, 900, 900);
+        pump(f, i + TRAIN);
+        for (unsigned k = i; k < i + TRAIN; k++)
+            assert_got(f, k, 900, trains_by_turns(k));
+    }
+    fault.joined_only = false;
+    fault.to = 0;
+    assert_int_equal(fault.failed, 1);
+    assert_int_equal(count_of(f, COUNTER_JOINED_OUT), TRAINS / 2 * TRAIN);
     assert_int_equal(count_of(f, COUNTER_DROP_SEND_ERROR), 0);
 }
 
@@ -577,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_of_a_train_gets_its_header, setup, teardown),
         cmocka_unit_test_setup_teardown(a_device_that_takes_no_trains, setup, teardown),
         cmocka_unit_test_setup_teardown(one_failed_call_costs_what_it_was_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_narrow_way_is_one_clients, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_goes_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

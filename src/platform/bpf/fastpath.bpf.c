@@ -341,15 +341,20 @@ out:
     return done;
 }
 
-always_inline void count_total(struct packet *p, __u32 packets, __u32 bytes, __u32 limited)
+always_inline void count_total(struct packet *p, const struct shape *shape,
+                               const struct load *load, bool limited)
 {
     struct fast_totals *sum = bpf_map_lookup_elem(&totals, key_at(&p->place, 0));
 
     if (!sum)
         return;
-    sum->packets += packets;
-    sum->bytes += bytes;
-    sum->limited += limited;
+    if (limited) {
+        sum->limited += load->packets;
+        return;
+    }
+    sum->packets += load->packets;
+    sum->packets_of_turn += shape->media ? 0 : load->packets;
+    sum->bytes += load->bytes;
 }
 
 // ---- the programs ----
@@ -389,12 +394,12 @@ always_inline int forward_flow(struct __sk_buff *skb, struct packet *p, struct f
     case BUSY:
         return pass(p, FASTPATH_BUSY);
     case LIMITED:
-        count_total(p, 0, 0, load.packets);
+        count_total(p, &shape, &load, true);
         return TCX_DROP;
     case COUNTED:
         break;
     }
-    count_total(p, load.packets, load.bytes, 0);
+    count_total(p, &shape, &load, false);
     return send(skb, p, &way, id);
 }
 

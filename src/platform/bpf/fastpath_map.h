@@ -71,6 +71,7 @@ struct fast_limit {
 // The figures of one processor.
 struct fast_totals {
     __u64 packets, bytes, limited;
+    __u64 packets_of_turn; // of 'packets'
 };
 
 // A packet that is run through the program 'order' by the loader itself: it alone may change the
