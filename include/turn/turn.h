@@ -40,6 +40,10 @@ struct turn_port { // a relayed transport address; opaque handle of the world
 
 enum turn_refusal { TURN_GRANTED, TURN_REFUSED_USER, TURN_REFUSED_TOTAL };
 
+struct turn_bytes {
+    uint64_t in, out; // from peers; to peers
+};
+
 // The world's part of TCP allocations. A connection of a peer has a number, which is unique over
 // all workers, and an opaque handle of the world.
 struct turn_tcp_io {
@@ -53,11 +57,15 @@ struct turn_tcp_io {
     int (*connect)(void *ctx, void *handle, const struct addr *peer, uint32_t number,
                    void **ret_conn);
     // Sends 'answer' to the client, and from then on what one side sends to the other: also what
-    // the peer has sent before. When either ends: turn_peer_ended(). Limits are the world's.
-    void (*join)(void *ctx, void *conn, const struct turn_client *client, const uint8_t *answer,
-                 size_t len);
-    // Ends it, joined or not, and forgets it; once for each connection, whoever ended it.
-    void (*drop)(void *ctx, void *conn);
+    // the peer has sent before. When either ends: turn_peer_ended(). Limits are the world's, and of
+    // the connections of one group together: they are one allocation's, and no other one's, on
+    // whatever worker.
+    void (*join)(void *ctx, void *conn, const struct turn_client *client, uint64_t group,
+                 const uint8_t *answer, size_t len);
+    // Ends it, joined or not, and forgets it; once for each connection, whoever ended it. Returns
+    // what it has passed, unless turn_peer_ended() has said so, or it was joined on another worker:
+    // what that one has passed by then is missing in the allocation's figures.
+    struct turn_bytes (*drop)(void *ctx, void *conn);
 };
 
 struct turn_view;
@@ -90,6 +98,7 @@ struct turn_io {
 
 struct turn_secret { // of TURN REST; several for rotation
     const char *text;
+    usec_t until; // not from then on; 0: for ever
 };
 
 struct turn_user { // a static long-term credential
@@ -219,6 +228,10 @@ unsigned turn_client_gone(struct turn *turn, const struct turn_client *client, u
 // The worker that this client was handed over to has nothing of it: what it sends is for this one
 // again, unless more than this message has been handed over meanwhile. Returns whether it is.
 bool turn_client_back(struct turn *turn, const struct turn_client *client, uint32_t serial);
+// The worker that this client was handed over to, and the serial of its last message. False: it is
+// no guest.
+bool turn_client_host(const struct turn *turn, const struct turn_client *client,
+                      unsigned *ret_worker, uint32_t *ret_serial);
 // Whether the client has an allocation here or, handed over, on another worker: a connection that
 // has none for long is not worth keeping.
 bool turn_client_known(const struct turn *turn, const struct turn_client *client);

@@ -73,7 +73,8 @@ static int take_secrets(struct turn_server *server, const struct config *config)
         server->secret[count++].text = given->item[i];
     for (size_t i = 0; i < TURN_OLD_SECRETS_MAX; i++) {
         if (server->old[i].text)
-            server->secret[count++].text = server->old[i].text;
+            server->secret[count++] =
+                (struct turn_secret){server->old[i].text, server->old[i].until};
     }
     server->turn.secret = server->secret;
     server->turn.secrets = count;

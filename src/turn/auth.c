@@ -118,7 +118,10 @@ static bool secret_verifies(struct request *r, bool sha256)
 {
     struct key key;
     for (unsigned i = 0; i < r->turn->config->secrets; i++) {
-        if (rest_key(r, r->turn->config->secret[i].text, sha256, &key) && verifies(r, &key))
+        const struct turn_secret *secret = &r->turn->config->secret[i];
+        if (secret->until != 0 && r->now >= secret->until)
+            continue;
+        if (rest_key(r, secret->text, sha256, &key) && verifies(r, &key))
             return true;
     }
     return false;

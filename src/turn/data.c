@@ -141,9 +141,15 @@ static struct writer begin_data(struct turn *turn, void *buf, size_t size)
     return stun_begin(buf, size, STUN_INDICATION, STUN_DATA_INDICATION, txid);
 }
 
+// XOR-PEER-ADDRESS, and the header of DATA.
+static size_t data_attributes_len(const struct addr *from)
+{
+    return (from->family == FAMILY_V4 ? 12u : 24u) + 4u;
+}
+
 static void put_data_header(struct turn *turn, struct turn_packet *packet, const struct addr *from)
 {
-    size_t head = STUN_HEADER_LEN + (from->family == FAMILY_V4 ? 12u : 24u) + 4u;
+    size_t head = STUN_HEADER_LEN + data_attributes_len(from);
     struct writer w = begin_data(turn, packet->data - head, head + packet->len + TURN_TAILROOM);
     stun_put_addr(&w, STUN_XOR_PEER_ADDRESS, from);
     write_u16(&w, stun_attr_rows[STUN_DATA].type);
@@ -154,9 +160,12 @@ static void put_data_header(struct turn *turn, struct turn_packet *packet, const
     packet->len = (size_t)stun_finish(&w, NULL, 0, false);
 }
 
-static bool fits(const struct turn_client *client, const struct channel *channel, size_t len)
+// Both framings say their length in 16 bits, a STUN message without its own header.
+static bool fits(const struct turn_client *client, const struct channel *channel,
+                 const struct addr *from, size_t len)
 {
-    if (len > (channel ? UINT16_MAX : stun_attr_rows[STUN_DATA].max))
+    size_t padded = (len + 3) & ~(size_t)3;
+    if ((channel ? len : data_attributes_len(from) + padded) > UINT16_MAX)
         return false;
     return is_stream(client) ||
            len + (channel ? CHANNEL_HEADER_LEN : TURN_HEADROOM + TURN_TAILROOM) <= DATAGRAM_MAX;
@@ -184,7 +193,7 @@ enum turn_action turn_peer_recv(struct turn *turn, void *owner, void *handle,
     if (!a->at.linked)
         return drop(turn, COUNTER_TURN_DROP_AWAY);
     const struct channel *channel = channel_by_peer(a, from, now);
-    if (!fits(&a->at.client, channel, len))
+    if (!fits(&a->at.client, channel, from, len))
         return drop(turn, COUNTER_TURN_DROP_TOO_LONG);
     if (!bucket_take(&a->bucket, len, now) && !turn_offload_yield(turn, a, len, now))
         return drop(turn, COUNTER_TURN_DROP_BANDWIDTH);

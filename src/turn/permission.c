@@ -110,11 +110,14 @@ static bool named_before(const struct request *r, const struct addr *peer, const
 static int check_peers(struct request *r)
 {
     struct addr peer;
-    unsigned fresh = 0;
+    unsigned fresh = 0, named = 0;
     struct stun_view view = stun_next(r->msg, STUN_XOR_PEER_ADDRESS, NULL);
     if (!view.data)
         return 400;
     for (; view.data; view = stun_next(r->msg, STUN_XOR_PEER_ADDRESS, view.data)) {
+        // Each is looked for among the others: their number is to be one that we would ever take.
+        if (++named > 2 * r->turn->config->permissions_max)
+            return 508;
         if (stun_view_addr(r->msg, STUN_XOR_PEER_ADDRESS, &view, &peer) < 0)
             return 400;
         peer.port = 0; // section 10.2: "The port portion of each attribute is ignored"

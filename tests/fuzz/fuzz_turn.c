@@ -173,25 +173,27 @@ static int io_connect(void *ctx, void *handle, const struct addr *peer, uint32_t
     return 0;
 }
 
-static void io_join(void *ctx, void *handle, const struct turn_client *client,
+static void io_join(void *ctx, void *handle, const struct turn_client *client, uint64_t group,
                     const uint8_t *answer, size_t len)
 {
+    (void)group;
     struct conn *conn = handle;
     must(conn->open && !conn->joined && client->transport == TURN_TCP);
     conn->joined = true;
     must(io_send_client(ctx, client, answer, len) == 0);
 }
 
-static void io_drop(void *ctx, void *handle)
+static struct turn_bytes io_drop(void *ctx, void *handle)
 {
     (void)ctx;
     struct conn *conn = handle;
     must(conn->open);
     conn->open = false;
+    return (struct turn_bytes){0};
 }
 
 static const struct turn_user user = {"u", "p"};
-static const struct turn_secret secret = {"secret"};
+static const struct turn_secret secret = {.text = "secret"};
 static const struct turn_config config = {
     .realm = "r",
     .secret = &secret,

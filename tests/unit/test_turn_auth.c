@@ -274,6 +274,25 @@ static void without_grace(void **state)
     assert_int_equal(tw_refresh(world, &alice, 600), 0);
 }
 
+// A replaced secret is good for a while, without anybody taking it away.
+static void an_old_secret_ends(void **state)
+{
+    world->secret[0].text = "south-south-south";
+    world->secret[1] = (struct turn_secret){SECRET, world->now + 60 * SECOND};
+    world->config.secrets = 2;
+    reconfigure();
+    struct tw_client before = tw_client(world, "198.51.100.3", 1);
+    struct tw_client after = tw_client(world, "198.51.100.3", 2);
+    tw_rest(&before, SECRET, TW_WALL + 3600, "juliet");
+    tw_rest(&after, SECRET, TW_WALL + 3600, "juliet");
+    assert_int_equal(tw_allocate(world, &before), 0);
+    tw_wait(world, 60 * SECOND);
+    assert_int_equal(tw_allocate(world, &after), 401);
+    tw_rest(&after, "south-south-south", TW_WALL + 3600, "juliet");
+    assert_int_equal(tw_allocate(world, &after), 0);
+    assert_int_equal(tw_refresh(world, &before, 600), 0); // an allocation keeps its key
+}
+
 static void rotation_of_secrets(void **state)
 {
     struct tw_client old = tw_client(world, "198.51.100.3", 1);
@@ -597,6 +616,7 @@ int main(void)
         CASE(an_expired_credential),
         CASE(the_grace_of_a_running_call),
         CASE(without_grace),
+        CASE(an_old_secret_ends),
         CASE(rotation_of_secrets),
         CASE(a_stale_nonce),
         CASE(a_wrong_password_comes_before_a_stale_nonce),

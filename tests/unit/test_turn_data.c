@@ -344,6 +344,20 @@ static void what_is_too_long(void **state)
     assert_int_equal(tw_permit(world, &alice, "192.0.2.150"), 0);
     assert_int_equal(tw_peer(world, &relayed, &peer, data, 65507), TURN_TO_CLIENT);
     assert_int_equal(world->reply.attr[STUN_DATA].len, 65507);
+    // An IPv6 peer's address takes twelve bytes more of the message.
+    struct tw_client six = tw_client(world, "2001:db8::7", 7);
+    struct addr peer6 = tw_at("2001:db8:9::9", 9);
+    six.at.transport = TURN_TCP;
+    struct writer out = tw_begin(&six, STUN_ALLOCATE);
+    stun_put_u32(&out, STUN_REQUESTED_TRANSPORT, 17u << 24);
+    stun_put_u32(&out, STUN_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+    assert_int_equal(tw_send(world, &six, &out), 0);
+    struct addr own6 = tw_relayed(world, 0);
+    assert_int_equal(tw_permit(world, &six, "2001:db8:9::9"), 0);
+    assert_int_equal(tw_peer(world, &own6, &peer6, data, 65504), TURN_TO_CLIENT);
+    assert_int_equal(world->reply.attr[STUN_DATA].len, 65504);
+    for (size_t len = 65505; len <= 65507; len++)
+        is_dropped(tw_peer(world, &own6, &peer6, data, len), COUNTER_TURN_DROP_TOO_LONG);
 }
 
 // 11.5.

@@ -172,7 +172,7 @@ static void permissions_of_allocations_are_their_own(void **state)
 static void limit_of_permissions(void **state)
 {
     char ip[20][16];
-    const char *list[20];
+    const char *list[33]; // twice the limit, and one
     struct addr peer = tw_at("192.0.2.200", 1);
     for (unsigned i = 0; i < 20; i++) {
         snprintf(ip[i], sizeof ip[i], "192.0.2.%u", i);
@@ -193,6 +193,10 @@ static void limit_of_permissions(void **state)
     for (unsigned i = 0; i < 20; i++)
         list[i] = "192.0.2.19";
     assert_int_equal(permit_all(list, 20), 0);
+    for (unsigned i = 20; i < 33; i++)
+        list[i] = "192.0.2.19";
+    assert_int_equal(permit_all(list, 32), 0);
+    assert_int_equal(permit_all(list, 33), 508);
 }
 
 // Section 12.2: from 0x4000; to 0x7FFF, because clients of RFC 5766 section 11 use them all.
