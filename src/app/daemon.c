@@ -289,13 +289,9 @@ static int start_peers(struct daemon *d)
     };
     int r = peers_new(&config, &d->peers);
 
-    if (r == 0)
-        r = peers_deny_this_host(d->peers);
     if (r == 0 && c->stats.listen.family != FAMILY_NONE)
         r = peers_deny(d->peers, &c->stats.listen);
-    if (r < 0)
-        log_err("the addresses of this machine cannot be kept from TURN clients: %s", strerror(-r));
-    return r;
+    return r < 0 ? r : own_hosts_new(d->base, d->peers, &d->own_hosts);
 }
 
 static void start_fastpath(struct daemon *d)
@@ -560,6 +556,7 @@ static void daemon_stop(struct daemon *d)
     fastpath_free(d->fastpath);
     admission_free(d->admission);
     turn_server_free(d->turn);
+    own_hosts_free(d->own_hosts);
     peers_free(d->peers);
     for (int i = 0; i < 3; i++) {
         if (d->signals[i])

@@ -10,6 +10,7 @@
 #include "fast.h"
 #include "fast_late.h"
 #include "inquiry.h"
+#include "own_hosts.h"
 #include "platform/component.h"
 #include "questions.h"
 #include "selftest.h"
@@ -32,6 +33,7 @@ struct daemon {
     struct event *watchdog;
     struct counters counters;
     struct peers *peers;
+    struct own_hosts *own_hosts;
     struct admission *admission;
     struct turn_server *turn;    // NULL: off
     struct media_identity *echo; // NULL: off

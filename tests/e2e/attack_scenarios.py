@@ -135,6 +135,9 @@ def attack_own_services(lab):
         client.send((SERVER4, PLAIN), request(method))
         require(client.receive_data(0.2) is None, f"{method}: the server talks to itself")
     require(not heard(trap), "a service of the host was reached")
+    lab.network.run("srv", "ip", "address", "add", "203.0.113.99/32", "dev", "lo")
+    wait_for("an address that the host got later is refused",
+             lambda: client.ask_channel(0x4003, ("203.0.113.99", TRAP)).code == 403, 20)
     return {"tried": len(tried)}
 
 
