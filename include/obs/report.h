@@ -44,14 +44,14 @@ enum call_step_kind {
     STEP_KINDS,
 };
 
-struct call_step {
+struct call_step { // a call has a dozen: each byte counts
     usec_t at;
-    enum call_step_kind kind;
-    enum side side;            // who did it; SIDE_COUNT: the relay
-    enum jingle_action action; // of a stanza
-    unsigned times;            // the same in a row: 'at' is the first time
-    uint64_t path;             // 0: it is about none
-    struct addr addr;          // selected, moved
+    uint64_t path;    // 0: it is about none
+    struct addr addr; // selected, moved
+    uint16_t times;   // the same in a row, as many as fit: 'at' is the first time
+    uint8_t kind;     // enum call_step_kind
+    uint8_t side;     // enum side: who did it; SIDE_COUNT: the relay
+    uint8_t action;   // enum jingle_action, of a stanza
 };
 
 #define CALL_STEPS_MAX 48 // the first ones, and the end

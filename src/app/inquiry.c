@@ -56,23 +56,57 @@ static int compare_views(const void *a, const void *b)
     return va->path < vb->path ? -1 : va->path > vb->path;
 }
 
-// Views are sorted by call: a call's stand together.
-static void find_views(const struct question *q, struct call_report *report)
+// Views are sorted by call: a call's stand together. Returns the first.
+static const struct path_view *views_of(const struct question *q, uint64_t call,
+                                        unsigned *ret_count)
 {
     size_t low = 0, high = q->views;
+    unsigned count = 0;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (q->view[middle].call < report->id)
+        if (q->view[middle].call < call)
             low = middle + 1;
         else
             high = middle;
     }
-    report->view = q->view + low;
-    report->views = 0;
-    while (low + report->views < q->views && report->view[report->views].call == report->id)
-        report->views++;
+    while (low + count < q->views && q->view[low + count].call == call)
+        count++;
+    *ret_count = count;
+    return count > 0 ? q->view + low : NULL;
+}
+
+static bool has_path(const struct path_view *view, unsigned views, uint64_t path)
+{
+    for (unsigned i = 0; i < views; i++) {
+        if (view[i].path == path)
+            return true;
+    }
+    return false;
+}
+
+// The workers know the paths that are open; of those that were given back the report has the last
+// figures already. Returns what is to be freed afterwards, or NULL.
+static struct path_view *add_views(const struct question *q, struct call_report *report)
+{
+    unsigned count, n = 0;
+    const struct path_view *open = views_of(q, report->id, &count);
+    struct path_view *both = NULL;
+
+    if (count > 0 && report->views > 0)
+        both = malloc((count + report->views) * sizeof *both);
+    for (unsigned i = 0; both && i < report->views; i++) {
+        if (!has_path(open, count, report->view[i].path))
+            both[n++] = report->view[i];
+    }
+    if (both)
+        memcpy(both + n, open, count * sizeof *both);
+    if (count > 0) {
+        report->view = both ? both : open;
+        report->views = n + count;
+    }
+    return both;
 }
 
 struct listing {
@@ -92,7 +126,7 @@ static void list_call(void *ctx, const struct call_report *report)
 
     if (q->call && q->call != report->id)
         return;
-    find_views(q, &full);
+    struct path_view *owned = add_views(q, &full);
     listing->moved |= tracks_update(listing->inquiry->tracks, &full, listing->now);
     if (q->kind == ASK_CALL) {
         listing->found = call_to_json(&full, true, listing->inquiry->sources.clock, listing->now);
@@ -102,6 +136,7 @@ static void list_call(void *ctx, const struct call_report *report)
             listing->list,
             call_to_json(&full, false, listing->inquiry->sources.clock, listing->now));
     }
+    free(owned);
 }
 
 static void question_free(struct inquiry *inquiry, struct question *q)

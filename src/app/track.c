@@ -12,13 +12,13 @@
 #include <sys/random.h>
 
 #define LOOK_LEAST    (USEC_PER_SEC / 2) // a shorter stretch says nothing
-#define SAMPLES_FIRST 6
+#define SAMPLES_FIRST 2
 #define MOS_UNIT      20
 
 struct mark { // totals at some time
     usec_t at;
     uint64_t bytes[SIDE_COUNT];
-    struct call_quality quality[SIDE_COUNT];
+    uint32_t heard[SIDE_COUNT], lost[SIDE_COUNT]; // as many as fit
 };
 
 struct sample {
@@ -107,12 +107,20 @@ uint64_t tracks_serial(const struct tracks *tracks)
 
 // ---- from totals to figures
 
+static uint32_t fit(uint64_t value)
+{
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
 static struct mark mark_of(const struct call_report *report, usec_t now)
 {
     struct mark mark = {.at = now};
 
     for (int side = 0; side < SIDE_COUNT; side++) {
-        mark.quality[side] = call_quality_of(report, (enum side)side);
+        const struct call_quality quality = call_quality_of(report, (enum side)side);
+
+        mark.heard[side] = fit(quality.heard);
+        mark.lost[side] = fit(quality.lost);
         for (unsigned i = 0; i < report->views; i++)
             mark.bytes[side] += report->view[i].leg[side].bytes_in;
     }
@@ -150,11 +158,11 @@ static struct track_figures figures_between(const struct mark *from, const struc
     memset(&figures, 0, sizeof figures);
     for (int side = 0; side < SIDE_COUNT && span > 0; side++) {
         struct track_leg *leg = &figures.leg[side];
-        struct call_quality lately = to->quality[side];
+        struct call_quality lately = call_quality_of(report, (enum side)side);
         uint64_t bits = 8 * step(from->bytes[side], to->bytes[side]);
 
-        lately.heard = step(from->quality[side].heard, lately.heard);
-        lately.lost = step(from->quality[side].lost, lately.lost);
+        lately.heard = step(from->heard[side], to->heard[side]);
+        lately.lost = step(from->lost[side], to->lost[side]);
         leg->kbit = clamp((bits * 1000 + span / 2) / span);
         leg->rtt = clamp((rtt_of(report, side) + 50) / 100);
         if (lately.heard == 0)

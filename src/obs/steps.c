@@ -4,9 +4,12 @@
 // noted.
 #include "obs/report.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
-#define STEPS_FIRST 8
+#define STEPS_GROW 4
+
+static_assert(CALL_STEPS_MAX % STEPS_GROW == 0, "steps grow up to the limit");
 
 static const char *const names[STEP_KINDS] = {
     [STEP_STANZA] = "stanza",      [STEP_ASKED] = "asked",     [STEP_ANSWERED] = "answered",
@@ -37,13 +40,11 @@ static struct call_step *find_same(struct call_steps *steps, const struct call_s
 
 static bool make_room(struct call_steps *steps)
 {
-    unsigned size = steps->size ? 2 * steps->size : STEPS_FIRST;
+    unsigned size = steps->size + STEPS_GROW;
     struct call_step *grown;
 
     if (steps->count < steps->size)
         return true;
-    if (size > CALL_STEPS_MAX)
-        size = CALL_STEPS_MAX;
     grown = realloc(steps->item, size * sizeof *grown);
     if (!grown)
         return false;
@@ -58,7 +59,7 @@ void call_steps_add(struct call_steps *steps, const struct call_step *step)
     unsigned limit = step->kind == STEP_ENDED ? CALL_STEPS_MAX : CALL_STEPS_MAX - 1;
 
     if (same) {
-        same->times++;
+        same->times += same->times < UINT16_MAX;
         return;
     }
     if (steps->count >= limit || !make_room(steps)) {

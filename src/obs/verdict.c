@@ -66,10 +66,19 @@ enum call_verdict call_verdict(const struct call_report *report, usec_t now)
 static bool ended_by_fault(const char *reason)
 {
     static const char *const faults[] = {
-        "connectivity-error", "failed-application",       "failed-transport",
-        "general-error",      "incompatible-parameters",  "media-error",
-        "security-error",     "unsupported-applications", "unsupported-transports",
-        "no answer",          "memory is exhausted",      "refused by the responder's client",
+        "connectivity-error",
+        "failed-application",
+        "failed-transport",
+        "general-error",
+        "incompatible-parameters",
+        "media-error",
+        "security-error",
+        "unsupported-applications",
+        "unsupported-transports",
+        "no answer",
+        "memory is exhausted",
+        "refused by the responder's client",
+        "refused", // by the relay
     };
 
     for (size_t i = 0; reason && i < sizeof faults / sizeof faults[0]; i++) {
@@ -144,7 +153,8 @@ const char *call_verdict_advice(enum call_verdict verdict, enum call_health heal
 {
     if (verdict == VERDICT_CALL_REFUSED && health == HEALTH_BAD)
         return "The call failed before anybody could answer: the reason at its end says why. A "
-               "client that cannot be reached or that knows none of what was offered is usual.";
+               "client that cannot be reached or that knows none of what was offered is usual. "
+               "\"refused\" is the relay's own: no port, or too many; its log says which.";
     if (health == HEALTH_BAD && (verdict == VERDICT_CALL_CARRIED || verdict == VERDICT_CALL_LEFT ||
                                  verdict == VERDICT_CALL_DIRECT))
         return "It worked at first, and a client gave up with an error, which stands at its end. "

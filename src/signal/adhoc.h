@@ -9,13 +9,14 @@
 #define NS_DATA     "jabber:x:data"
 
 enum {
-    ADHOC_SESSIONS_MAX = 32,    // in all
-    ADHOC_SESSIONS_PER_JID = 8, // of one client
-    ADHOC_VALUES_MAX = 600,     // in an answer: what is more is left out, and that is said
-    ADHOC_VALUE_MAX = 1024,     // bytes of a value that a client sends
-    ADHOC_LINE_MAX = 2048,      // bytes of a line that is shown
-    ADHOC_FORM_SECONDS = 600,   // for a form to be filled in
-    ADHOC_ANSWER_SECONDS = 30   // for a verb to answer
+    ADHOC_SESSIONS_MAX = 32,     // in all
+    ADHOC_SESSIONS_PER_JID = 8,  // of one client
+    ADHOC_VALUES_MAX = 600,      // in an answer: what is more is left out, and that is said
+    ADHOC_BYTES_MAX = 384 << 10, // likewise: Prosody takes no more than 512 KiB of a component
+    ADHOC_VALUE_MAX = 1024,      // bytes of a value that a client sends
+    ADHOC_LINE_MAX = 2048,       // bytes of a line that is shown
+    ADHOC_FORM_SECONDS = 600,    // for a form to be filled in
+    ADHOC_ANSWER_SECONDS = 30    // for a verb to answer
 };
 
 // ---- adhoc.c

@@ -140,12 +140,28 @@ int adhoc_read(const struct xml *form, const struct signal_verb *verb, json_t **
 
 struct writer {
     struct xml *form;
-    unsigned values; // written, or left out
+    unsigned values;
+    size_t bytes;  // of the message, roughly
+    bool left_out; // there was no room for something
 };
 
 static bool has_room(struct writer *w)
 {
-    return ++w->values <= ADHOC_VALUES_MAX;
+    bool room = w->values < ADHOC_VALUES_MAX && w->bytes < ADHOC_BYTES_MAX;
+
+    w->values += room;
+    w->left_out |= !room;
+    return room;
+}
+
+// As XML: what is escaped, and the elements around it.
+static size_t written_bytes(const char *text, size_t len)
+{
+    size_t bytes = 64 + len;
+
+    for (size_t i = 0; i < len; i++)
+        bytes += strchr("&<>\"'", text[i]) ? 5 : 0;
+    return bytes;
 }
 
 static void put_scalar(const json_t *value, struct buf *out)
@@ -203,7 +219,7 @@ static void put_line(const json_t *value, struct buf *out)
     }
 }
 
-static int add_value(struct xml *field, const json_t *json)
+static int add_value(struct writer *w, struct xml *field, const json_t *json)
 {
     struct buf text = {0};
     size_t len;
@@ -215,6 +231,8 @@ static int add_value(struct xml *field, const json_t *json)
         len--; // not inside of a character
     struct xml *value = text.failed ? NULL : xml_add(field, "value", NULL);
     r = !value || (len > 0 && xml_add_text(value, text.data, len)) ? -ENOMEM : 0;
+    if (r == 0)
+        w->bytes += written_bytes(text.data, len);
     buf_free(&text);
     return r;
 }
@@ -229,7 +247,7 @@ static int add_list(struct writer *w, const char *path, const json_t *list)
         return -ENOMEM;
     json_array_foreach(may_iterate(list), i, element)
     {
-        if (has_room(w) && add_value(field, element) < 0)
+        if (has_room(w) && add_value(w, field, element) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -239,7 +257,7 @@ static int add_scalar(struct writer *w, const char *path, const json_t *value)
 {
     struct xml *field = new_field(w->form, path, "text-single", path);
 
-    return field ? add_value(field, value) : -ENOMEM;
+    return field ? add_value(w, field, value) : -ENOMEM;
 }
 
 // The depth of what the daemon makes is small.
@@ -282,15 +300,15 @@ static const json_t *by_path(const json_t *json, const char *path)
     return json;
 }
 
-static int add_row(struct xml *form, const char *const *columns, const json_t *row)
+static int add_row(struct writer *w, const char *const *columns, const json_t *row)
 {
-    struct xml *item = xml_add(form, "item", NULL);
+    struct xml *item = xml_add(w->form, "item", NULL);
 
     for (; item && *columns; columns++) {
         struct xml *field = new_field(item, *columns, NULL, NULL);
         const json_t *value = by_path(row, *columns);
 
-        if (!field || (value ? add_value(field, value) : add_text(field, "value", "")) < 0)
+        if (!field || (value ? add_value(w, field, value) : add_text(field, "value", "")) < 0)
             return -ENOMEM;
     }
     return item ? 0 : -ENOMEM;
@@ -312,7 +330,7 @@ static int add_table(struct writer *w, const char *const *columns, const json_t 
     {
         json_array_foreach(list, i, row)
         {
-            if (has_room(w) && add_row(w->form, columns, row) < 0)
+            if (has_room(w) && add_row(w, columns, row) < 0)
                 return -ENOMEM;
         }
     }
@@ -327,7 +345,7 @@ int adhoc_add_result(struct xml *command, const struct signal_verb *verb, const 
     if (!w.form || add_text(w.form, "title", verb->name) < 0)
         return -ENOMEM;
     r = verb->columns ? add_table(&w, verb->columns, result) : add_members(&w, "", result);
-    if (r == 0 && w.values > ADHOC_VALUES_MAX)
+    if (r == 0 && w.left_out)
         r = add_text(w.form, "instructions",
                      "This is not all: the rest is too long for a message. See jingle-relayctl.");
     return r;

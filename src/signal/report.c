@@ -64,14 +64,15 @@ void session_tell_ended(const struct session *session, usec_t now)
 void note_step(struct call_steps *steps, enum call_step_kind kind, enum side side, usec_t now)
 {
     const struct call_step step = {
-        .at = now, .kind = kind, .side = side, .action = JINGLE_ACTION_COUNT};
+        .at = now, .kind = (uint8_t)kind, .side = (uint8_t)side, .action = JINGLE_ACTION_COUNT};
 
     call_steps_add(steps, &step);
 }
 
 void note_stanza(struct call_steps *steps, enum side side, enum jingle_action action, usec_t now)
 {
-    const struct call_step step = {.at = now, .kind = STEP_STANZA, .side = side, .action = action};
+    const struct call_step step = {
+        .at = now, .kind = STEP_STANZA, .side = (uint8_t)side, .action = (uint8_t)action};
 
     call_steps_add(steps, &step);
 }
@@ -89,13 +90,15 @@ static bool was_selected(const struct call_steps *steps, const struct call_step 
 
 void note_event(struct call_steps *steps, const struct relay_event *event, usec_t now)
 {
-    static const enum call_step_kind kinds[] = {
+    static const uint8_t kinds[] = {
         [EVENT_FAILED] = STEP_FAILED,     [EVENT_CHECKED] = STEP_CHECK,
         [EVENT_SELECTED] = STEP_SELECTED, [EVENT_MEDIA] = STEP_MEDIA,
         [EVENT_SILENT] = STEP_SILENT,
     };
-    struct call_step step = {
-        .at = now, .side = event->side, .path = event->path, .action = JINGLE_ACTION_COUNT};
+    struct call_step step = {.at = now,
+                             .side = (uint8_t)event->side,
+                             .path = event->path,
+                             .action = JINGLE_ACTION_COUNT};
 
     if (event->kind < EVENT_FAILED || event->kind > EVENT_SILENT)
         return;

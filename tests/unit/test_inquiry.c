@@ -23,7 +23,9 @@ static struct fixture {
     struct inquiry *inquiry;
     struct path_view view;
     unsigned calls, looks;
-    bool moving; // something comes between two looks
+    bool given_back; // the call has no path any more, or
+    bool again;      // it has another one since
+    bool moving;     // something comes between two looks
 } world;
 
 // libevent's clock is this one, because an executable's symbols come before libc's.
@@ -51,7 +53,7 @@ int workers_order(struct workers *workers, const struct order *order)
     world.looks++;
     if (world.moving)
         world.view.leg[SIDE_INITIATOR].bytes_in += 160;
-    if (world.calls > 0)
+    if (world.calls > 0 && !world.given_back)
         assert_true(inquiry_event(world.inquiry, &event));
     event.kind = EVENT_SNAPSHOT_END;
     assert_true(inquiry_event(world.inquiry, &event));
@@ -71,7 +73,19 @@ unsigned signal_calls(const struct signal *signal)
 void signal_each_call(const struct signal *signal,
                       void (*each)(void *ctx, const struct call_report *report), void *ctx)
 {
-    const struct call_report report = {.id = CALL, .state = CALL_ACTIVE, .opened = 1};
+    struct path_view kept = {.call = CALL, .path = 1, .leg[SIDE_INITIATOR].bytes_in = 100000};
+    struct call_report report = {.id = CALL,
+                                 .sid = "s",
+                                 .door = "addressed",
+                                 .jid = {"a@a.test/a", "b@b.test/b"},
+                                 .proxy = {"p@a.test/p", "q@b.test/q"},
+                                 .state = CALL_ACTIVE,
+                                 .opened = 1};
+
+    if (world.given_back || world.again) {
+        report.view = &kept;
+        report.views = 1;
+    }
 
     if (world.calls > 0)
         each(ctx, &report);
@@ -168,6 +182,30 @@ static void calls_of_the_daemon_before_are_looked_at(void **state)
     assert_in_range(pass(60, false), LOOKS_OF_A_MINUTE - 1, LOOKS_OF_A_MINUTE);
 }
 
+static void on_call(void *ctx, json_t *json, bool found)
+{
+    assert_true(found);
+    *(json_t **)ctx = json;
+}
+
+// What the session has kept of paths that were given back stays, beside what is open.
+static void paths_that_were_given_back_are_told(void **state)
+{
+    json_t *call = NULL;
+
+    open_inquiry(1);
+    world.given_back = true;
+    inquiry_call(world.inquiry, CALL, on_call, &call);
+    assert_int_equal(json_array_size(json_object_get(call, "paths")), 1);
+    json_decref(call);
+    world.given_back = false;
+    world.again = true;
+    world.view.path = 2;
+    inquiry_call(world.inquiry, CALL, on_call, &call);
+    assert_int_equal(json_array_size(json_object_get(call, "paths")), 2);
+    json_decref(call);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -176,6 +214,7 @@ int main(void)
         TEST(looks_begin_with_media_and_cease_with_the_calls),
         TEST(who_watches_a_pause_does_not_end_the_history),
         TEST(calls_of_the_daemon_before_are_looked_at),
+        TEST(paths_that_were_given_back_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

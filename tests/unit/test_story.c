@@ -16,7 +16,8 @@
 
 static struct call_step stanza(enum side side, enum jingle_action action, usec_t at)
 {
-    return (struct call_step){.at = at, .kind = STEP_STANZA, .side = side, .action = action};
+    return (struct call_step){
+        .at = at, .kind = STEP_STANZA, .side = (uint8_t)side, .action = (uint8_t)action};
 }
 
 static void the_same_in_a_row_is_one_step(void **state)
@@ -114,6 +115,8 @@ static void somebody_should_look_at_what_failed(void **state)
     r.end_reason = "decline";
     assert_int_equal(call_health(&r, 3 * SECOND), HEALTH_GOOD);
     r.end_reason = "connectivity-error";
+    assert_int_equal(call_health(&r, 3 * SECOND), HEALTH_BAD);
+    r.end_reason = "refused"; // by the relay
     assert_int_equal(call_health(&r, 3 * SECOND), HEALTH_BAD);
     r.accepted = 2 * SECOND;
     assert_int_equal(call_health(&r, 3 * SECOND), HEALTH_BAD);
