@@ -8,6 +8,7 @@ directory=$1
 shift
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+trap 'exit 1' INT TERM HUP
 
 fail() {
   cat "$log" >&2

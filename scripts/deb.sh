@@ -21,7 +21,7 @@ fail() {
 version=$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 tree=$work/jingle-relayd-$version
 mkdir "$tree"
-git archive HEAD | tar -x -C "$tree"
+git -c safe.directory='*' archive HEAD | tar -x -C "$tree"
 tar -C "$work" --exclude=debian -czf "$work/jingle-relayd_$version.orig.tar.gz" \
   "jingle-relayd-$version"
 # Without debugging symbols, so that "apt install ./*.deb" means what it says.

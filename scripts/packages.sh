@@ -55,7 +55,7 @@ install_debian() {
     chmod 755 "$policy"
   fi
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -q update >"$log" 2>&1 || fail "apt-get update failed"
+  apt-get -q update --error-on=any >"$log" 2>&1 || fail "apt-get update failed"
   apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >"$log" 2>&1 ||
     fail "apt-get install failed"
 }
@@ -65,7 +65,7 @@ install_npm() {
   done=tests/e2e/node/node_modules/.installed # a copy of the lock file
   ! cmp -s "$lock" "$done" || return 0
   echo "installing npm packages" >&2
-  npm --prefix tests/e2e/node ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1 ||
+  npm --prefix tests/e2e/node --cache "$PWD/build/npm" ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1 ||
     fail "npm ci failed"
   cp "$lock" "$done"
 }

@@ -198,8 +198,8 @@ class Comparison(Measure):
 
     def load(self, target, count):
         self.blast.load(target.flows(count))
-        # The first packets of a flow may be dear, and say nothing.
-        self.blast.run(streams(SPACED, count, max(10 * count, 5000)), 0.5)
+        # The first packets of a flow may be dear, and say nothing: ten of each direction.
+        self.blast.run(streams(SPACED, count, max(10 * count, 5000)), max(0.5, count / 2500))
 
     def latency(self, target, rate, suffix):
         f = self.blast.run(streams(SPACED, FEW, rate), self.plan.latency)

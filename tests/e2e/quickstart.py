@@ -113,9 +113,9 @@ def main():
         with Show(os.path.abspath(DAEMON), door="prosody", logs=os.path.abspath(LOGS)) as lab:
             return show(lab)
     except KeyboardInterrupt:
-        return 0
+        return 1 if "--once" in sys.argv[1:] else 0  # before there was a result
     except Exception as error:  # before there was a call, such as a machine without namespaces
-        sys.exit(f"quickstart: {type(error).__name__}: {error}")
+        sys.exit(f"quickstart: {type(error).__name__}: {error}; the logs are in {LOGS}")
 
 
 if __name__ == "__main__":

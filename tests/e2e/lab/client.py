@@ -14,6 +14,7 @@ import time
 
 from .servers import DOMAIN
 
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 CLIENTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients")
 COMMANDS = {
     "asker": [sys.executable, f"{CLIENTS}/asker.py"],
@@ -53,7 +54,12 @@ class Client:
         self.rest = b""
         self.process = network.start(host, *COMMANDS[kind], log=f"{host}-{kind}",
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     env={**os.environ, **(environment or {})})
+                                     env={**os.environ, **self._places(), **(environment or {})})
+
+    def _places(self):
+        """Where it may leave things: what is removed with the lab, and the tree's own cache."""
+        return {"HOME": self.network.directory, "TMPDIR": self.network.directory,
+                "GST_REGISTRY": f"{ROOT}/build/gst-registry.bin"}
 
     def post(self, do, **options):
         """Asks without waiting; take() fetches the answer."""

@@ -110,7 +110,7 @@ class CoturnLab(Place):
             wait_for("coturn", self._listens, 20)
             time.sleep(1)  # its threads begin after its sockets
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def alive(self):

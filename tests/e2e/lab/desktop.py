@@ -49,7 +49,7 @@ class DesktopLab(DivertLab):
         try:
             self.network.inside("srv", lambda: asyncio.run(_acquaint()))
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def prepare(self):

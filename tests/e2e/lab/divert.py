@@ -29,7 +29,7 @@ class DivertLab(Lab):
         try:
             self.wait_open()
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def times_opened(self):

@@ -77,7 +77,7 @@ class FederatedLab(Lab):
                 if has:
                     wait_for(f"{door}{log} finds its relay", lambda: self._found(door, log), 20)
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def _wire(self, *options):

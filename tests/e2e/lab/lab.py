@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """A lab put together: the internet, an XMPP server, the daemon, and the homes of Alice and Bob."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -48,6 +49,13 @@ class Place:
                                       "control")
         shutil.copytree(self.directory, self.logs, ignore=keep)
 
+    def give_up(self):
+        """What has begun in vain: its logs are kept, too."""
+        if self.logs:
+            with contextlib.suppress(Exception):
+                self.save_logs()
+        self.close()
+
     def close(self):
         self.network.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -86,7 +94,7 @@ class Lab(Place):
             self.daemon.start(*arguments)
             wait_for("the daemon's connection to the XMPP server", self.daemon.is_up, 20)
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def _wire(self, same_lan, bob_on_ipv6, two_uplinks, attacker):

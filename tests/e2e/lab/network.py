@@ -99,6 +99,8 @@ class Network:
                     os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", self.namespace(name)])
             shutil.rmtree(f"/etc/netns/{self.namespace(name)}", ignore_errors=True)
+        with contextlib.suppress(OSError):  # others may have something there
+            os.rmdir("/etc/netns")
         self.names = []
 
     # --- the topology ---

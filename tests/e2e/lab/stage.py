@@ -56,7 +56,7 @@ class Stage(Place):
                                more=piece(name, self.directory) + more)
             self.server.start()
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def close(self):

@@ -72,7 +72,7 @@ class TurnLab(Place):
             self.network.start("peer", "turnutils_peer", "-L", PEER4, "-L", PEER6, "-p",
                                str(PEER_PORT), log="peer")
         except BaseException:
-            self.close()
+            self.give_up()
             raise
 
     def _groups(self):
