@@ -26,16 +26,19 @@
 
 -define(NS_DIVERT, <<"urn:xmpp:jingle-relayd:divert:1">>).
 -define(NS_FORWARDED, <<"urn:xmpp:forward:0">>).
+-define(NS_XML_ITSELF, <<"http://www.w3.org/XML/1998/namespace">>).
 -define(LATE, 90).               % among the hooks of filter_packet: after all that may drop
 -define(TICK, 10000).            % ms between two looks at what no hook tells
 -define(PROBE_TIMEOUT, 10000).   % ms that the component has for its disco#info
 -define(EXTRA_LIFETIME, 60000).  % ms in which a stanza of the relay's own may be answered
--define(MAX_EXTRA, 16).          % stanzas in one answer of the component
+-define(MAX_FORWARDED, 128).     % stanzas in one answer of the component
+-define(MAX_ELEMENTS, 2000).     % in a stanza that the component gets; a call has some hundreds
 -define(MAX_HELD, 100).          % stanzas of one pair; beyond that all of them go on
 -define(MAX_GONE, 1000).         % JIDs to be told when the component is back
 -define(LINGER, 100).            % ms in which a stopped process takes what was under way to it
 
-%% What the hooks need to know of a host; a persistent term.
+%% What the hooks need to know of a host; a persistent term. Another one says of each component that
+%% it is one.
 -record(link, {proc :: atom(),
                table :: atom(),
                component :: binary(),
@@ -125,13 +128,22 @@ init([Host | _]) ->
     {ok, State}.
 
 configure(Opts, #state{host = Host, link = Link} = State) ->
-    NewLink = Link#link{component = gen_mod:get_opt(component, Opts),
-                        access = gen_mod:get_opt(access, Opts)},
+    Component = gen_mod:get_opt(component, Opts),
+    NewLink = Link#link{component = Component, access = gen_mod:get_opt(access, Opts)},
     persistent_term:put({?MODULE, Host}, NewLink),
+    leave(Link),
+    persistent_term:put({?MODULE, component, Component}, true),
     State#state{link = NewLink, timeout = gen_mod:get_opt(timeout, Opts)}.
 
-terminate(_Reason, #state{host = Host} = State) ->
+%% The component may be that of another host.
+leave(#link{component = Component}) ->
+    Links = [persistent_term:get({?MODULE, Host}, undefined) || Host <- ejabberd_option:hosts()],
+    lists:keymember(Component, #link.component, [Link || #link{} = Link <- Links])
+        orelse persistent_term:erase({?MODULE, component, Component}).
+
+terminate(_Reason, #state{host = Host, link = Link} = State) ->
     persistent_term:erase({?MODULE, Host}),
+    leave(Link),
     ejabberd_hooks:delete(sm_remove_connection_hook, Host, ?MODULE, session_closed, 50),
     case gen_mod:is_loaded_elsewhere(Host, ?MODULE) of
         true ->
@@ -163,6 +175,15 @@ code_change(_OldVsn, State, _Extra) ->
 filter_packet(drop) ->
     drop;
 filter_packet(Stanza) ->
+    case is_harmful(Stanza) of
+        true ->
+            refuse(Stanza),
+            drop;
+        false ->
+            filter(Stanza)
+    end.
+
+filter(Stanza) ->
     case {xmpp:get_from(Stanza), xmpp:get_to(Stanza)} of
         {#jid{lresource = FromResource} = From, #jid{lresource = ToResource} = To}
           when FromResource /= <<"">>, ToResource /= <<"">> ->
@@ -181,10 +202,64 @@ filter([Host | Hosts], Pair, Stanza) ->
         undefined ->
             filter(Hosts, Pair, Stanza);
         Link ->
-            case is_marked(Stanza, Link, Pair) orelse not takes(Host, Link, Pair, Stanza) of
-                true -> filter(Hosts, Pair, Stanza);
-                false -> drop
+            % An error that this server makes of a stanza still bears its marks.
+            case answers_extra(Link, Pair, Stanza)
+                orelse (not is_marked(Stanza, Link, Pair)
+                        andalso takes(Host, Link, Pair, Stanza)) of
+                true -> drop;
+                false -> filter(Hosts, Pair, Stanza)
             end
+    end.
+
+%% Whether it is sent straight to a component of ours, which could not read it. What we send there
+%% has been looked at before.
+is_harmful(Stanza) ->
+    case {xmpp:get_from(Stanza), xmpp:get_to(Stanza)} of
+        {From, #jid{lserver = Component}} ->
+            persistent_term:get({?MODULE, component, Component}, false)
+                andalso not is_own(From)
+                andalso not is_readable([xmpp:encode(Stanza)]);
+        _ ->
+            false
+    end.
+
+is_own(#jid{luser = <<"">>, lserver = Host}) ->
+    persistent_term:get({?MODULE, Host}, undefined) /= undefined;
+is_own(_) ->
+    false.
+
+%% Without what is in it: others cannot read that either.
+refuse(Stanza) ->
+    Error = xmpp:err_policy_violation(<<"Too many elements, or a name without a namespace">>,
+                                      xmpp:get_lang(Stanza)),
+    ejabberd_router:route_error(xmpp:set_els(Stanza, []), Error).
+
+%% Parsers end a stream with names that ejabberd writes otherwise than they were meant: prefixes that
+%% a client has declared in the header of its stream, or in the first tag of a stanza, it does not
+%% declare, and elements of "xml:" lose their prefix. Relays take some thousands of elements at most.
+is_readable(Els) ->
+    left_over(Els, ?MAX_ELEMENTS, [<<"xml">>, <<"xmlns">>, <<"stream">>]) > 0.
+
+%% What is left of a number of elements after these and those in them; 0 also where a prefix is not
+%% declared.
+left_over(_, Left, _) when Left =< 0 ->
+    0;
+left_over([], Left, _) ->
+    Left;
+left_over([#xmlel{name = Name, attrs = Attrs, children = Children} | Els], Left, Prefixes) ->
+    Declared = [Prefix || {<<"xmlns:", Prefix/binary>>, _} <- Attrs] ++ Prefixes,
+    case lists:all(fun({Any, _}) -> is_declared(Any, Declared) end, [{Name, <<"">>} | Attrs])
+        andalso not lists:member({<<"xmlns">>, ?NS_XML_ITSELF}, Attrs) of
+        true -> left_over(Els, left_over(Children, Left - 1, Declared), Prefixes);
+        false -> 0
+    end;
+left_over([_ | Els], Left, Prefixes) ->
+    left_over(Els, Left, Prefixes).
+
+is_declared(Name, Prefixes) ->
+    case binary:split(Name, <<":">>) of
+        [Prefix, _] -> lists:member(Prefix, Prefixes);
+        [_] -> true
     end.
 
 %% Marks live inside the server, where no client can write. The pair is part of it: a chat room
@@ -200,9 +275,8 @@ mark(Stanza, #link{component = Component}, Pair) ->
 takes(Host, #link{table = Table} = Link, Pair, Stanza) ->
     try
         Divert = is_wanted(Host, Link, Pair, Stanza),
-        answers_extra(Link, Pair, Stanza)
-            orelse ((Divert orelse ets:member(Table, {held, Pair}))
-                    andalso hand_over(Host, Link, Pair, Stanza, Divert))
+        (Divert orelse ets:member(Table, {held, Pair}))
+            andalso hand_over(Host, Link, Pair, Stanza, Divert)
     catch
         error:badarg -> false
     end.
@@ -217,7 +291,11 @@ hand_over(Host, #link{table = Table, proc = Proc}, {From, To} = Pair, Stanza, Di
 %% The answer to a stanza that the relay had sent in somebody's name.
 answers_extra(#link{table = Table}, Pair, #iq{type = Type, id = Id})
   when Type == result; Type == error ->
-    ets:take(Table, {extra, Pair, Id}) /= [];
+    try
+        ets:take(Table, {extra, Pair, Id}) /= []
+    catch
+        error:badarg -> false
+    end;
 answers_extra(_, _, _) ->
     false.
 
@@ -230,6 +308,7 @@ is_wanted(Host, #link{table = Table, component = Component} = Link, {From, To} =
         Namespaces ->
             lists:all(fun({_, Server, _}) -> Server /= Component end, [From, To])
                 andalso is_allowed(Host, Link, Pair)
+                andalso is_readable([xmpp:encode(El) || El <- Els])
                 andalso is_up(Link)
                 andalso lists:any(fun(NS) -> ets:member(Table, {payload, NS}) end, Namespaces)
                 andalso is_deliverable(To, IQ)
@@ -462,7 +541,7 @@ verdict(Forwarded, Pair, #iq{id = Id, type = Type} = IQ) ->
     end.
 
 %% [{Pair, Stanza}]; of other JIDs there is none.
-unwrap(Forwarded, {From, To} = Pair) when length(Forwarded) =< ?MAX_EXTRA + 1 ->
+unwrap(Forwarded, {From, To} = Pair) when length(Forwarded) =< ?MAX_FORWARDED ->
     Stanzas = [unwrap(El) || El <- Forwarded],
     true = lists:all(fun({Of, _}) -> Of == Pair orelse Of == {To, From} end, Stanzas),
     Stanzas.

@@ -24,10 +24,11 @@ local FORWARD = "urn:xmpp:forward:0";
 local CLIENT = "jabber:client";
 local JINGLE = "urn:xmpp:jingle:1";
 local DISCO = "http://jabber.org/protocol/disco#info";
+local XML = "http://www.w3.org/XML/1998/namespace";
 
 local QUEUE_MAX = 64; -- stanzas of one pair that wait
 local HELD_MAX = 8192; -- stanzas that wait altogether
-local FORWARDED_MAX = 32; -- stanzas in one answer
+local FORWARDED_MAX = 128; -- stanzas in one answer
 local RETRY = 10; -- seconds until a relay that is away is asked again
 local RETRY_OTHER = 60; -- ... that was something else when asked
 local QUIET = 60; -- seconds between two lines about stanzas that went on without the relay
@@ -235,6 +236,22 @@ end
 
 local function request(type, id)
   return st.iq({ type = type, id = id or new_id(), from = module.host, to = relay });
+end
+
+-- Prosody has four attributes of the namespace of "xml:" under names with that prefix. Others, and
+-- elements, it would write with the namespace spelled out, which is forbidden: every parser ends the
+-- stream. Here they get their prefix, too; names that have one are written as they are.
+local function respell(element)
+  local attr, names = element.attr, nil;
+  for key in pairs(attr) do
+    if find(key, "\1", 1, true) and find(key, XML, 1, true) == 1 then
+      names = names or {};
+      names[key] = match(key, "\1(.*)$");
+    end
+  end
+  for key, name in pairs(names or {}) do attr["xml:" .. name], attr[key] = attr[key], nil; end
+  if attr.xmlns == XML then element.name, attr.xmlns = "xml:" .. element.name, nil; end
+  for _, child in ipairs(element.tags) do respell(child); end
 end
 
 local pieces = {}; -- of a text; kept, for the next one is about as long
@@ -447,6 +464,7 @@ end
 
 local function consult(queue, item)
   local id, attr = new_id(), item.stanza.attr;
+  respell(item.stanza);
   note_local(attr.from);
   note_local(attr.to);
   count.diverted(1);
@@ -511,7 +529,7 @@ local function has_jingle(stanza)
   return false;
 end
 
--- The elements of a stanza, counted up to a limit: parsers of components choke on thousands.
+-- The elements of a stanza, counted up to a limit: relays take some thousands at most.
 local function is_small(element, left_over)
   for _, child in ipairs(element.tags) do
     left_over = left_over - 1;
@@ -654,11 +672,19 @@ end
 
 local attached = false;
 
+-- What anybody sends straight to the component must not end its stream either.
+local function guard(event)
+  respell(event.stanza);
+end
+
 -- A component of this server is followed by its events.
 local function attach()
   if attached or not hosts[relay] then return; end
   attached = true;
   local component = module:context(relay);
+  for _, name in ipairs({ "iq", "message", "presence" }) do
+    for _, form in ipairs({ "/bare", "/full", "/host" }) do component:hook(name .. form, guard); end
+  end
   component:hook("component-authenticated", function () probe(); end);
   component:hook("component-disconnected", function (event)
     -- A newcomer that was refused is no loss.

@@ -171,6 +171,8 @@ static bool pass_on(struct session *session, const struct waiting *w, struct xml
     struct pending *pending;
 
     if (w->envelope) {
+        if (rest)
+            split_bound(session, other(w->from), rest, SENT_ON_MAX - 1);
         divert_send_on(session->signal, w, copy, rest, now);
         return true;
     }

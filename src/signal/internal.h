@@ -418,6 +418,8 @@ void dialects_free_all(struct signal *signal);
 
 // ---- divert.c: what servers hand over, and what they get back (docs/DIVERT.md)
 
+#define SENT_ON_MAX 128 // stanzas in the place of one
+
 void divert_iq(struct signal *signal, const struct xml *iq, usec_t now);
 void divert_gone(struct signal *signal, const struct xml *iq, usec_t now);
 // Each answers the server's request for 'w'. What is taken may be NULL when memory is out: then
@@ -574,3 +576,6 @@ int google_offer(const struct transport *transport, enum side to, const struct x
 int split_info(struct xml *iq, unsigned dialect, struct xml *rest);
 // The candidates of 'iq' (a session-initiate or -accept) again, one by one, below 'rest'.
 int split_repeat(const struct xml *iq, struct xml *rest);
+// Leaves at most 'max' of the IQs below 'rest': without the last of those that bring none of the
+// relay's own candidates for this side.
+void split_bound(const struct session *session, enum side to, struct xml *rest, unsigned max);

@@ -162,12 +162,22 @@ int session_list(struct session *session)
     return 0;
 }
 
-// Who a call counts for: he who makes it, if he is one of ours.
-static const char *account_of(const struct session *session)
+#define ACCOUNT_MAX (1 + JID_MAX)
+
+// Who a call counts for: he who makes it, if he is one of ours. The calls of all others to one of
+// ours count together, but not as his: strangers must not use up what he may open. No JID begins
+// with the "/" of such an account. 0 or -EINVAL.
+static int account_of(const struct session *session, char account[ACCOUNT_MAX])
 {
     const char *initiator = session->party[SIDE_INITIATOR].jid;
+    bool ours = served(session->signal, initiator);
+    const char *whose = ours ? initiator : session->party[SIDE_RESPONDER].jid;
+    struct jid jid;
 
-    return served(session->signal, initiator) ? initiator : session->party[SIDE_RESPONDER].jid;
+    if (jid_parse(whose, &jid) < 0)
+        return -EINVAL;
+    snprintf(account, ACCOUNT_MAX, "%s%.*s", ours ? "" : "/", (int)jid.bare_len, whose);
+    return 0;
 }
 
 void log_refusal(const char *what, const char *who, enum call_refusal refusal)
@@ -182,7 +192,7 @@ void log_refusal(const char *what, const char *who, enum call_refusal refusal)
 static enum call_refusal admit(struct session *session, usec_t now)
 {
     struct signal *signal = session->signal;
-    const char *initiator = session->party[SIDE_INITIATOR].jid, *account = account_of(session);
+    const char *initiator = session->party[SIDE_INITIATOR].jid;
     struct proposal *proposal =
         session->diverted
             ? NULL
@@ -190,14 +200,12 @@ static enum call_refusal admit(struct session *session, usec_t now)
     // One proposal pays for one session of the one who proposed.
     bool paid = proposal && proposal->unused && jid_equal_bare(proposal->initiator, initiator);
     enum call_refusal refusal;
-    char user[JID_MAX];
+    char account[ACCOUNT_MAX];
     struct call_opening opening = {
-        .door = session->diverted ? DOOR_DIVERTED : DOOR_ADDRESSED, .user = user, .paid = paid};
-    struct jid jid;
+        .door = session->diverted ? DOOR_DIVERTED : DOOR_ADDRESSED, .user = account, .paid = paid};
 
-    if (jid_parse(account, &jid) < 0)
+    if (account_of(session, account) < 0)
         return CALL_REFUSED_MEMORY;
-    snprintf(user, sizeof user, "%.*s", (int)jid.bare_len, account);
     opening.id = call_id_new(signal);
     refusal = calls_open(&signal->calls, &session->call, &opening, now);
     if (refusal != CALL_ADMITTED)

@@ -117,3 +117,39 @@ int split_repeat(const struct xml *iq, struct xml *rest)
     }
     return r;
 }
+
+// Does it bring one of the relay's candidates?
+static bool has_own(const struct session *session, enum side to, const struct xml *iq)
+{
+    const struct xml *content = xml_child(jingle_element(iq), "content", NULL);
+    struct addr addr;
+
+    for (; content; content = xml_next(content, "content", NULL)) {
+        const struct xml *transport = jingle_transport(content);
+        const struct xml *c = transport ? xml_child(transport, "candidate", NULL) : NULL;
+
+        for (; c; c = xml_next(c, "candidate", NULL)) {
+            if (jingle_candidate_addr(c, &addr) == 0 && contents_own(session, to, &addr))
+                return true;
+        }
+    }
+    return false;
+}
+
+void split_bound(const struct session *session, enum side to, struct xml *rest, unsigned max)
+{
+    struct xml *iq, *prev;
+    unsigned count = 0;
+
+    for (iq = rest->first; iq; iq = iq->next)
+        count++;
+    for (iq = rest->last; iq && count > max; iq = prev) {
+        prev = iq->prev;
+        if (has_own(session, to, iq))
+            continue;
+        xml_free(iq);
+        count--;
+    }
+    for (; count > max; count--) // nothing but ours is left
+        xml_free(rest->last);
+}

@@ -13,6 +13,7 @@ from lab.servers import DOMAIN, RELAY
 from lab.stage import OTHER, OTHER_RELAY, REMOTE, SERVERS, Stage
 
 SCENARIOS = {}
+MOST = 128  # stanzas in one answer
 MUC_OWNER = "http://jabber.org/protocol/muc#owner"
 
 
@@ -137,6 +138,42 @@ async def answers_and_extras(stage):
     require(not stray, f"answers to the relay's own stanzas while others wait: {stray}")
 
 
+@scenario
+async def many_stanzas(stage):
+    """As many stanzas in one answer as the document allows, for clients that read one candidate of
+    each: all arrive, in their order, and their answers reach nobody."""
+    relay = await (await Relay().join()).ready()
+    alice, bob = await stage.users()
+    extra = [f"own-{n}" for n in range(MOST - 1)]
+    relay.policy = lambda iq, o: relay.result(iq, divert(forwarded(
+        changed(o), *(changed(o, id_=identity) for identity in extra))))
+    bob.answers = True
+    alice.jingle(bob.jid, "j1")
+    took = await _arrive(bob, ["j1", *extra])
+    await alice.take(lambda e: e.get("id") == "j1" and e.get("type") == "result", "Bob's result")
+    await asyncio.sleep(0.3)
+    require(not alice.ids(), f"answers to the relay's own stanzas: {alice.ids()}")
+    return {"ms": took}
+
+
+@scenario
+async def nobody_there_any_more(stage):
+    """Bob leaves while the relay has the request: Alice gets the server's error for hers, and none
+    for what the relay sends in her name."""
+    relay = await (await Relay().join()).ready()
+    alice, bob = await stage.users()
+    alice.jingle(bob.jid, "j1")
+    await relay.until(lambda: relay.asked, "the request")
+    await bob.leave()
+    await asyncio.sleep(0.5)
+    iq, original = relay.asked[0]
+    relay.result(iq, divert(forwarded(changed(original), changed(original, id_="own-1"),
+                                      changed(original, id_="own-2"))))
+    await alice.take(lambda e: e.get("id") == "j1" and e.get("type") == "error", "the error")
+    await asyncio.sleep(0.3)
+    require(not alice.ids(), f"answers to the relay's own stanzas: {alice.ids()}")
+
+
 def _bad_answers(relay):
     """{what: policy} of answers that are not valid."""
     def reply(make):
@@ -165,8 +202,8 @@ def _bad_answers(relay):
         "an error": lambda iq, _: relay.result(
             iq, "<error type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
                 "</error>", kind="error"),
-        "a hundred stanzas": reply(lambda i, o: divert(forwarded(
-            changed(o), *(changed(o, id_=f"z{n}") for n in range(100))))),
+        "too many stanzas": reply(lambda i, o: divert(forwarded(
+            changed(o), *(changed(o, id_=f"z{n}") for n in range(MOST))))),
     }
 
 

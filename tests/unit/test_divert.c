@@ -17,6 +17,7 @@
 
 #define ICE   "urn:xmpp:jingle:transports:ice-udp:1"
 #define CAROL "carol@example.net/c"
+#define DAVE  "dave@example.net/d"
 #define HOST                                                                                       \
     "<candidate component='1' foundation='1' generation='0' id='h' ip='192.0.2.1' network='0' "    \
     "port='5000' priority='2130706431' protocol='udp' type='host'/>"
@@ -127,7 +128,14 @@ static void the_server_keeps_the_order(void **state)
     end(b);
 }
 
-static void calls_from_elsewhere_count_for_the_callee(void **state)
+static void hang_up(struct board *b, const char *from, const char *to)
+{
+    divert(b, from, to, "session-terminate", "%s", "");
+    board_expect_passed(b);
+}
+
+// Strangers use up neither what Bob may open, nor what they may open with Alice.
+static void calls_from_elsewhere_have_an_account_of_their_own(void **state)
 {
     struct signal_config config = board_config();
     struct board *b;
@@ -136,20 +144,23 @@ static void calls_from_elsewhere_count_for_the_callee(void **state)
     b = board_new(&config);
     divert(b, CAROL, BOB, "session-initiate", AUDIO);
     board_sent_on(b);
-    divert(b, BOB, CAROL, "session-accept", BACK);
+    divert(b, DAVE, BOB, "session-initiate", AUDIO);
+    board_expect_passed(b); // one of them is with Bob
+    assert_int_equal(board_counter(b, COUNTER_CALLS_REFUSED_PER_JID), 1);
+    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_LIMIT), 1);
+    divert(b, DAVE, ALICE, "session-initiate", AUDIO);
     board_sent_on(b);
-    divert(b, "dave@example.net/d", BOB, "session-initiate", AUDIO);
-    board_expect_passed(b); // for Bob
-    divert(b, BOB, "dave@example.net/d", "session-initiate", AUDIO);
-    board_expect_passed(b); // for Bob, too
+    divert(b, BOB, DAVE, "session-initiate", AUDIO);
+    board_sent_on(b); // his own
+    divert(b, BOB, ALICE, "session-initiate", AUDIO);
+    board_expect_passed(b); // his second
     assert_int_equal(board_counter(b, COUNTER_CALLS_REFUSED_PER_JID), 2);
-    assert_int_equal(board_counter(b, COUNTER_DIVERT_PASSED_LIMIT), 2);
-    divert(b, ALICE, CAROL, "session-initiate", AUDIO);
-    board_sent_on(b);
-    divert(b, ALICE, CAROL, "session-terminate", "%s", "");
-    board_expect_passed(b);
-    divert(b, BOB, CAROL, "session-terminate", "%s", "");
-    board_expect_passed(b);
+    hang_up(b, BOB, CAROL);
+    divert(b, DAVE, "bob@example.org/other", "session-initiate", AUDIO);
+    board_sent_on(b); // as all clients of Bob's count as one
+    hang_up(b, DAVE, "bob@example.org/other");
+    hang_up(b, ALICE, DAVE);
+    hang_up(b, BOB, DAVE);
     board_free(b);
 }
 
@@ -459,6 +470,45 @@ static void clients_are_asked_once(void **state)
     end(b);
 }
 
+// Servers take 128 stanzas in the place of one (docs/DIVERT.md, section 3), and what the relay adds
+// is among them.
+static void more_candidates_than_may_be_sent_alone(void **state)
+{
+    static const unsigned counts[] = {124, 125, 126, 200};
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct signal_config config = board_config();
+        struct buf many = {0};
+        struct board *b;
+        const struct xml *x;
+        unsigned forwarded = 1, relays = 0;
+
+        config.candidates_max = 200;
+        b = board_new(&config);
+        b->client[SIDE_RESPONDER] = "Miranda NG";
+        for (unsigned n = 0; n < counts[i]; n++)
+            buf_printf(&many, "%s", HOST);
+        divert(b, ALICE, BOB, "session-initiate",
+               "<content creator='initiator' name='0'><description "
+               "xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/><transport xmlns='" ICE
+               "' ufrag='u' pwd='p'>%s</transport></content>",
+               many.data);
+        x = xml_next(board_sent_on(b)->parent, "forwarded", NULL);
+        for (; x; x = xml_next(x, "forwarded", NULL)) {
+            const struct xml *transport = transport_of(x->first, "0");
+
+            forwarded++;
+            assert_int_equal(count_children(transport, "candidate"), 1);
+            relays += relay_candidate(transport, 1, FAMILY_V4) != NULL;
+            relays += relay_candidate(transport, 2, FAMILY_V4) != NULL;
+        }
+        assert_int_equal(forwarded, counts[i] + 3 < 128 ? counts[i] + 3 : 128);
+        assert_int_equal(relays, 2);
+        buf_free(&many);
+        end(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,7 +516,7 @@ int main(void)
         cmocka_unit_test(each_side_is_offered_its_own_port),
         cmocka_unit_test(what_is_not_changed_passes),
         cmocka_unit_test(the_server_keeps_the_order),
-        cmocka_unit_test(calls_from_elsewhere_count_for_the_callee),
+        cmocka_unit_test(calls_from_elsewhere_have_an_account_of_their_own),
         cmocka_unit_test(the_answer_settles_components),
         cmocka_unit_test(a_replacement_has_paths_of_its_own),
         cmocka_unit_test(a_restart_has_candidates),
@@ -481,6 +531,7 @@ int main(void)
         cmocka_unit_test(ports_that_never_open),
         cmocka_unit_test(an_offer_waits_little_for_a_client),
         cmocka_unit_test(clients_are_asked_once),
+        cmocka_unit_test(more_candidates_than_may_be_sent_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

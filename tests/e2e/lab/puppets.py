@@ -30,6 +30,7 @@ class Stream:
         self.inbox = []
         self.arrived = asyncio.Event()
         self.closed = False
+        self.header_more = ""  # of attributes in the header of the stream
 
     async def open(self, host, port, to):
         self.to = to
@@ -42,13 +43,15 @@ class Stream:
         self.parser = ET.XMLPullParser(("start", "end"))
         self.depth, self.header = 0, None
         self.write(f"<?xml version='1.0'?><stream:stream xmlns='{self.namespace}' version='1.0' "
-                   f"xmlns:stream='http://etherx.jabber.org/streams' to='{self.to}'>")
+                   f"xmlns:stream='http://etherx.jabber.org/streams' to='{self.to}' "
+                   f"{self.header_more}>")
 
     def write(self, text):
         self.writer.write(text.encode())
 
     async def _read(self):
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        # What is no XML ends the stream for this side, as it does for any client.
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError, ET.ParseError):
             while data := await self.reader.read(65536):
                 self.parser.feed(data)
                 for event, element in list(self.parser.read_events()):
