@@ -210,11 +210,13 @@ static void stop(struct daemon *d, bool drain)
 
     service_stopping();
     signal_drain(d->signal);
-    if (drain && !d->told && signal_calls(d->signal) + admin_allocations(d->admin) > 0) {
+    unsigned running = signal_calls(d->signal) + signal_echo_calls(d->signal);
+
+    if (drain && !d->told && running + admin_allocations(d->admin) > 0) {
         log_kind(LOG_DRAINING,
                  "draining: %u calls and %u TURN allocations are running; a second signal ends "
                  "them",
-                 signal_calls(d->signal), admin_allocations(d->admin));
+                 running, admin_allocations(d->admin));
         admin_drain(d->admin);
     } else {
         log_kind(LOG_STOPPING, "stopping: %u calls are told", signal_calls(d->signal));

@@ -356,8 +356,10 @@ static void on_down(void *ctx, const struct component_end *end)
     bool was_up = c->phase == PHASE_UP;
     if (was_up) {
         log_kind(LOG_SERVER_LOST, "lost the XMPP server %s: %s", c->server, why);
-        // One that throws us out again and again does not clear the count.
-        if (component_link_now() - c->up_since >= 10 * c->tuning.backoff_first)
+        // One that throws us out again and again does not clear the count. What we have ended
+        // ourselves (crush_bombs()) its users have brought about: they are not to keep us away.
+        if (component_link_now() - c->up_since >= 10 * c->tuning.backoff_first ||
+            end->error == EMSGSIZE)
             c->failures = 0;
     }
     const struct operator_error *known = find_operator_error(end->stream_error);

@@ -195,7 +195,7 @@ function tests.wrong_answers()
   end);
   wrong(function (w, inside)
     local many = { inside };
-    for n = 1, 100 do
+    for n = 1, 128 do -- and the answer itself: one too many
       many[n + 1] = st.clone(inside);
       many[n + 1].attr.id = "r" .. n;
     end
