@@ -80,6 +80,9 @@ void *dtls_user(const struct dtls_session *session);
 
 // The client has authenticated: from now on it may stay as long as it is not idle.
 void dtls_trusted(struct dtls_session *session);
+// What it was trusted for is over: it is a stranger again, as if it had come just now, and may cost
+// the oldest of them its place.
+void dtls_stranger(struct dtls_session *session, usec_t now);
 // Sends one message as one datagram. Returns 0, -EPIPE (the session has ended, and is going to be
 // gone) or -EMSGSIZE (longer than a record).
 int dtls_send(struct dtls_session *session, const uint8_t *data, size_t len);

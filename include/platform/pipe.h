@@ -21,11 +21,18 @@ struct pipe_totals {
     uint64_t to_peer, to_client; // bytes delivered
 };
 
+// What several pipes may pass together, and have passed; zeros but for the rate when it is new.
+// They take turns, each direction of each pipe a buffer's load.
+struct pipe_account {
+    uint64_t bytes_per_second; // 0: no limit
+    usec_t paid_until;
+};
+
 struct pipe_config {
     struct event_base *base;
     struct counters *counters;
-    uint64_t bytes_per_second; // of both directions together; 0: no limit
-    usec_t linger;             // how long one side may be silent after the other has ended
+    struct pipe_account *account; // borrowed; NULL: no limit
+    usec_t linger;                // how long one side may be silent after the other has ended
     void *ctx;
     // The pipe has ended, and waits for pipe_free(). Called from the loop, never from inside
     // another call.
@@ -38,3 +45,5 @@ int pipe_new(const struct pipe_config *config, struct stream_conn *client, int p
              struct pipe **ret_pipe);
 void pipe_free(struct pipe *pipe); // ends both connections; NULL is fine
 const struct pipe_totals *pipe_totals(const struct pipe *pipe);
+// Whether nothing is left of what was passed: a new account would be the same.
+bool pipe_account_is_settled(const struct pipe_account *account, usec_t now);

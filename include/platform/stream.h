@@ -34,6 +34,7 @@ enum {
     // Longer STUN messages and ChannelData end the connection: before it is trusted, and after.
     STREAM_STRANGER_MAX = 2048 + 20,
     STREAM_MESSAGE_MAX = 65535 + 20,
+    STREAM_STRANGER_QUEUE = 16384, // instead of 'queue_bytes', before it is trusted
 };
 
 struct stream_message {
@@ -62,7 +63,8 @@ struct streams_config {
     usec_t frame_time;       // from the first byte of a message to its last
     usec_t idle_time;        // without a byte from a trusted client
     usec_t queue_time;       // media that waited longer for a slow reader is dropped
-    size_t queue_bytes;      // per connection, waiting for a slow reader
+    // Per trusted connection, waiting for a slow reader: the memory that it takes.
+    size_t queue_bytes;
 };
 
 // Returns 0 or -errno. 'config' is copied.
@@ -91,6 +93,9 @@ void *stream_user(const struct stream_conn *conn);
 
 // The client has authenticated: from now on it may stay as long as it is not idle.
 void stream_trusted(struct stream_conn *conn);
+// What it was trusted for is over: it is a stranger again, as if it had come just now, and may cost
+// the oldest of them its place. Harmless after stream_raw().
+void stream_stranger(struct stream_conn *conn);
 // Sends one whole message, or queues it; ChannelData is padded (RFC 8656 section 12.5) if it is not
 // yet. Returns 0, -ENOBUFS (dropped: the queue is full), -EPIPE (the connection has ended, and is
 // going to be gone) or -ENOMEM.

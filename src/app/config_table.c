@@ -155,7 +155,8 @@ const struct config_row config_rows[] = {
     {KEY(limits, bandwidth_per_call), .kind = &config_kind_bitrate, .max = UINT64_C(100000000000),
      .fallback = "\"none\"", .reload = true,
      .help = "Most that one call, or one TURN allocation, may send through the relay, both "
-             "directions and all media together. What is more is dropped."},
+             "directions and all media together. What is more is dropped; TCP connections to "
+             "peers wait, and may send so much on each worker."},
     {KEY(limits, stanza_candidates), .kind = &config_kind_uint, .min = 1, .max = 1024,
      .fallback = "64", .reload = true,
      .help = "Most candidates in one stanza; a stanza with more is refused."},

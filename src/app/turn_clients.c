@@ -11,6 +11,8 @@
 #define DTLS_FIRST 20 // RFC 7983: the first byte of a DTLS record
 #define DTLS_LAST  63
 
+#define STUN_RESPONSE_FIRST 0x01 // RFC 8489 section 5: of all methods there are
+
 static_assert((int)UDP_HEADROOM >= (int)TURN_HEADROOM &&
                   (int)STREAM_HEADROOM >= (int)TURN_HEADROOM &&
                   (int)DTLS_HEADROOM >= (int)TURN_HEADROOM,
@@ -87,12 +89,18 @@ int client_send(void *ctx, const struct turn_client *client, const uint8_t *data
     return 0;
 }
 
-// ---- from clients
-
 static void count(struct turn_worker *w, enum counter id)
 {
     counter_add(w->config.counters, id, 1);
 }
+
+void client_sent(struct turn_worker *w, int result)
+{
+    if (result < 0 && result != -ENOBUFS) // the queue has counted that
+        count(w, COUNTER_TURN_DROP_SEND_ERROR);
+}
+
+// ---- from clients
 
 // A message goes from one worker to another once. If that other one would hand it on too, it takes
 // the client for no guest, and sends it back: two workers that each take it for a guest of the
@@ -220,45 +228,113 @@ struct udp_socket *client_datagram(void *ctx, void *owner, struct udp_datagram *
     return out;
 }
 
+static void trust(const struct turn_conn *place)
+{
+    if (place->transport == TURN_DTLS)
+        dtls_trusted(place->conn);
+    else
+        stream_trusted(place->conn);
+}
+
+static void distrust(const struct turn_conn *place, usec_t now)
+{
+    if (place->transport == TURN_DTLS)
+        dtls_stranger(place->conn, now);
+    else
+        stream_stranger(place->conn);
+}
+
+// Who has an allocation may keep his connection, and for no longer: one that was given up would
+// leave a place taken that cost nothing.
+static void judge(struct turn_worker *w, struct turn_conn *place, const struct turn_client *client)
+{
+    bool known = turn_client_known(w->turn, client);
+
+    if (place->trusted == known)
+        return;
+    place->trusted = known;
+    if (known)
+        trust(place);
+    else
+        distrust(place, w->now);
+}
+
 // One message of a connection; 'user' is the link that it was given at its first message, or NULL.
 static void *conn_message(struct turn_worker *w, void *user, void *conn,
                           const struct turn_client *address, uint8_t *data, size_t len)
 {
     struct turn_client client = *address;
     struct turn_packet packet = {.data = data, .len = len};
+    struct turn_conn *place;
 
     client.link = user ? user : turn_link_add(&w->links, conn, client.transport);
-    if (client.link)
-        client_message_send(w, &client, &packet);
+    if (!client.link)
+        return NULL;
+    client_message_send(w, &client, &packet);
+    place = turn_link_conn(&w->links, client.link);
+    if (place) // else it has become one of bytes
+        judge(w, place, &client);
     return client.link;
 }
 
-// An authentic client may keep its connection. True the first time.
-static bool newly_trusted(struct turn_worker *w, const struct turn_client *client)
+static struct turn_client client_of_stream(const struct stream_conn *conn)
 {
-    struct turn_conn *conn = turn_link_conn(&w->links, client->link);
+    return (struct turn_client){.transport = stream_is_tls(conn) ? TURN_TLS : TURN_TCP,
+                                .remote = *stream_remote(conn),
+                                .local = *stream_local(conn)};
+}
 
-    if (!conn || conn->trusted || !turn_client_known(w->turn, client))
-        return false;
-    conn->trusted = true;
-    return true;
+static struct turn_client client_of_session(const struct dtls_session *session)
+{
+    return (struct turn_client){
+        .transport = TURN_DTLS, .remote = *dtls_remote(session), .local = *dtls_local(session)};
+}
+
+// Where a guest's allocation ends, or is left for another address, is not here.
+static void ask_host(struct turn_worker *w, const struct turn_client *client)
+{
+    struct turn_letter what = {.kind = TURN_LETTER_ASK, .client = *client};
+    unsigned host;
+
+    if (turn_client_host(w->turn, client, &host, &what.serial))
+        post(w, host, &what, NULL, 0);
+}
+
+usec_t clients_review(struct turn_worker *w, usec_t now)
+{
+    usec_t period = w->server->streams.trust_time;
+
+    if (w->links.conns == 0)
+        return USEC_NEVER;
+    if (now < w->reviewed + period)
+        return w->reviewed + period;
+    for (uint32_t i = 0; i < w->links.conns; i++) {
+        struct turn_conn *place = &w->links.conn[i];
+        struct turn_client client;
+
+        if (!place->conn || !place->trusted)
+            continue;
+        client = place->transport == TURN_DTLS ? client_of_session(place->conn)
+                                               : client_of_stream(place->conn);
+        judge(w, place, &client);
+        ask_host(w, &client);
+    }
+    w->reviewed = now;
+    return now + period;
 }
 
 static void on_stream_message(void *ctx, struct stream_conn *conn, struct stream_message *message,
                               usec_t now)
 {
     struct turn_worker *w = ctx;
-    struct turn_client client = {.transport = stream_is_tls(conn) ? TURN_TLS : TURN_TCP,
-                                 .remote = *stream_remote(conn),
-                                 .local = *stream_local(conn)};
+    const struct turn_client client = client_of_stream(conn);
+    void *link;
 
     w->now = now;
-    client.link = conn_message(w, stream_user(conn), conn, &client, message->data, message->len);
-    stream_set_user(conn, client.link);
-    if (!client.link)
+    link = conn_message(w, stream_user(conn), conn, &client, message->data, message->len);
+    stream_set_user(conn, link);
+    if (!link)
         stream_close(conn); // no memory
-    else if (newly_trusted(w, &client))
-        stream_trusted(conn);
     w->config.changed(w->config.ctx, now);
 }
 
@@ -266,17 +342,14 @@ static void on_dtls_message(void *ctx, struct dtls_session *session, struct dtls
                             usec_t now)
 {
     struct turn_worker *w = ctx;
-    struct turn_client client = {
-        .transport = TURN_DTLS, .remote = *dtls_remote(session), .local = *dtls_local(session)};
+    const struct turn_client client = client_of_session(session);
+    void *link;
 
     w->now = now;
-    client.link =
-        conn_message(w, dtls_user(session), session, &client, message->data, message->len);
-    dtls_set_user(session, client.link);
-    if (!client.link)
+    link = conn_message(w, dtls_user(session), session, &client, message->data, message->len);
+    dtls_set_user(session, link);
+    if (!link)
         dtls_close(session);
-    else if (newly_trusted(w, &client))
-        dtls_trusted(session);
 }
 
 static void conn_gone(struct turn_worker *w, struct turn_client *client, void *link, usec_t now)
@@ -296,9 +369,7 @@ static void conn_gone(struct turn_worker *w, struct turn_client *client, void *l
 static void on_stream_gone(void *ctx, struct stream_conn *conn, usec_t now)
 {
     struct turn_worker *w = ctx;
-    struct turn_client client = {.transport = stream_is_tls(conn) ? TURN_TLS : TURN_TCP,
-                                 .remote = *stream_remote(conn),
-                                 .local = *stream_local(conn)};
+    struct turn_client client = client_of_stream(conn);
 
     conn_gone(w, &client, stream_user(conn), now);
     w->config.changed(w->config.ctx, now);
@@ -306,8 +377,7 @@ static void on_stream_gone(void *ctx, struct stream_conn *conn, usec_t now)
 
 static void on_dtls_gone(void *ctx, struct dtls_session *session, usec_t now)
 {
-    struct turn_client client = {
-        .transport = TURN_DTLS, .remote = *dtls_remote(session), .local = *dtls_local(session)};
+    struct turn_client client = client_of_session(session);
 
     conn_gone(ctx, &client, dtls_user(session), now);
 }
@@ -318,6 +388,19 @@ static void on_dtls_send(void *ctx, void *link, const struct addr *to, const uin
     (void)udp_send(listener_of_link(ctx, link), to, data, len, 0);
 }
 
+// To a connection of this worker. It may have gone meanwhile; an answer is then missed by nobody.
+static void take_answer(struct turn_worker *w, const struct turn_letter *letter,
+                        const struct turn_packet *packet)
+{
+    struct stream_conn *stream = stream_of_link(w, letter->client.link);
+    int r = send_to_conn(w, &letter->client, packet->data, packet->len);
+
+    if (packet->data[0] != STUN_RESPONSE_FIRST)
+        client_sent(w, r);
+    if (stream)
+        stream_resume(stream);
+}
+
 // A guest that got nothing here is none: else it would keep a place on that worker for an hour.
 static void take_message(struct turn_worker *w, const struct turn_letter *letter,
                          struct turn_packet *packet)
@@ -326,7 +409,8 @@ static void take_message(struct turn_worker *w, const struct turn_letter *letter
         .kind = TURN_LETTER_BACK, .serial = letter->serial, .client = letter->client};
 
     w->letter = letter;
-    client_message_send(w, &letter->client, packet);
+    if (packet->data)
+        client_message_send(w, &letter->client, packet);
     if (w->letter && !turn_client_known(w->turn, &letter->client))
         post(w, letter->from, &back, NULL, 0);
     w->letter = NULL;
@@ -339,6 +423,7 @@ void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t 
     w->now = now;
     switch (letter->kind) {
     case TURN_LETTER_MESSAGE:
+    case TURN_LETTER_ASK:
         take_message(w, letter, &packet);
         break;
     case TURN_LETTER_BACK:
@@ -346,9 +431,7 @@ void turn_worker_take(struct turn_worker *w, struct turn_letter *letter, usec_t 
             client_message_send(w, &letter->client, &packet);
         break;
     case TURN_LETTER_ANSWER:
-        (void)send_to_conn(w, &letter->client, packet.data, packet.len);
-        if (stream_of_link(w, letter->client.link))
-            stream_resume(stream_of_link(w, letter->client.link));
+        take_answer(w, letter, &packet);
         break;
     case TURN_LETTER_GONE:
         (void)turn_client_gone(w->turn, &letter->client, now);

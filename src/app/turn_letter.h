@@ -13,6 +13,7 @@ enum turn_letter_kind {
     // To the worker that has sent a message: its client has nothing here after all. With the
     // message, if it was not answered and is that worker's to answer.
     TURN_LETTER_BACK,
+    TURN_LETTER_ASK, // to the same worker: has the client anything here still? BACK: no
     // Of TCP allocations (turn_tcp.h):
     TURN_LETTER_PEER_JOIN,  // the peer's 'fd' is to become one with the client's connection
     TURN_LETTER_PEER_PART,  // and no more
@@ -27,7 +28,8 @@ struct turn_letter {
     uint8_t *data; // owned by the letter; with room before and behind, NULL: none
     size_t len;
     uint32_t number; // of the peer's connection
-    int fd;          // owned by the letter; only with TURN_LETTER_PEER_JOIN
+    uint64_t group;  // that shares its rate; only with TURN_LETTER_PEER_JOIN
+    int fd;          // owned by the letter; likewise
     uint64_t bytes_in, bytes_out;
 };
 

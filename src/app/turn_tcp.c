@@ -28,9 +28,17 @@ struct peer_conn { // of this worker's allocations; the core drops it
     unsigned joined_at; // the worker that has the pipe
 };
 
+struct account { // what the pipes of one allocation share; stays for as long as they owe
+    LIST_ENTRY(account) entry;
+    uint64_t group;
+    unsigned pipes;
+    struct pipe_account shared;
+};
+
 struct client_pipe { // of this worker's clients
     LIST_ENTRY(client_pipe) entry;
     struct turn_tcp *tcp;
+    struct account *account; // NULL: there is no limit
     struct pipe *pipe;
     uint32_t number; // names the worker of the allocation too
 };
@@ -40,7 +48,59 @@ struct turn_tcp {
     struct turn *turn;
     struct tcp_port_handler handler;
     LIST_HEAD(, client_pipe) pipes;
+    LIST_HEAD(, account) accounts;
 };
+
+// ---- accounts
+
+static void remove_account(struct account *account)
+{
+    LIST_REMOVE(account, entry);
+    free(account);
+}
+
+// Those that nobody uses or will miss go meanwhile.
+static struct account *find_account(struct turn_tcp *tcp, uint64_t group)
+{
+    struct account *account, *next, *found = NULL;
+    usec_t now = usec_now();
+
+    for (account = LIST_FIRST(&tcp->accounts); account; account = next) {
+        next = LIST_NEXT(account, entry);
+        if (account->group == group)
+            found = account;
+        else if (account->pipes == 0 && pipe_account_is_settled(&account->shared, now))
+            remove_account(account);
+    }
+    return found;
+}
+
+// Returns 0 or -ENOMEM. No account: there is no limit.
+static int join_account(struct turn_tcp *tcp, uint64_t group, struct account **ret_account)
+{
+    uint64_t rate = tcp->config.bytes_per_second;
+    struct account *account = rate ? find_account(tcp, group) : NULL;
+
+    if (rate && !account) {
+        account = calloc(1, sizeof *account);
+        if (!account)
+            return -ENOMEM;
+        account->group = group;
+        LIST_INSERT_HEAD(&tcp->accounts, account, entry);
+    }
+    if (account) {
+        account->shared.bytes_per_second = rate;
+        account->pipes++;
+    }
+    *ret_account = account;
+    return 0;
+}
+
+static void leave_account(struct account *account)
+{
+    if (account)
+        account->pipes--;
+}
 
 // ---- pipes, on the worker of the client
 
@@ -59,87 +119,110 @@ static void tell_ended(struct turn_tcp *tcp, uint32_t number, const struct pipe_
         tcp->config.post(tcp->config.ctx, turn_peer_worker(number), &letter);
 }
 
-static void remove_pipe(struct client_pipe *pipe)
+// Returns what it has passed.
+static struct pipe_totals remove_pipe(struct client_pipe *pipe)
 {
+    struct pipe_totals totals = *pipe_totals(pipe->pipe);
+
     LIST_REMOVE(pipe, entry);
     pipe_free(pipe->pipe);
+    leave_account(pipe->account);
     free(pipe);
+    return totals;
 }
 
 static void on_pipe_ended(void *ctx, struct pipe *ended, const struct pipe_totals *totals)
 {
     struct client_pipe *pipe = ctx;
     struct turn_tcp *tcp = pipe->tcp;
-    struct pipe_totals moved = *totals;
+    struct pipe_totals moved;
     uint32_t number = pipe->number;
     usec_t now = usec_now();
 
     (void)ended;
-    remove_pipe(pipe);
+    (void)totals;
+    moved = remove_pipe(pipe);
     tell_ended(tcp, number, &moved, now);
     tcp->config.changed(tcp->config.ctx, now);
 }
 
-// Takes the descriptor when it succeeds.
-static int make_pipe(struct turn_tcp *tcp, struct stream_conn *stream, int fd, uint32_t number)
+static int start_pipe(struct client_pipe *pipe, struct stream_conn *stream, int fd, uint64_t group)
 {
-    struct client_pipe *pipe = calloc(1, sizeof *pipe);
-    const struct pipe_config config = {
+    struct turn_tcp *tcp = pipe->tcp;
+    struct pipe_config config = {
         .base = tcp->config.base,
         .counters = tcp->config.counters,
-        .bytes_per_second = tcp->config.bytes_per_second,
         .linger = LINGER,
         .ctx = pipe,
         .ended = on_pipe_ended,
     };
-    int r = pipe ? pipe_new(&config, stream, fd, &pipe->pipe) : -ENOMEM;
+    int r = join_account(tcp, group, &pipe->account);
 
+    if (r < 0)
+        return r;
+    config.account = pipe->account ? &pipe->account->shared : NULL;
+    r = pipe_new(&config, stream, fd, &pipe->pipe);
+    if (r < 0)
+        leave_account(pipe->account);
+    return r;
+}
+
+// What a letter says; takes the descriptor when it succeeds.
+static int make_pipe(struct turn_tcp *tcp, struct stream_conn *stream,
+                     const struct turn_letter *letter)
+{
+    struct client_pipe *pipe = calloc(1, sizeof *pipe);
+    int r;
+
+    if (!pipe)
+        return -ENOMEM;
+    pipe->tcp = tcp;
+    pipe->number = letter->number;
+    r = start_pipe(pipe, stream, letter->fd, letter->group);
     if (r < 0) {
         free(pipe);
         return r;
     }
-    pipe->tcp = tcp;
-    pipe->number = number;
     LIST_INSERT_HEAD(&tcp->pipes, pipe, entry);
     return 0;
 }
 
-static void join_here(struct turn_tcp *tcp, const void *link, int fd, uint32_t number,
-                      const uint8_t *answer, size_t len, usec_t now)
+// Takes the descriptor.
+static void join_here(struct turn_tcp *tcp, const struct turn_letter *letter, const uint8_t *answer,
+                      size_t len, usec_t now)
 {
     static const struct pipe_totals nothing;
-    struct stream_conn *stream = tcp->config.take_stream(tcp->config.ctx, link);
+    struct stream_conn *stream = tcp->config.take_stream(tcp->config.ctx, letter->client.link);
 
-    if (stream && stream_send(stream, answer, len) == 0 && make_pipe(tcp, stream, fd, number) == 0)
+    if (stream && stream_send(stream, answer, len) == 0 && make_pipe(tcp, stream, letter) == 0)
         return;
     if (stream)
         stream_close(stream);
-    close(fd);
-    tell_ended(tcp, number, &nothing, now);
+    close(letter->fd);
+    tell_ended(tcp, letter->number, &nothing, now);
 }
 
-static void part_here(struct turn_tcp *tcp, uint32_t number)
+// Returns what it has passed, zeros if it has ended.
+static struct pipe_totals part_here(struct turn_tcp *tcp, uint32_t number)
 {
     struct client_pipe *pipe;
 
     LIST_FOREACH (pipe, &tcp->pipes, entry) {
-        if (pipe->number == number) {
-            remove_pipe(pipe);
-            return;
-        }
+        if (pipe->number == number)
+            return remove_pipe(pipe);
     }
+    return (struct pipe_totals){0};
 }
 
 void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now)
 {
     switch (letter->kind) {
     case TURN_LETTER_PEER_JOIN:
-        join_here(tcp, letter->client.link, letter->fd, letter->number, turn_letter_data(letter),
-                  letter->len, now);
+        join_here(tcp, letter, turn_letter_data(letter), letter->len, now);
         letter->fd = -1;
         break;
     case TURN_LETTER_PEER_PART:
-        part_here(tcp, letter->number);
+        (void)part_here(tcp, letter->number); // nobody there knows it any more
         break;
     case TURN_LETTER_PEER_ENDED:
         turn_peer_ended(tcp->turn, letter->number, letter->bytes_in, letter->bytes_out, now);
@@ -148,6 +231,7 @@ void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now)
     case TURN_LETTER_ANSWER:
     case TURN_LETTER_GONE:
     case TURN_LETTER_BACK:
+    case TURN_LETTER_ASK:
         break;
     }
     turn_letter_free(letter);
@@ -264,20 +348,23 @@ static int io_connect(void *ctx, void *handle, const struct addr *peer, uint32_t
     return 0;
 }
 
-static void io_join(void *ctx, void *handle, const struct turn_client *client,
+static void io_join(void *ctx, void *handle, const struct turn_client *client, uint64_t group,
                     const uint8_t *answer, size_t len)
 {
     struct turn_tcp *tcp = ctx;
     struct peer_conn *conn = handle;
-    struct turn_letter letter = {
-        .kind = TURN_LETTER_PEER_JOIN, .client = *client, .number = conn->number, .fd = conn->fd};
+    struct turn_letter letter = {.kind = TURN_LETTER_PEER_JOIN,
+                                 .client = *client,
+                                 .number = conn->number,
+                                 .group = group,
+                                 .fd = conn->fd};
     static const struct pipe_totals nothing;
 
     conn->joined = true;
     conn->joined_at = tcp->config.worker_of(tcp->config.ctx, client->link);
     conn->fd = -1;
     if (conn->joined_at == tcp->config.worker) {
-        join_here(tcp, client->link, letter.fd, letter.number, answer, len, usec_now());
+        join_here(tcp, &letter, answer, len, usec_now());
         return;
     }
     if (turn_letter_set_data(&letter, answer, len) < 0) {
@@ -288,20 +375,22 @@ static void io_join(void *ctx, void *handle, const struct turn_client *client,
     tcp->config.post(tcp->config.ctx, conn->joined_at, &letter);
 }
 
-static void io_drop(void *ctx, void *handle)
+static struct turn_bytes io_drop(void *ctx, void *handle)
 {
     struct turn_tcp *tcp = ctx;
     struct peer_conn *conn = handle;
     struct turn_letter letter = {.kind = TURN_LETTER_PEER_PART, .number = conn->number};
+    struct pipe_totals passed = {0};
 
     tcp_attempt_cancel(conn->attempt);
     if (conn->fd >= 0)
         close(conn->fd);
     if (conn->joined && conn->joined_at == tcp->config.worker)
-        part_here(tcp, conn->number);
+        passed = part_here(tcp, conn->number);
     else if (conn->joined)
         tcp->config.post(tcp->config.ctx, conn->joined_at, &letter);
     free(conn);
+    return (struct turn_bytes){.in = passed.to_client, .out = passed.to_peer};
 }
 
 // ---- life
@@ -342,5 +431,9 @@ void turn_tcp_start(struct turn_tcp *tcp, struct turn *turn)
 
 void turn_tcp_free(struct turn_tcp *tcp)
 {
+    if (!tcp)
+        return;
+    while (!LIST_EMPTY(&tcp->accounts))
+        remove_account(LIST_FIRST(&tcp->accounts));
     free(tcp);
 }

@@ -4,7 +4,8 @@
 //
 // A peer's connection belongs to the worker that has the allocation. A pipe runs on the worker that
 // has the client's connection, which may be another one: then the peer's descriptor goes there by
-// letter, and the news of the pipe's end comes back.
+// letter, and the news of the pipe's end comes back. The pipes of one allocation share its rate,
+// those of each worker among themselves.
 #pragma once
 
 #include "platform/stream.h"
@@ -18,8 +19,8 @@ struct turn_tcp_config {
     struct relay *relay; // lends the ports
     struct peers *peers;
     struct counters *counters;
-    uint64_t bytes_per_second;                          // of one pipe, both directions
-    void *ctx;                                          // of the functions below
+    uint64_t bytes_per_second; // of the pipes of one allocation, both directions; 0: no limit
+    void *ctx;                 // of the functions below
     unsigned (*worker_of)(void *ctx, const void *link); // that has the client's connection
     // The client's connection on this worker, which is no longer one of messages. NULL: it is gone.
     struct stream_conn *(*take_stream)(void *ctx, const void *link);
@@ -32,6 +33,7 @@ int turn_tcp_new(const struct turn_tcp_config *config, struct turn_tcp **ret_tcp
 void turn_tcp_free(struct turn_tcp *tcp); // after the core and the streams; NULL is fine
 struct turn_tcp_io turn_tcp_io(struct turn_tcp *tcp);
 void turn_tcp_start(struct turn_tcp *tcp, struct turn *turn); // the core that is made with that
-void turn_tcp_set_rate(struct turn_tcp *tcp, uint64_t bytes_per_second); // of pipes to come
+// Of pipes to come, and of those that share with them.
+void turn_tcp_set_rate(struct turn_tcp *tcp, uint64_t bytes_per_second);
 // A letter of the kinds that are about connections of peers.
 void turn_tcp_take(struct turn_tcp *tcp, struct turn_letter *letter, usec_t now);

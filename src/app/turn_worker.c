@@ -99,7 +99,7 @@ static struct udp_socket *on_relayed(void *ctx, void *owner, struct udp_datagram
         TURN_TO_CLIENT)
         return NULL;
     if (forward.client.transport != TURN_UDP) {
-        (void)client_send(w, &forward.client, packet.data, packet.len);
+        client_sent(w, client_send(w, &forward.client, packet.data, packet.len));
         return NULL;
     }
     datagram->data = packet.data;
@@ -146,13 +146,16 @@ struct udp_socket *turn_worker_share(struct turn_worker *w, const struct addr *a
 
 usec_t turn_worker_tick(struct turn_worker *w, usec_t now)
 {
-    usec_t next, dtls = USEC_NEVER;
+    usec_t review, next, dtls = USEC_NEVER;
 
     w->now = now;
     set_clock(w, now);
+    review = clients_review(w, now);
     if (w->dtls)
         dtls = dtls_tick(w->dtls, now);
     next = turn_tick(w->turn, now);
+    if (review < next)
+        next = review;
     return dtls < next ? dtls : next;
 }
 

@@ -41,7 +41,7 @@ struct turn_worker {
     struct turn_links links;
     struct relayed_ports ports;
     struct answering answering;
-    usec_t clock_set;
+    usec_t clock_set, reviewed;
     usec_t now; // of the call that is running
     // The message of another worker that is being taken; NULL: what runs is this one's own, or has
     // been sent back.
@@ -55,6 +55,11 @@ struct udp_socket *listener_of_link(const struct turn_worker *w, const void *lin
 struct stream_conn *stream_of_link(const struct turn_worker *w, const void *link);
 // 'ctx' is the worker in all of these.
 int client_send(void *ctx, const struct turn_client *client, const uint8_t *data, size_t len);
+// What became of data that were sent so, if nobody else counts it.
+void client_sent(struct turn_worker *w, int result);
+// Connections whose client has nothing here any more lose their trust. Returns when to call again,
+// or USEC_NEVER while there has been none.
+usec_t clients_review(struct turn_worker *w, usec_t now);
 struct udp_socket *client_datagram(void *ctx, void *owner, struct udp_datagram *datagram,
                                    struct addr *ret_to, usec_t now); // owner: struct listener
 struct stream_handler client_streams(struct turn_worker *w);

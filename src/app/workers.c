@@ -260,7 +260,8 @@ static void post_letter(void *ctx, unsigned number, struct turn_letter *letter)
     struct workers *workers = worker->workers;
     struct mailbox *to = number < workers->count ? workers->worker[number].orders : NULL;
     const struct message message = {.kind = MESSAGE_LETTER, .u.letter = *letter};
-    bool loseable = letter->kind == TURN_LETTER_MESSAGE || letter->kind == TURN_LETTER_ANSWER;
+    bool loseable = letter->kind == TURN_LETTER_MESSAGE || letter->kind == TURN_LETTER_ANSWER ||
+                    letter->kind == TURN_LETTER_ASK;
     int r = to ? mailbox_post_unless_full(to, &message, loseable ? LETTERS_MAX : SIZE_MAX) : -EPIPE;
 
     if (r < 0) {

@@ -377,6 +377,12 @@ static int admit(struct dtls *dtls, struct dtls_session *session, usec_t now)
     return 0;
 }
 
+static void limit_strangers(struct dtls *dtls)
+{
+    if (dtls->half_opens > dtls->config.half_open_max)
+        session_end(TAILQ_FIRST(&dtls->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
+}
+
 static void meet(struct dtls *dtls, void *link, const uint8_t *data, size_t len, usec_t now)
 {
     struct dtls_session *session = greeter(dtls);
@@ -395,8 +401,7 @@ static void meet(struct dtls *dtls, void *link, const uint8_t *data, size_t len,
         return;
     }
     counter_add(dtls->counters, COUNTER_CONN_OPENED, 1);
-    if (dtls->half_opens > dtls->config.half_open_max)
-        session_end(TAILQ_FIRST(&dtls->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
+    limit_strangers(dtls);
     // The greeter has read the hello; now it is answered.
     if (!session->dead)
         shake_hands(session, now);
@@ -515,6 +520,20 @@ void dtls_trusted(struct dtls_session *session)
     dtls->half_opens--;
     TAILQ_INSERT_TAIL(&dtls->open, session, entry);
     arm(session);
+}
+
+void dtls_stranger(struct dtls_session *session, usec_t now)
+{
+    struct dtls *dtls = session->dtls;
+    if (session->dead || !session->trusted)
+        return;
+    TAILQ_REMOVE(&dtls->open, session, entry);
+    session->trusted = false;
+    session->began = now;
+    dtls->half_opens++;
+    TAILQ_INSERT_TAIL(&dtls->half_open, session, entry);
+    arm(session);
+    limit_strangers(dtls);
 }
 
 int dtls_send(struct dtls_session *session, const uint8_t *data, size_t len)

@@ -17,8 +17,9 @@ enum side { CLIENT, PEER };
 struct lane {     // from one side to the other
     uint8_t *buf; // NULL while nothing waits
     size_t begin, end;
-    bool ended; // the side that it comes from
-    bool told;  // the other side knows
+    bool ended;  // the side that it comes from
+    bool told;   // the other side knows
+    usec_t next; // not read before, for the rate
 };
 
 struct pipe {
@@ -28,7 +29,7 @@ struct pipe {
     struct event *readable, *writable, *timer;
     struct lane lane[2]; // by the side that it comes from
     struct pipe_totals totals;
-    usec_t heard, paid_until;
+    usec_t heard;
     bool failed; // for want of memory
 };
 
@@ -67,20 +68,40 @@ static void want(struct event *event, bool wanted)
 }
 
 // ---- the rate: bytes are paid for afterwards, with a second of credit
+//
+// A lane that has read waits until all is paid that was owed then, its own part last. What others
+// read meanwhile does not make it wait longer, but them: so all have their turns, and no more is
+// ever owed than one buffer of each.
 
-static bool has_credit(const struct pipe *p, usec_t now)
+static usec_t credit_since(usec_t now)
 {
-    return p->config.bytes_per_second == 0 || p->paid_until <= now;
+    return now > USEC_PER_SEC ? now - USEC_PER_SEC : 0;
 }
 
-static void pay(struct pipe *p, size_t bytes, usec_t now)
+static bool is_limited(const struct pipe *p)
 {
-    usec_t since = now > USEC_PER_SEC ? now - USEC_PER_SEC : 0;
-    if (p->config.bytes_per_second == 0)
+    return p->config.account && p->config.account->bytes_per_second > 0;
+}
+
+static bool has_credit(const struct pipe *p, const struct lane *lane, usec_t now)
+{
+    return !is_limited(p) || lane->next <= now;
+}
+
+static void pay(struct pipe *p, struct lane *lane, size_t bytes, usec_t now)
+{
+    struct pipe_account *account = p->config.account;
+    if (!is_limited(p))
         return;
-    if (p->paid_until < since)
-        p->paid_until = since;
-    p->paid_until += bytes * USEC_PER_SEC / p->config.bytes_per_second;
+    if (account->paid_until < credit_since(now))
+        account->paid_until = credit_since(now);
+    account->paid_until += bytes * USEC_PER_SEC / account->bytes_per_second;
+    lane->next = account->paid_until;
+}
+
+bool pipe_account_is_settled(const struct pipe_account *account, usec_t now)
+{
+    return account->paid_until <= credit_since(now);
 }
 
 // ---- lanes
@@ -116,7 +137,7 @@ static void side_is_lost(struct pipe *p, enum side side)
 static bool fill(struct pipe *p, enum side from, usec_t now)
 {
     struct lane *lane = &p->lane[from];
-    if (p->failed || lane->ended || !drained(lane) || !has_credit(p, now))
+    if (p->failed || lane->ended || !drained(lane) || !has_credit(p, lane, now))
         return false;
     if (!lane->buf && !(lane->buf = malloc(PIPE_BUFFER))) {
         p->failed = true;
@@ -134,7 +155,7 @@ static bool fill(struct pipe *p, enum side from, usec_t now)
     lane->begin = 0;
     lane->end = (size_t)n;
     p->heard = now;
-    pay(p, (size_t)n, now);
+    pay(p, lane, (size_t)n, now);
     return true;
 }
 
@@ -174,8 +195,9 @@ static void set_timer(struct pipe *p, usec_t now)
 {
     bool ending = p->lane[CLIENT].ended || p->lane[PEER].ended;
     usec_t at = ending ? p->heard + p->config.linger : USEC_NEVER;
-    if (!has_credit(p, now) && p->paid_until < at)
-        at = p->paid_until;
+    for (int i = 0; i < 2; i++)
+        if (!p->lane[i].ended && !has_credit(p, &p->lane[i], now) && p->lane[i].next < at)
+            at = p->lane[i].next;
     if (at == USEC_NEVER) {
         evtimer_del(p->timer);
         return;
@@ -189,7 +211,8 @@ static void set_timer(struct pipe *p, usec_t now)
 // Whether a side is to be read: not while what it sent before waits.
 static bool wants_read(const struct pipe *p, enum side side, usec_t now)
 {
-    return !p->lane[side].ended && drained(&p->lane[side]) && has_credit(p, now);
+    const struct lane *lane = &p->lane[side];
+    return !lane->ended && drained(lane) && has_credit(p, lane, now);
 }
 
 static bool is_over(const struct pipe *p, usec_t now)
@@ -281,6 +304,8 @@ int pipe_new(const struct pipe_config *config, struct stream_conn *client, int p
     p->client = client;
     p->peer = peer;
     p->heard = usec_now();
+    if (config->account) // those who are there come first
+        p->lane[CLIENT].next = p->lane[PEER].next = config->account->paid_until;
     p->readable = event_new(config->base, peer, EV_READ | EV_PERSIST, on_event, p);
     p->writable = event_new(config->base, peer, EV_WRITE | EV_PERSIST, on_event, p);
     p->timer = evtimer_new(config->base, on_event, p);

@@ -227,6 +227,14 @@ static struct stream_conn *conn_new(struct streams *streams, int fd, const struc
     return conn;
 }
 
+// Those who come to stay are through in a few round trips, so it is the oldest who most likely only
+// takes a place.
+static void limit_strangers(struct streams *streams)
+{
+    if (streams->half_opens > streams->config.half_open_max)
+        stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
+}
+
 static void accept_conn(struct streams *streams, int fd, const struct addr *remote, usec_t now)
 {
     const struct streams_config *config = &streams->config;
@@ -246,10 +254,7 @@ static void accept_conn(struct streams *streams, int fd, const struct addr *remo
         stream_end(conn, COUNTER_CONN_CLOSED_SOURCE);
         return;
     }
-    // Those who come to stay are through in a few round trips, so it is the oldest who most likely
-    // only takes a place.
-    if (streams->half_opens > config->half_open_max)
-        stream_end(TAILQ_FIRST(&streams->half_open), COUNTER_CONN_CLOSED_HALF_OPEN);
+    limit_strangers(streams);
 }
 
 static void on_accept(void *ctx, int fd, const struct sockaddr *from)
@@ -393,6 +398,22 @@ void stream_trusted(struct stream_conn *conn)
     conn->streams->half_opens--;
     TAILQ_INSERT_TAIL(&conn->streams->open, conn, entry);
     stream_arm(conn);
+}
+
+void stream_stranger(struct stream_conn *conn)
+{
+    struct streams *streams = conn->streams;
+    usec_t now = usec_now();
+    if (conn->dead || !conn->trusted || conn->state == STREAM_RAW)
+        return;
+    TAILQ_REMOVE(&streams->open, conn, entry);
+    conn->trusted = false;
+    conn->accepted = now;
+    streams->half_opens++;
+    TAILQ_INSERT_TAIL(&streams->half_open, conn, entry);
+    stream_arm(conn);
+    limit_strangers(streams);
+    arm_tick(streams, now);
 }
 
 void stream_close(struct stream_conn *conn)

@@ -61,7 +61,7 @@ struct stream_conn {
     uint8_t *stash; // the beginning of a message, or of the PROXY header
     size_t stash_len;
     struct stream_queue queue;
-    size_t queued; // bytes
+    size_t queued; // the memory that the queue takes
 };
 TAILQ_HEAD(stream_conns, stream_conn);
 

@@ -3,9 +3,10 @@
 // socket does not take waits in a queue of whole messages.
 //
 // The queue is bounded in time: what a slow reader gets shall be of now, so media that waited too
-// long is dropped, oldest first. It is bounded in bytes too; replies stay while there is media to
-// drop, and a client who leaves a queue full of replies is not reading. The kernel's own queue
-// counts as well, so it is kept short (TCP_NOTSENT_LOWAT, set in stream.c).
+// long is dropped, oldest first. It is bounded in memory too, more closely for strangers, of whom
+// there may be many; replies stay while there is media to drop, and a client who leaves a queue
+// full of replies is not reading. The kernel's own queue counts as well, so it is kept short
+// (TCP_NOTSENT_LOWAT, set in stream.c).
 #include "stream_frame.h"
 #include "stream_private.h"
 
@@ -56,10 +57,16 @@ ssize_t stream_put(struct stream_conn *conn, const uint8_t *data, size_t len, bo
     return r == 0 ? -EPIPE : r;
 }
 
+// Answers are so short that what keeps them counts.
+static size_t memory_of(size_t len)
+{
+    return sizeof(struct stream_waiting) + len;
+}
+
 static void drop(struct stream_conn *conn, struct stream_waiting *waiting)
 {
     TAILQ_REMOVE(&conn->queue, waiting, entry);
-    conn->queued -= waiting->len;
+    conn->queued -= memory_of(waiting->len);
     free(waiting);
 }
 
@@ -94,11 +101,12 @@ static void expire(struct stream_conn *conn, usec_t now)
 // Returns 0, -ENOBUFS (media, and no room) or -EPIPE (a reply, and no room).
 static int make_room(struct stream_conn *conn, size_t len, bool media)
 {
-    size_t limit = conn->streams->config.queue_bytes;
+    size_t limit = conn->trusted ? conn->streams->config.queue_bytes : STREAM_STRANGER_QUEUE;
+    size_t more = memory_of(len);
     struct stream_waiting *waiting;
-    while (conn->queued + len > limit && (waiting = oldest_media(conn)))
+    while (conn->queued + more > limit && (waiting = oldest_media(conn)))
         drop_media(conn, waiting);
-    if (conn->queued + len <= limit)
+    if (conn->queued + more <= limit)
         return 0;
     if (media) {
         counter_add(conn->streams->counters, COUNTER_DROP_SLOW_READER, 1);
@@ -119,7 +127,8 @@ void stream_flush(struct stream_conn *conn, usec_t now)
             stream_end(conn, COUNTER_CONN_CLOSED_ERROR);
             return;
         }
-        waiting->begun = n > 0 || conn->ssl; // TLS has made a record of it
+        // Once begun it stays so, however little this time; TLS has made a record of it.
+        waiting->begun = waiting->begun || n > 0 || conn->ssl;
         waiting->sent += n > 0 ? (size_t)n : 0;
         if (waiting->sent < waiting->len) {
             event_add(conn->writable, NULL);
@@ -140,7 +149,7 @@ static int enqueue(struct stream_conn *conn, const uint8_t *data, size_t len, si
     int r = begun ? 0 : make_room(conn, padded, media);
     if (r < 0)
         return r;
-    struct stream_waiting *waiting = malloc(sizeof *waiting + padded);
+    struct stream_waiting *waiting = malloc(memory_of(padded));
     if (!waiting) {
         if (begun)
             stream_end(conn, COUNTER_CONN_CLOSED_MEMORY);
@@ -151,7 +160,7 @@ static int enqueue(struct stream_conn *conn, const uint8_t *data, size_t len, si
     memcpy(waiting->data, data, len);
     memset(waiting->data + len, 0, padded - len);
     TAILQ_INSERT_TAIL(&conn->queue, waiting, entry);
-    conn->queued += padded;
+    conn->queued += memory_of(padded);
     return 0;
 }
 

@@ -210,7 +210,9 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
     if (a->dead)
         return;
     a->dead = true;
+    // The last figures are those that the kernel and connections have had.
     turn_offload_take(turn, a, now, 0);
+    peer_conn_drop_all(turn, a);
     bool over = !turn->left || !a->saved;
     if (over && turn->io.ended) {
         struct turn_view view = allocation_view(turn, a, now);
@@ -218,7 +220,6 @@ void allocation_end(struct turn *turn, struct allocation *a, enum end_cause caus
     }
     for (unsigned i = 0; i < FAMILIES; i++)
         a->port[i].closing = a->port[i].open;
-    peer_conn_drop_all(turn, a);
     unlink_all(turn, a);
     turn->io.release(turn->io.ctx, allocation_identity(a));
     turn->charges--;

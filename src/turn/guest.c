@@ -6,7 +6,9 @@
 // longer than any allocation lives without a Refresh, or that worker has nothing of it.
 //
 // Guests are bounded apart from allocations: whoever moves often, and leaves a guest behind each
-// time, keeps nobody from allocating.
+// time, keeps nobody from allocating. When there are too many, who has been silent longest is
+// forgotten; he shows his ticket again. But for those with a connection: its end is told to that
+// worker, and how many connections there are is limited elsewhere.
 #include "internal.h"
 
 #include <errno.h>
@@ -43,6 +45,7 @@ static struct guest *guest_new(struct turn *turn, const struct turn_client *clie
         return NULL;
     }
     turn->guests++;
+    TAILQ_INSERT_TAIL(&turn->guest_queue, guest, entry);
     return guest;
 }
 
@@ -51,10 +54,23 @@ int guest_again(struct turn *turn, const struct turn_client *client, unsigned wo
     return guest_new(turn, client, worker, now) ? 0 : -ENOMEM;
 }
 
+// Returns whether somebody could be forgotten.
+static bool forget_one(struct turn *turn)
+{
+    struct guest *guest;
+    TAILQ_FOREACH (guest, &turn->guest_queue, entry) {
+        if (guest->at.client.transport == TURN_UDP) {
+            guest_free(turn, &guest->at);
+            return true;
+        }
+    }
+    return false;
+}
+
 int guest_hand_over(struct request *r, unsigned worker)
 {
     struct turn *turn = r->turn;
-    if (turn->guests >= turn->config->allocations_max)
+    if (turn->guests >= turn->config->allocations_max && !forget_one(turn))
         return 508;
     struct guest *guest = guest_new(turn, r->client, worker, r->now);
     if (!guest)
@@ -69,6 +85,8 @@ void guest_seen(struct turn *turn, struct binding *binding, struct turn_forward 
     struct guest *guest = container_of(binding, struct guest, at);
     // Armed, so that it cannot fail.
     (void)timer_arm(&turn->timers, &guest->timer, now + turn->config->max_lifetime);
+    TAILQ_REMOVE(&turn->guest_queue, guest, entry);
+    TAILQ_INSERT_TAIL(&turn->guest_queue, guest, entry);
     guest->serial = ++turn->handed_over;
     ret_forward->worker = guest->worker;
     ret_forward->serial = guest->serial;
@@ -80,6 +98,7 @@ void guest_free(struct turn *turn, struct binding *binding)
     struct guest *guest = container_of(binding, struct guest, at);
     timer_cancel(&turn->timers, &guest->timer);
     binding_unlink(turn, binding);
+    TAILQ_REMOVE(&turn->guest_queue, guest, entry);
     turn->guests--;
     free(guest);
 }

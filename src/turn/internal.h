@@ -19,6 +19,7 @@
 #include "turn/turn.h"
 
 #include <openssl/evp.h>
+#include <sys/queue.h>
 
 #define FAMILIES 2 // index 0 IPv4, 1 IPv6
 
@@ -210,7 +211,7 @@ struct allocation {
     struct bucket bucket;
     struct bucket_loan loan; // to the kernel, while it has anything
     uint64_t loan_used;      // by what was taken back
-    uint64_t group;          // the name of its flows' limit
+    uint64_t group;          // the name of what its flows and connections may pass; 0: none yet
     unsigned offloaded;      // directions
     usec_t offload_next;     // not before
     usec_t opened;
@@ -232,10 +233,12 @@ struct reservation {      // a port that waits for its allocation
 
 struct guest {
     struct binding at;
+    TAILQ_ENTRY(guest) entry; // in turn.guest_queue
     struct timer timer;
     unsigned worker;
     uint32_t serial; // of its last message
 };
+TAILQ_HEAD(guest_queue, guest);
 
 struct user_key {
     uint8_t userhash[SHA256_LEN];
@@ -260,8 +263,9 @@ struct turn {
     uint64_t data_serial; // of Data indications
     uint32_t handed_over; // messages
     unsigned allocations, charges, guests;
-    usec_t now; // of the latest tick, or the beginning
-    bool left;  // saved since then
+    struct guest_queue guest_queue; // who has been silent longest first
+    usec_t now;                     // of the latest tick, or the beginning
+    bool left;                      // saved since then
 };
 
 // --- allocation.c ------------------------------------------------------------------------------

@@ -65,9 +65,12 @@ static void forget(struct turn *turn, struct peer_conn *conn)
 
 static void drop_conn(struct turn *turn, struct peer_conn *conn)
 {
+    struct allocation *a = conn->allocation;
     void *handle = conn->handle;
     forget(turn, conn);
-    turn->io.tcp.drop(turn->io.tcp.ctx, handle);
+    struct turn_bytes passed = turn->io.tcp.drop(turn->io.tcp.ctx, handle);
+    a->bytes_in += passed.in;
+    a->bytes_out += passed.out;
 }
 
 void peer_conn_drop_all(struct turn *turn, struct allocation *a)
@@ -253,9 +256,12 @@ int handle_connection_bind(struct request *r)
 void peer_conn_join(struct turn *turn, struct peer_conn *conn, const struct turn_client *client,
                     const uint8_t *answer, size_t len)
 {
+    struct allocation *a = conn->allocation;
     conn->state = PEER_JOINED;
     timer_cancel(&turn->timers, &conn->timer);
-    turn->io.tcp.join(turn->io.tcp.ctx, conn->handle, client, answer, len);
+    if (a->group == 0)
+        turn->io.random(turn->io.ctx, &a->group, sizeof a->group);
+    turn->io.tcp.join(turn->io.tcp.ctx, conn->handle, client, a->group, answer, len);
 }
 
 void turn_peer_ended(struct turn *turn, uint32_t number, uint64_t bytes_in, uint64_t bytes_out,

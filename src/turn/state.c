@@ -62,13 +62,13 @@ void refund_again(const struct return_trip *trip, const char *identity)
 
 static void guests_save(const struct turn *turn, json_t *object)
 {
-    for (struct map_node *n = map_each(&turn->clients, NULL); n; n = map_each(&turn->clients, n)) {
-        const struct binding *binding = container_of(n, struct binding, node);
-        if (binding->kind != BIND_GUEST || !client_stays(&binding->client))
+    const struct guest *guest;
+    TAILQ_FOREACH (guest, &turn->guest_queue, entry) {
+        if (!client_stays(&guest->at.client))
             continue;
         json_t *item = state_new();
-        client_save(&binding->client, item, "client");
-        state_put_u64(item, "worker", guest_worker(binding));
+        client_save(&guest->at.client, item, "client");
+        state_put_u64(item, "worker", guest->worker);
         state_append(object, "guests", item);
     }
 }

@@ -35,6 +35,7 @@ int turn_new(const struct turn_config *config, const struct turn_io *io, struct 
     turn->config = config;
     turn->io = *io;
     turn->counters = counters;
+    TAILQ_INIT(&turn->guest_queue);
     io->random(io->ctx, key, sizeof key);
     map_init(&turn->clients, key[0]);
     map_init(&turn->tickets, key[1]);
@@ -170,6 +171,17 @@ enum turn_action turn_client_recv(struct turn *turn, const struct turn_client *c
 bool turn_client_known(const struct turn *turn, const struct turn_client *client)
 {
     return binding_find(turn, client) != NULL;
+}
+
+bool turn_client_host(const struct turn *turn, const struct turn_client *client,
+                      unsigned *ret_worker, uint32_t *ret_serial)
+{
+    const struct binding *binding = binding_find(turn, client);
+    if (!binding || binding->kind != BIND_GUEST)
+        return false;
+    *ret_worker = guest_worker(binding);
+    *ret_serial = guest_serial(binding);
+    return true;
 }
 
 bool turn_client_back(struct turn *turn, const struct turn_client *client, uint32_t serial)

@@ -130,11 +130,14 @@ static const char *check_allocation(const struct turn *turn, const struct alloca
 
 static const char *check_guests(const struct turn *turn)
 {
-    unsigned guests = 0;
+    unsigned guests = 0, queued = 0;
+    const struct guest *guest;
     struct map_node *node = NULL;
     while ((node = map_each(&turn->clients, node)))
         guests += container_of(node, struct binding, node)->kind == BIND_GUEST;
-    return guests == turn->guests ? NULL : "guests do not add up";
+    TAILQ_FOREACH (guest, &turn->guest_queue, entry)
+        queued++;
+    return guests == turn->guests && queued == guests ? NULL : "guests do not add up";
 }
 
 const char *turn_check(const struct turn *turn)

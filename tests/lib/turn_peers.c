@@ -59,24 +59,26 @@ static int io_connect(void *ctx, void *handle, const struct addr *peer, uint32_t
     return 0;
 }
 
-static void io_join(void *ctx, void *handle, const struct turn_client *client,
+static void io_join(void *ctx, void *handle, const struct turn_client *client, uint64_t group,
                     const uint8_t *answer, size_t len)
 {
     struct tw *w = ctx;
     struct tw_conn *conn = handle;
-    assert_true(conn->open && !conn->joined);
+    assert_true(conn->open && !conn->joined && group != 0);
     conn->joined = true;
+    conn->group = group;
     conn->client = *client;
     tw_io(w).send_client(w, client, answer, len);
 }
 
-static void io_drop(void *ctx, void *handle)
+static struct turn_bytes io_drop(void *ctx, void *handle)
 {
     struct tw *w = ctx;
     struct tw_conn *conn = handle;
     assert_true(conn->open);
     conn->open = false;
     w->conns_used--;
+    return conn->passed;
 }
 
 struct turn_tcp_io tw_tcp_io(struct tw *w)
@@ -144,7 +146,7 @@ struct tw_conn *tw_accept(struct tw *w, const struct addr *relayed, const struct
     conn->number = turn_peer_accepted(w->turn, w->port[i].owner, &w->port[i], conn, peer, w->now);
     note_reply(w, before);
     if (conn->number == 0) {
-        io_drop(w, conn);
+        (void)io_drop(w, conn);
         conn = NULL;
     }
     tw_tick(w);
@@ -153,6 +155,7 @@ struct tw_conn *tw_accept(struct tw *w, const struct addr *relayed, const struct
 
 void tw_ended(struct tw *w, struct tw_conn *conn, uint64_t bytes_in, uint64_t bytes_out)
 {
+    conn->passed = (struct turn_bytes){0}; // as is told
     turn_peer_ended(w->turn, conn->number, bytes_in, bytes_out, w->now);
     assert_false(conn->open);
     tw_tick(w);

@@ -157,6 +157,7 @@ static void io_ended(void *ctx, const struct turn_view *view, const char *reason
 {
     struct tw *w = ctx;
     assert_true(view->opened <= now);
+    w->ended = (struct turn_bytes){view->bytes_in, view->bytes_out};
     w->ends++;
 }
 

@@ -29,6 +29,8 @@ struct tw_conn { // of a peer, RFC 6062
     uint32_t number;
     bool open, joined;
     struct turn_client client; // that it was joined to
+    uint64_t group;            // of those that share a limit, once it is joined
+    struct turn_bytes passed;  // that is told when the server drops it
 };
 
 struct tw_sent { // to a client
@@ -58,6 +60,7 @@ struct tw {
     unsigned per_user, total;        // quotas
     unsigned opens, sends, connects; // calls so far
     unsigned ends;                   // of allocations, told
+    struct turn_bytes ended;         // the last one's
     // The k-th call fails, counted from 1; 0: none.
     unsigned fail_open, fail_send, fail_connect;
     struct kernel *kernel; // owned; NULL: the server forwards everything itself

@@ -32,10 +32,39 @@ struct client client_open(const struct addr *server, bool stream)
     return client;
 }
 
+struct client client_open_dtls(const struct addr *server)
+{
+    struct client client = client_open(server, false);
+    SSL_CTX *ctx = SSL_CTX_new(DTLS_client_method());
+    BIO *bio = BIO_new_dgram(client.fd, BIO_NOCLOSE);
+    BIO_ADDR *addr = BIO_ADDR_new();
+
+    assert_true(ctx && bio && addr);
+    assert_int_equal(BIO_ADDR_rawmake(addr, AF_INET, server->ip, 4, htons(server->port)), 1);
+    (void)BIO_ctrl_set_connected(bio, addr);
+    client.ssl = SSL_new(ctx);
+    SSL_set_bio(client.ssl, bio, bio);
+    assert_int_equal(SSL_connect(client.ssl), 1);
+    BIO_ADDR_free(addr);
+    SSL_CTX_free(ctx);
+    return client;
+}
+
+// Without a word of goodbye.
 void client_close(struct client *client)
 {
+    SSL_free(client->ssl);
+    client->ssl = NULL;
     close(client->fd);
     client->fd = -1;
+}
+
+static void put(struct client *client, size_t len)
+{
+    ssize_t n = client->ssl ? SSL_write(client->ssl, client->out, (int)len)
+                            : send(client->fd, client->out, len, 0);
+
+    assert_int_equal(n, len);
 }
 
 static bool read_exactly(int fd, uint8_t *buf, size_t len)
@@ -49,6 +78,8 @@ static int read_message(struct client *client)
     size_t len;
     uint8_t padding[3];
 
+    if (client->ssl)
+        return SSL_read(client->ssl, client->in, sizeof client->in);
     if (!client->stream)
         return (int)recv(client->fd, client->in, sizeof client->in, 0);
     if (!read_exactly(client->fd, client->in, 4))
@@ -70,8 +101,8 @@ static void write_credentials(struct client *client, struct writer *w)
     stun_put_bytes(w, STUN_NONCE, client->nonce, client->nonce_len);
 }
 
-static int ask_once(struct client *client, uint16_t method, void (*put)(struct writer *, void *),
-                    void *arg)
+static int ask_once(struct client *client, uint16_t method,
+                    void (*put_more)(struct writer *, void *), void *arg)
 {
     static const char text[] = USER ":" REALM ":" PASSWORD;
     uint8_t key[16], txid[STUN_TXID_LEN] = {0};
@@ -82,13 +113,13 @@ static int ask_once(struct client *client, uint16_t method, void (*put)(struct w
     memcpy(txid, &client->serial, sizeof client->serial);
     assert_int_equal(EVP_Digest(text, sizeof text - 1, key, NULL, EVP_md5(), NULL), 1);
     w = stun_begin(client->out, sizeof client->out, STUN_REQUEST, method, txid);
-    if (put)
-        put(&w, arg);
+    if (put_more)
+        put_more(&w, arg);
     if (client->nonce_len > 0)
         write_credentials(client, &w);
     len = stun_finish(&w, client->nonce_len > 0 ? key : NULL, sizeof key, false);
     assert_true(len > 0);
-    assert_int_equal(send(client->fd, client->out, (size_t)len, 0), len);
+    put(client, (size_t)len);
     while ((len = read_message(client)) >= 0) {
         if (stun_decode(client->in, (size_t)len, &client->reply) == 0 &&
             memcmp(client->reply.txid, txid, sizeof txid) == 0)
@@ -97,10 +128,10 @@ static int ask_once(struct client *client, uint16_t method, void (*put)(struct w
     return -1;
 }
 
-int client_ask(struct client *client, uint16_t method, void (*put)(struct writer *, void *),
+int client_ask(struct client *client, uint16_t method, void (*put_more)(struct writer *, void *),
                void *arg)
 {
-    int code = ask_once(client, method, put, arg);
+    int code = ask_once(client, method, put_more, arg);
     const struct stun_view *nonce = &client->reply.attr[STUN_NONCE];
 
     if (code != 401 && code != 438)
@@ -108,7 +139,7 @@ int client_ask(struct client *client, uint16_t method, void (*put)(struct writer
     assert_true(nonce->len < sizeof client->nonce);
     memcpy(client->nonce, nonce->data, nonce->len);
     client->nonce_len = nonce->len;
-    return ask_once(client, method, put, arg);
+    return ask_once(client, method, put_more, arg);
 }
 
 void client_send_channel(struct client *client, uint16_t channel, const void *data, size_t len)
@@ -122,7 +153,7 @@ void client_send_channel(struct client *client, uint16_t channel, const void *da
     client->out[2] = (uint8_t)(len >> 8);
     client->out[3] = (uint8_t)len;
     memcpy(client->out + 4, data, len);
-    assert_int_equal(send(client->fd, client->out, padded + 4, 0), padded + 4);
+    put(client, padded + 4);
 }
 
 int client_receive_channel(struct client *client, uint16_t channel, void *buf, size_t size)

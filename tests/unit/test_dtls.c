@@ -10,11 +10,11 @@
 
 #include "../../src/platform/dtls_pipe.h"
 #include "lib_certificate.h"
+#include "lib_memory.h"
 #include "platform/dtls.h"
 #include "platform/udp.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -408,25 +408,6 @@ static size_t hello_of(struct fixture *f, uint8_t *data)
     return len;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-// What is allocated and not freed, in bytes.
-static size_t live_bytes(void)
-{
-#ifdef SANITIZED
-    extern size_t __sanitizer_get_current_allocated_bytes(void);
-    return __sanitizer_get_current_allocated_bytes();
-#else
-    return mallinfo2().uordblks;
-#endif
-}
-
 static void strangers_cost_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -780,6 +761,33 @@ static void a_stranger_has_little_time_and_the_idle_some(void **state)
     assert_int_equal(f->gone, 2);
 }
 
+// What it was trusted for is over: it has as little time as at first, and no more of a place.
+static void trust_may_be_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    client_put(f, client_connect(f, 0, 1), "trusted");
+    struct dtls_session *session = f->last;
+    dtls_trusted(session);
+    for (int i = 1; i <= HALF_OPEN_MAX; i++)
+        assert_true(connected(client_connect(f, i, i + 1)));
+    f->now += TRUST_TIME / 2;
+    dtls_stranger(session, f->now);
+    dtls_stranger(session, f->now + 1); // is one
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_HALF_OPEN), 1);
+    client_put(f, &f->client[1], "lost");
+    assert_int_equal(f->messages, 1);
+    client_put(f, &f->client[0], "here");
+    assert_message(f, 2, "here");
+    f->now += TRUST_TIME / 2;
+    assert_int_equal(dtls_tick(f->dtls, f->now), f->now + TRUST_TIME / 2);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), HALF_OPEN_MAX - 1);
+    client_put(f, &f->client[0], "still");
+    f->now += TRUST_TIME / 2;
+    assert_int_equal(dtls_tick(f->dtls, f->now), USEC_NEVER);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), HALF_OPEN_MAX);
+    assert_int_equal(f->gone, 1);
+}
+
 // ---- certificates
 
 static void a_new_certificate_for_new_sessions(void **state)
@@ -833,6 +841,7 @@ int main(void)
         TEST(sessions_are_limited_per_source),
         TEST(the_oldest_stranger_makes_room),
         TEST(a_stranger_has_little_time_and_the_idle_some),
+        TEST(trust_may_be_taken_back),
         TEST(a_new_certificate_for_new_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,8 @@ struct world {
     unsigned ended;
     int client;       // the client's end of its connection
     int peer, inside; // the peer's end, and the one that the pipe has
-    uint64_t rate;
+    struct pipe_account account;
+    struct pipe_account *shared; // NULL: its own account
     usec_t linger;
 };
 
@@ -44,7 +45,7 @@ static void make_pipe(struct world *w, struct stream_conn *conn)
 {
     const struct pipe_config config = {.base = w->f->base,
                                        .counters = &w->f->counters,
-                                       .bytes_per_second = w->rate,
+                                       .account = w->shared ? w->shared : &w->account,
                                        .linger = w->linger,
                                        .ctx = w,
                                        .ended = on_ended};
@@ -78,18 +79,34 @@ static void make_peer(struct world *w)
     close(listener);
 }
 
-static int set_up(void **state)
+// A client and a peer.
+static struct world *world_new(struct fixture *f)
 {
     struct world *w = calloc(1, sizeof *w);
+    w->f = f;
+    f->user = w;
+    w->linger = 10 * USEC_PER_SEC;
+    w->client = client_connect(f);
+    make_peer(w);
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    pipe_free(w->pipe);
+    if (w->client >= 0)
+        close(w->client);
+    if (w->peer >= 0)
+        close(w->peer);
+    free(w);
+}
+
+static int set_up(void **state)
+{
     void *fixture;
     stream_setup(&fixture);
-    w->f = fixture;
-    w->f->user = w;
-    w->f->hook = become_pipe;
-    w->linger = 10 * USEC_PER_SEC;
-    w->client = client_connect(w->f);
-    make_peer(w);
-    *state = w;
+    ((struct fixture *)fixture)->hook = become_pipe;
+    *state = world_new(fixture);
     return 0;
 }
 
@@ -97,12 +114,7 @@ static int tear_down(void **state)
 {
     struct world *w = *state;
     void *fixture = w->f;
-    pipe_free(w->pipe);
-    if (w->client >= 0)
-        close(w->client);
-    if (w->peer >= 0)
-        close(w->peer);
-    free(w);
+    world_free(w);
     return stream_teardown(&fixture);
 }
 
@@ -290,7 +302,7 @@ static void a_rate(void **state)
     struct world *w = *state;
     static uint8_t data[65536];
     size_t sent = 0;
-    w->rate = 400000;
+    w->account.bytes_per_second = 400000;
     join(w);
     usec_t begin = usec_now();
     for (size_t got = 0; got < 700000;) { // a second is free: 0.75 s
@@ -305,6 +317,79 @@ static void a_rate(void **state)
     usec_t took = usec_now() - begin;
     if (took < 600 * USEC_PER_MSEC || took > 2 * USEC_PER_SEC)
         fail_msg("700 kB took %llu us", (unsigned long long)took);
+}
+
+struct flow {
+    int from, to;
+    size_t got;
+};
+
+static size_t pass(struct flow *flow, unsigned flows)
+{
+    static uint8_t data[65536];
+    size_t passed = 0;
+    for (unsigned i = 0; i < flows; i++) {
+        (void)!send(flow[i].from, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = recv(flow[i].to, data, sizeof data, MSG_DONTWAIT);
+        flow[i].got += n > 0 ? (size_t)n : 0;
+        passed += n > 0 ? (size_t)n : 0;
+    }
+    return passed;
+}
+
+// Both directions of one pipe, and one of two others: together no more than the rate, but for what
+// is saved up and on the way, and nobody waits for ever.
+static void pipes_that_share_a_rate(void **state)
+{
+    enum { RATE = 300000, EACH = 6 * PIPE_BUFFER, PIPES = 3, FLOWS = 4 };
+    struct world *w = *state, *all[PIPES] = {w};
+    struct flow flow[FLOWS] = {{w->client, w->peer, 0}, {w->peer, w->client, 0}};
+    size_t passed = 0, least = 0;
+    w->account.bytes_per_second = RATE;
+    usec_t begin = usec_now();
+    for (unsigned i = 0; i < PIPES; i++) {
+        if (i > 0) {
+            all[i] = world_new(w->f);
+            all[i]->shared = &w->account;
+            flow[1 + i] = (struct flow){all[i]->peer, all[i]->client, 0};
+        }
+        join(all[i]);
+    }
+    // Whoever comes first may have all that is saved up; then everybody has a share.
+    while (passed < RATE) {
+        passed += pass(flow, FLOWS);
+        turns(w, 1);
+        assert_true(usec_now() < begin + 20 * USEC_PER_SEC);
+    }
+    for (unsigned i = 0; i < FLOWS; i++)
+        flow[i].got = 0;
+    while (least < EACH) {
+        passed += pass(flow, FLOWS);
+        turns(w, 1);
+        least = SIZE_MAX;
+        for (unsigned i = 0; i < FLOWS; i++)
+            least = flow[i].got < least ? flow[i].got : least;
+        assert_true(usec_now() < begin + 20 * USEC_PER_SEC);
+    }
+    usec_t took = usec_now() - begin;
+    assert_true(passed <= RATE + took * RATE / USEC_PER_SEC + (size_t)2 * PIPES * PIPE_BUFFER);
+    for (unsigned i = 1; i < PIPES; i++)
+        world_free(all[i]);
+}
+
+// Who leaves and comes again finds the account as it was.
+static void a_pipe_that_comes_later_waits_for_what_is_owed(void **state)
+{
+    struct world *w = *state;
+    w->account = (struct pipe_account){1000, usec_now() + USEC_PER_SEC};
+    assert_false(pipe_account_is_settled(&w->account, usec_now()));
+    usec_t owed = w->account.paid_until;
+    join(w);
+    client_put(w->client, "x", 1);
+    client_expect(w->f, w->peer, "x", 1);
+    assert_true(usec_now() >= owed);
+    assert_false(pipe_account_is_settled(&w->account, owed + USEC_PER_SEC));
+    assert_true(pipe_account_is_settled(&w->account, w->account.paid_until + USEC_PER_SEC));
 }
 
 // ---- the end
@@ -480,6 +565,8 @@ int main(void)
         CASE(who_is_paused_for_ever_is_a_stranger),
         CASE(who_does_not_read_stops_the_sender),
         CASE(a_rate),
+        CASE(pipes_that_share_a_rate),
+        CASE(a_pipe_that_comes_later_waits_for_what_is_owed),
         CASE(the_client_leaves),
         CASE(the_peer_leaves),
         CASE(half_closed),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // TURN clients over TCP and TLS, against real sockets on loopback: what is cut out of a stream,
-// what ends it, and every limit that a stranger or a slow reader can meet.
+// what ends it, and every limit that a stranger can meet. Those who read slowly have a file of
+// their own (test_stream_slow.c).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -206,104 +207,6 @@ static void one_that_is_gone_takes_another_along(void **state)
     close(fd[1]);
 }
 
-// Fills the way to a client that does not read until something has to wait, with media numbered
-// from 0. Returns how many were taken.
-static uint32_t fill(struct fixture *f, struct stream_conn *conn, size_t len)
-{
-    static uint8_t data[2048] = {0x40, 0x00};
-    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
-    uint32_t n = 0;
-    data[2] = (uint8_t)((len - 4) >> 8), data[3] = (uint8_t)(len - 4);
-    for (; n < 100000 && count_of(f, COUNTER_DROP_SLOW_READER) == dropped; n++) {
-        memcpy(data + 4, &n, sizeof n);
-        assert_int_equal(stream_send(conn, data, len), 0);
-    }
-    assert_true(n < 100000);
-    return n;
-}
-
-// Reads whole ChannelData of 'len' bytes until 'last'. Returns how many were left out; each that
-// comes is whole and later than the one before.
-static uint32_t read_media(struct fixture *f, int fd, size_t len, uint32_t last, bool *ret_reply)
-{
-    uint8_t data[2048];
-    uint32_t next = 0, left_out = 0, number = 0;
-    *ret_reply = false;
-    do {
-        client_get(f, fd, data, 4);
-        if (data[0] == 0x01) {
-            client_get(f, fd, data + 4, sizeof success - 4);
-            assert_memory_equal(data, success, sizeof success);
-            *ret_reply = true;
-            continue;
-        }
-        assert_int_equal(data[0], 0x40);
-        client_get(f, fd, data + 4, len - 4);
-        memcpy(&number, data + 4, sizeof number);
-        assert_true(number >= next);
-        left_out += number - next;
-        next = number + 1;
-    } while (number != last);
-    return left_out;
-}
-
-static void a_slow_reader_loses_the_oldest_media_and_no_reply(void **state)
-{
-    struct fixture *f = *state;
-    enum { LEN = 1204 };
-    bool reply;
-    int fd = client_connect_slow(f);
-    client_put(fd, binding, sizeof binding);
-    pump(f, &f->messages, 1);
-    uint32_t count = fill(f, f->last, LEN);
-    // What waits is bounded in bytes; the kernel holds little.
-    assert_true(count * LEN < QUEUE_BYTES + (1 << 17));
-    assert_int_equal(stream_send(f->last, success, sizeof success), 0);
-    count += fill_more(f, f->last, LEN, count, 10);
-    uint64_t dropped = count_of(f, COUNTER_DROP_SLOW_READER);
-    assert_true(dropped >= 10);
-    assert_int_equal(read_media(f, fd, LEN, count - 1, &reply), dropped);
-    assert_true(reply);
-    assert_int_equal(count_of(f, COUNTER_DROP_SLOW_READER), dropped);
-    close(fd);
-}
-
-static void media_that_waited_too_long_is_dropped(void **state)
-{
-    struct fixture *f = *state;
-    enum { LEN = 1204 };
-    bool reply;
-    f->config.queue_time = SHORT_TIME;
-    stream_restart(f, "127.0.0.1");
-    int fd = client_connect_slow(f);
-    client_put(fd, binding, sizeof binding);
-    pump(f, &f->messages, 1);
-    uint32_t count = fill(f, f->last, LEN);
-    assert_int_equal(stream_send(f->last, success, sizeof success), 0);
-    usleep(SHORT_TIME + 50000);
-    // All that waited is too old now but the reply, and what was begun.
-    count += fill_more(f, f->last, LEN, count, 1);
-    assert_true(count_of(f, COUNTER_DROP_SLOW_READER) >= QUEUE_BYTES / LEN - 2);
-    uint32_t left_out = read_media(f, fd, LEN, count - 1, &reply);
-    assert_int_equal(left_out, count_of(f, COUNTER_DROP_SLOW_READER));
-    assert_true(reply);
-    close(fd);
-}
-
-static void a_client_that_reads_no_replies_is_left(void **state)
-{
-    struct fixture *f = *state;
-    int fd = client_connect_slow(f), r = 0;
-    client_put(fd, binding, sizeof binding);
-    pump(f, &f->messages, 1);
-    for (int i = 0; i < 100000 && r == 0; i++)
-        r = stream_send(f->last, success, sizeof success);
-    assert_int_equal(r, -EPIPE);
-    pump(f, &f->gone, 1);
-    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_DEAF), 1);
-    close(fd);
-}
-
 static void a_client_that_vanished_is_noticed_by_sending(void **state)
 {
     struct fixture *f = *state;
@@ -455,6 +358,55 @@ static void a_stranger_has_little_time(void **state)
     close(trusted);
 }
 
+// What it was trusted for is over: it has as little time as at first.
+static void trust_may_be_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    f->config.trust_time = SHORT_TIME;
+    stream_restart(f, "127.0.0.1");
+    int fd = client_connect(f);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 1);
+    stream_trusted(f->last);
+    usleep(SHORT_TIME + 50000);
+    client_put(fd, binding, sizeof binding);
+    pump(f, &f->messages, 2);
+    usec_t start = usec_now();
+    stream_stranger(f->last);
+    client_put(fd, binding, sizeof binding); // which gives it no more time
+    pump(f, &f->messages, 3);
+    pump(f, &f->gone, 1);
+    assert_true(usec_now() - start >= SHORT_TIME);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_UNPROVED), 1);
+    close(fd);
+}
+
+static void who_is_trusted_no_more_is_among_the_strangers(void **state)
+{
+    struct fixture *f = *state;
+    struct stream_conn *first = NULL;
+    int fd[HALF_OPEN_MAX + 1];
+    for (int i = 0; i <= HALF_OPEN_MAX; i++) {
+        fd[i] = client_connect_from(f, i);
+        client_put(fd[i], binding, sizeof binding);
+        pump(f, &f->messages, (unsigned)i + 1);
+        if (i == 0)
+            stream_trusted(first = f->last);
+    }
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_HALF_OPEN), 0);
+    stream_stranger(first);
+    stream_stranger(first);
+    assert_closed(f, fd[1]);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_HALF_OPEN), 1);
+    client_put(fd[0], binding, sizeof binding);
+    pump(f, &f->messages, HALF_OPEN_MAX + 2);
+    stream_trusted(first); // as before
+    stream_stranger(first);
+    assert_int_equal(count_of(f, COUNTER_CONN_CLOSED_HALF_OPEN), 1);
+    for (int i = 0; i <= HALF_OPEN_MAX; i++)
+        close(fd[i]);
+}
+
 static void an_idle_client_is_left(void **state)
 {
     struct fixture *f = *state;
@@ -544,15 +496,14 @@ int main(void)
         TEST(sends_padded_messages),
         TEST(a_closed_connection_stays_until_it_is_gone),
         TEST(one_that_is_gone_takes_another_along),
-        TEST(a_slow_reader_loses_the_oldest_media_and_no_reply),
-        TEST(media_that_waited_too_long_is_dropped),
-        TEST(a_client_that_reads_no_replies_is_left),
         TEST(a_client_that_vanished_is_noticed_by_sending),
         TEST(connections_are_limited),
         TEST(limits_may_change),
         TEST(connections_are_limited_per_source),
         TEST(the_oldest_stranger_makes_room),
         TEST(a_stranger_has_little_time),
+        TEST(trust_may_be_taken_back),
+        TEST(who_is_trusted_no_more_is_among_the_strangers),
         TEST(an_idle_client_is_left),
         TEST(a_message_must_come_whole_in_its_time),
         TEST(listeners_share_a_port_and_fail_loudly),

@@ -455,25 +455,69 @@ static void guests_count_and_need_no_grace(void **state)
     second->now = world->now;
     assert_int_equal(refresh_with(world, &moved, &one), -2);
     assert_int_equal(handed_over(&moved), 0);
+    // The next one takes the place of the first, who can show his ticket again.
     struct tw_client third = tw_client(world, "198.51.100.4", 1);
     third.user = alice.user;
     third.password = alice.password;
-    assert_int_equal(refresh_with(world, &third, &one), 508);
+    assert_int_equal(refresh_with(world, &third, &one), -2);
+    assert_false(turn_client_known(world->turn, &moved.at));
+    assert_int_equal(refresh_with(world, &moved, &one), -2);
+    assert_false(turn_client_known(world->turn, &third.at));
     // They take no place from allocations.
     struct tw_client fourth = tw_client(world, "198.51.100.5", 1);
     assert_int_equal(tw_allocate(world, &fourth), 0);
+}
+
+// One who moves on and on costs nobody else his place: who has been silent longest is forgotten.
+// But for those with a connection, whose end must be told to the other worker.
+static void guests_make_room(void **state)
+{
+    struct tw_client talks = moved, wanders = moved, stream = moved;
+    assert_int_equal(allocate_mobile(second, &alice), 0);
+    struct ticket one = ticket_of(second);
+    world->config.allocations_max = 3;
+    stream.at.transport = TURN_TCP;
+    talks.at.remote.port = 5001;
+    assert_int_equal(refresh_with(world, &stream, &one), -2);
+    assert_int_equal(refresh_with(world, &talks, &one), -2);
+    for (uint16_t i = 0; i < 20; i++) {
+        struct turn_client left = wanders.at;
+        wanders.at.remote.port = (uint16_t)(6000 + i);
+        wanders.nonce[0] = '\0';
+        assert_int_equal(refresh_with(world, &wanders, &one), -2);
+        assert_int_equal(tw_channel(world, &talks, 0x4000, "x", 1), TURN_TO_WORKER);
+        if (i > 0)
+            assert_false(turn_client_known(world->turn, &left));
+    }
+    assert_true(turn_client_known(world->turn, &talks.at));
+    assert_true(turn_client_known(world->turn, &stream.at));
+    // Where there are nothing but connections.
+    world->config.allocations_max = 1;
+    turn_client_gone(world->turn, &talks.at, world->now);
+    turn_client_gone(world->turn, &wanders.at, world->now);
+    wanders.at.remote.port++;
+    wanders.nonce[0] = '\0';
+    assert_int_equal(refresh_with(world, &wanders, &one), 508);
+    assert_int_equal(turn_client_gone(world->turn, &stream.at, world->now), 1);
+    assert_int_equal(refresh_with(world, &wanders, &one), -2);
 }
 
 // The other worker may have nothing of a guest. What it says of an older message is no longer true.
 static void a_guest_is_sent_back(void **state)
 {
     struct turn_forward *forward = &world->forward;
+    unsigned worker = 0;
+    uint32_t serial = 0;
     assert_int_equal(allocate_mobile(second, &alice), 0);
     struct ticket one = ticket_of(second);
+    assert_false(turn_client_host(world->turn, &moved.at, &worker, &serial));
     assert_int_equal(refresh_with(world, &moved, &one), -2);
     uint32_t first = forward->serial;
     assert_int_equal(tw_permit(world, &moved, "192.0.2.1"), -2);
     assert_int_not_equal(forward->serial, first);
+    assert_true(turn_client_host(world->turn, &moved.at, &worker, &serial));
+    assert_int_equal(worker, 1);
+    assert_int_equal(serial, forward->serial);
     assert_false(turn_client_back(world->turn, &moved.at, first));
     assert_true(turn_client_known(world->turn, &moved.at));
     assert_true(turn_client_back(world->turn, &moved.at, forward->serial));
@@ -482,6 +526,7 @@ static void a_guest_is_sent_back(void **state)
     assert_int_equal(tw_allocate(world, &moved), 0);
     assert_false(turn_client_back(world->turn, &moved.at, 0));
     assert_true(turn_client_known(world->turn, &moved.at)); // no guest
+    assert_false(turn_client_host(world->turn, &moved.at, &worker, &serial));
 }
 
 // Who only listens does not send data; asking for a permission or a channel says as much.
@@ -542,6 +587,8 @@ int main(void)
     const struct CMUnitTest once[] = {
         // messages between workers end with them
         CASE(a_guest_is_sent_back),
+        // nor are connections kept
+        CASE(guests_make_room),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

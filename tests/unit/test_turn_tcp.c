@@ -445,6 +445,40 @@ static void what_others_may_know(void **state)
     assert_int_equal(view.bytes_out, 10);
 }
 
+// The control connection goes first, as it does when a client ends.
+static void what_was_passed_until_the_end_counts(void **state)
+{
+    struct addr other = tw_at("192.0.2.7", 7);
+    struct tw_client third = over_tcp("198.51.100.2", 4002);
+    struct tw_conn *one = connected(&peer), *two = connected(&other);
+    assert_int_equal(tw_connection_bind(world, &data, one->number), 0);
+    assert_int_equal(tw_connection_bind(world, &third, two->number), 0);
+    tw_ended(world, one, 1000, 10);
+    two->passed = (struct turn_bytes){500, 5};
+    turn_client_gone(world->turn, &alice.at, world->now);
+    assert_int_equal(world->ends, 1);
+    assert_int_equal(world->ended.in, 1500);
+    assert_int_equal(world->ended.out, 15);
+    tw_tick(world);
+}
+
+// By which the world limits what they may pass together.
+static void an_allocations_connections_are_one_group(void **state)
+{
+    struct addr other = tw_at("192.0.2.7", 7);
+    struct tw_client third = over_tcp("198.51.100.2", 4002);
+    struct tw_conn *one = connected(&peer), *two = connected(&other);
+    assert_int_equal(tw_connection_bind(world, &data, one->number), 0);
+    assert_int_equal(tw_connection_bind(world, &third, two->number), 0);
+    assert_true(one->group == two->group);
+    alice = over_tcp("198.51.100.2", 4003);
+    data = over_tcp("198.51.100.2", 4004);
+    assert_int_equal(tw_allocate_tcp(world, &alice), 0);
+    struct tw_conn *elsewhere = connected(&peer);
+    assert_int_equal(tw_connection_bind(world, &data, elsewhere->number), 0);
+    assert_true(elsewhere->group != one->group);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -470,6 +504,8 @@ int main(void)
         CASE(calls_for_the_dead),
         CASE(both_families),
         CASE(what_others_may_know),
+        CASE(what_was_passed_until_the_end_counts),
+        CASE(an_allocations_connections_are_one_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,9 @@
 // on loopback. The kernel gives a client's data connection to the thread that has its allocation,
 // or to the other one, about half of the times each.
 #include "lib_turn_client.h"
+#include "platform/pipe.h"
+#include "platform/udp.h"
+#include "records.h"
 #include "workers.h"
 
 #include <arpa/inet.h>
@@ -12,6 +15,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,6 +37,8 @@ struct fixture {
     struct addr address;
     int listener; // a peer that is called
     struct addr peer;
+    uint64_t rate; // of one allocation on one worker, bytes per second; 0: no limit
+    struct records *records;
 };
 
 static struct addr at(const char *ip, uint16_t port)
@@ -138,8 +144,11 @@ static void start_server(struct fixture *f)
         .limits = {.quarantine = USEC_PER_MSEC},
     };
     const struct workers_handler handler = {.ctx = f, .event = on_event};
-    const struct workers_config workers = {
-        .count = WORKERS, .relay = &relay, .peers = f->peers, .turn = &f->server};
+    const struct workers_config workers = {.count = WORKERS,
+                                           .relay = &relay,
+                                           .peers = f->peers,
+                                           .turn = &f->server,
+                                           .records = f->records};
 
     f->server = (struct turn_server){
         .turn = {.realm = "test",
@@ -152,6 +161,7 @@ static void start_server(struct fixture *f)
                  .channels_max = 16,
                  .connections_max = 8,
                  .allocations_max = 1000,
+                 .bytes_per_second = f->rate,
                  .workers = WORKERS,
                  .tcp_allocations = true},
         .streams = {.plain = true,
@@ -216,6 +226,12 @@ static void becomes(struct fixture *f, enum counter id, uint64_t value)
     for (int i = 0; i < 500 && sum(f, id) != value; i++)
         usleep(10000);
     assert_int_equal(sum(f, id), value);
+}
+
+static void restart_server(struct fixture *f)
+{
+    workers_free(f->workers);
+    start_server(f);
 }
 
 // ---- requests
@@ -507,7 +523,7 @@ static void in_the_middle_of_it(void **state)
         if (i % 4)
             bind_in_a_hurry(&data[i], number);
     }
-    workers_free(f->workers);
+    restart_server(f);
     for (unsigned i = 0; i < 8; i++) {
         while (!is_over(peer[i]))
             ;
@@ -515,7 +531,146 @@ static void in_the_middle_of_it(void **state)
         client_close(&data[i]);
         client_close(&control[i]);
     }
+}
+
+// ---- the rate of an allocation
+
+// What may have come by now on both workers: a second's worth is saved up, and each direction of
+// each of their pipes may be ahead by what it reads at once.
+static uint64_t allowed(const struct fixture *f, usec_t since, unsigned pipes)
+{
+    usec_t took = usec_now() - since;
+
+    return WORKERS * (f->rate + took * f->rate / USEC_PER_SEC) + 2 * pipes * PIPE_BUFFER;
+}
+
+static void connections_share_the_rate(void **state)
+{
+    enum { CONNECTIONS = 8, RATE = 500000 };
+    static uint8_t buf[65536];
+    struct fixture *f = *state;
+    struct addr relayed, caller;
+    struct client control, data[CONNECTIONS];
+    int peer[CONNECTIONS];
+    uint64_t got = 0;
+    usec_t begin = usec_now(), end = begin + 2 * USEC_PER_SEC;
+
+    f->rate = RATE;
+    restart_server(f);
+    control = allocate(f, &relayed);
+    assert_int_equal(client_ask(&control, STUN_CREATE_PERMISSION, put_peer, &f->peer), 0);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        peer[i] = call(&relayed, &caller);
+        data[i] = join(f, attempt(&control, &caller));
+    }
+    while (usec_now() < end) {
+        for (unsigned i = 0; i < CONNECTIONS; i++) {
+            (void)!send(peer[i], buf, sizeof buf, MSG_DONTWAIT | MSG_NOSIGNAL);
+            ssize_t n = recv(data[i].fd, buf, sizeof buf, MSG_DONTWAIT);
+
+            got += n > 0 ? (uint64_t)n : 0;
+        }
+    }
+    assert_true(got > 0);
+    assert_true(got <= allowed(f, begin, CONNECTIONS));
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        close(peer[i]);
+        client_close(&data[i]);
+    }
+    client_close(&control);
+}
+
+// Nor has a new connection a second's worth of its own.
+static void connections_in_turn_share_the_rate(void **state)
+{
+    enum { CONNECTIONS = 8, RATE = 200000, EACH = 150000 };
+    static uint8_t buf[EACH];
+    struct fixture *f = *state;
+    struct addr relayed, caller;
+    struct client control;
+    usec_t begin = usec_now();
+
+    f->rate = RATE;
+    restart_server(f);
+    control = allocate(f, &relayed);
+    assert_int_equal(client_ask(&control, STUN_CREATE_PERMISSION, put_peer, &f->peer), 0);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        int peer = call(&relayed, &caller);
+        struct client data = join(f, attempt(&control, &caller));
+        const struct timeval patience = {.tv_sec = 10};
+
+        assert_int_equal(setsockopt(data.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience),
+                         0);
+        assert_int_equal(send(peer, buf, sizeof buf, MSG_NOSIGNAL), sizeof buf);
+        assert_int_equal(recv(data.fd, buf, sizeof buf, MSG_WAITALL), sizeof buf);
+        client_close(&data);
+        assert_true(is_over(peer));
+        close(peer);
+        becomes(f, COUNTER_TURN_PEER_CONNECTIONS, 0);
+    }
+    assert_true((uint64_t)CONNECTIONS * EACH <= allowed(f, begin, CONNECTIONS));
+    client_close(&control);
+}
+
+// ---- records
+
+static uint64_t recorded_bytes(const char *path)
+{
+    char line[4096] = "";
+    FILE *file = fopen(path, "r");
+    json_t *record;
+    uint64_t bytes;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        continue; // the last one counts
+    fclose(file);
+    record = json_loads(line, 0, NULL);
+    assert_non_null(record);
+    bytes = (uint64_t)json_integer_value(
+        json_object_get(json_object_get(record, "from_peers"), "bytes"));
+    json_decref(record);
+    return bytes;
+}
+
+// The control connection ends first. What has passed until then stands in the record, at least
+// where the worker of the allocation has passed it, which is so every second time.
+static void what_was_passed_is_recorded(void **state)
+{
+    enum { TRIES = 60 };
+    const struct clock_offset clock = {0};
+    struct fixture *f = *state;
+    char path[] = "/tmp/jingle-relayd-test-XXXXXX";
+    uint64_t bytes = 0;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(records_new(path, clock, &f->records), 0);
+    restart_server(f);
+    for (unsigned i = 0; i < TRIES && bytes == 0; i++) {
+        struct addr relayed, caller;
+        struct client control = allocate(f, &relayed), data;
+        uint32_t number = connect_peer(&control, &f->peer);
+        int peer = answer(f, &caller);
+
+        data = join(f, number);
+        passes(peer, data.fd, "hello", 5);
+        client_close(&control);
+        assert_true(is_over(data.fd));
+        for (unsigned k = 0; k < 500 && records_written(f->records) <= i; k++)
+            usleep(10000);
+        bytes = recorded_bytes(path);
+        assert_true(bytes == 0 || bytes == 5);
+        client_close(&data);
+        close(peer);
+    }
+    assert_int_equal(bytes, 5);
+    workers_free(f->workers);
+    records_free(f->records);
+    f->records = NULL;
     start_server(f);
+    unlink(path);
 }
 
 int main(void)
@@ -531,6 +686,9 @@ int main(void)
         CASE(the_client_goes_before_it_is_joined),
         CASE(two_allocations_meet),
         CASE(in_the_middle_of_it),
+        CASE(connections_share_the_rate),
+        CASE(connections_in_turn_share_the_rate),
+        CASE(what_was_passed_is_recorded),
     };
     evthread_use_pthreads();
     return cmocka_run_group_tests(tests, NULL, NULL);
