@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-// Letters of either case are one in a JID only, which has an "@": other names of turn.users_file may
-// differ in nothing else.
+// Letters of either case are one in a JID only, which has an "@": other names of turn.users_file
+// may differ in nothing else.
 static bool is_of(const struct allocation *a, const char *identity)
 {
     const char *own = allocation_identity(a);

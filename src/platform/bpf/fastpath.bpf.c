@@ -341,8 +341,8 @@ out:
     return done;
 }
 
-always_inline void count_total(struct packet *p, const struct shape *shape,
-                               const struct load *load, bool limited)
+always_inline void count_total(struct packet *p, const struct shape *shape, const struct load *load,
+                               bool limited)
 {
     struct fast_totals *sum = bpf_map_lookup_elem(&totals, key_at(&p->place, 0));
 
