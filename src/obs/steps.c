@@ -59,7 +59,8 @@ void call_steps_add(struct call_steps *steps, const struct call_step *step)
     unsigned limit = step->kind == STEP_ENDED ? CALL_STEPS_MAX : CALL_STEPS_MAX - 1;
 
     if (same) {
-        same->times += same->times < UINT16_MAX;
+        if (same->times < UINT16_MAX)
+            same->times++;
         return;
     }
     if (steps->count >= limit || !make_room(steps)) {
