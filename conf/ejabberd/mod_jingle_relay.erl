@@ -212,12 +212,12 @@ filter([Host | Hosts], Pair, Stanza) ->
     end.
 
 %% Whether it is sent straight to a component of ours, which could not read it. What we send there
-%% has been looked at before.
+%% has been looked at before; what mod_delegation sends in the host's name has not.
 is_harmful(Stanza) ->
     case {xmpp:get_from(Stanza), xmpp:get_to(Stanza)} of
         {From, #jid{lserver = Component}} ->
             persistent_term:get({?MODULE, component, Component}, false)
-                andalso not is_own(From)
+                andalso not (is_own(From) andalso is_ours(Stanza))
                 andalso not is_readable([xmpp:encode(Stanza)]);
         _ ->
             false
@@ -227,6 +227,12 @@ is_own(#jid{luser = <<"">>, lserver = Host}) ->
     persistent_term:get({?MODULE, Host}, undefined) /= undefined;
 is_own(_) ->
     false.
+
+is_ours(Stanza) ->
+    case xmpp:get_els(Stanza) of
+        [El] -> xmpp:get_ns(El) == ?NS_DIVERT;
+        _ -> false
+    end.
 
 %% Without what is in it: others cannot read that either.
 refuse(Stanza) ->

@@ -6,7 +6,6 @@
 #include "platform/tls.h"
 #include "turn/credential.h"
 
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,24 +23,6 @@ static json_t *address_json(const struct config *config, unsigned i)
     addr_format_ip(address, bound);
     addr_format_ip(&config->relay.advertise[i].addr, advertised);
     return json_pack("{s:s, s:s}", "bound", bound, "advertised", advertised);
-}
-
-// The groups that it has besides its own (the unit's SupplementaryGroups=); null: not known.
-static json_t *groups_json(void)
-{
-    int count = getgroups(0, NULL);
-    gid_t *list = calloc((size_t)(count > 0 ? count : 0) + 1, sizeof *list);
-    json_t *groups = json_array();
-
-    count = list && count > 0 ? getgroups(count, list) : count;
-    for (int i = 0; list && i < count; i++)
-        json_array_append_new(groups, json_integer((json_int_t)list[i]));
-    if (!list || count < 0) {
-        json_decref(groups);
-        groups = json_null();
-    }
-    free(list);
-    return groups;
 }
 
 static json_t *descriptors_json(const struct facts_sources *s)
@@ -84,10 +65,10 @@ static json_t *fastpath_json(const struct facts_sources *s)
 
 json_t *facts_json(const struct facts_sources *s)
 {
-    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o}", "version",
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:o, s:o, s:o, s:o, s:o}", "version",
                      RELAYD_VERSION, "configuration", s->path, "pid", (int)getpid(), "uid",
-                     (json_int_t)geteuid(), "gid", (json_int_t)getegid(), "groups", groups_json(),
-                     "connected", (int)s->connected, "workers", (int)s->workers, "ipv4",
-                     address_json(s->config, 0), "ipv6", address_json(s->config, 1), "descriptors",
-                     descriptors_json(s), "turn", turn_json(s), "fastpath", fastpath_json(s));
+                     (int)geteuid(), "gid", (int)getegid(), "connected", (int)s->connected,
+                     "workers", (int)s->workers, "ipv4", address_json(s->config, 0), "ipv6",
+                     address_json(s->config, 1), "descriptors", descriptors_json(s), "turn",
+                     turn_json(s), "fastpath", fastpath_json(s));
 }

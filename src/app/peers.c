@@ -118,7 +118,10 @@ int peers_deny_this_host(struct peers *peers)
     if (getifaddrs(&list) < 0)
         return -errno;
     for (const struct ifaddrs *i = list; i && r == 0; i = i->ifa_next) {
-        if (from_system(i->ifa_addr, &addr))
+        // One of a link has a scope, without which nobody reaches it; containers make thousands.
+        bool link = from_system(i->ifa_addr, &addr) && addr.family == FAMILY_V6 &&
+                    addr.ip[0] == 0xfe && (addr.ip[1] & 0xc0) == 0x80;
+        if (!link && from_system(i->ifa_addr, &addr))
             r = peers_deny(peers, &addr);
     }
     freeifaddrs(list);

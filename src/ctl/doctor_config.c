@@ -145,16 +145,43 @@ static json_t *find_groups(const struct passwd *user)
     return groups;
 }
 
+// Of the daemon that runs, by the kernel's word: in a user namespace of its own (PrivateUsers=) it
+// sees other numbers itself. NULL: not known.
+static json_t *groups_of(int pid)
+{
+    char path[64], line[8192];
+    json_t *groups = NULL;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    f = fopen(path, "re");
+    while (f && !groups && fgets(line, sizeof line, f)) {
+        char *p = line + strlen("Groups:"), *end;
+
+        if (strncmp(line, "Groups:", strlen("Groups:")) != 0)
+            continue;
+        groups = json_array();
+        for (unsigned long id = strtoul(p, &end, 10); end > p; id = strtoul(p, &end, 10)) {
+            json_array_append_new(groups, json_integer((json_int_t)id));
+            p = end;
+        }
+    }
+    if (f)
+        fclose(f);
+    return groups;
+}
+
 // Who the daemon is: as it says, or as the unit has it. False: nobody knows.
 static bool find_user(const struct doctor *doctor, struct doctor_user *ret_user)
 {
-    json_t *groups = json_object_get(doctor->facts, "groups");
     const struct passwd *user;
 
     if (doctor->facts) {
-        *ret_user = (struct doctor_user){
-            (uid_t)ctl_number(doctor->facts, "uid"), (gid_t)ctl_number(doctor->facts, "gid"),
-            json_incref(groups), json_is_array(groups)}; // a daemon of before does not say
+        json_t *groups = groups_of((int)ctl_number(doctor->facts, "pid"));
+
+        *ret_user =
+            (struct doctor_user){(uid_t)ctl_number(doctor->facts, "uid"),
+                                 (gid_t)ctl_number(doctor->facts, "gid"), groups, groups != NULL};
         return true;
     }
     user = getpwnam(UNIT_USER);

@@ -22,6 +22,7 @@ static struct {
     unsigned elements; // of the stanza so far
     unsigned skipped;  // of 'depth', those that libstrophe knows nothing of
     size_t pieces;
+    size_t kept; // of these, what expat keeps for other streams: open tags of one that was cut, say
 } strophe;
 
 void component_expat_begin(void)
@@ -53,7 +54,7 @@ static void count_free(void *p)
 
 size_t component_expat_pieces(void)
 {
-    return strophe.pieces;
+    return strophe.pieces > strophe.kept ? strophe.pieces - strophe.kept : 0;
 }
 
 // ---- elements
@@ -146,6 +147,7 @@ XML_Parser XML_ParserCreate_MM(const XML_Char *encoding, const XML_Memory_Handli
     XML_Parser (*create)(const XML_Char *, const XML_Memory_Handling_Suite *, const XML_Char *);
     *(void **)&create = dlsym(RTLD_NEXT, "XML_ParserCreate_MM");
     (void)suite;
+    strophe.kept = 0;
     return create ? without_deferral(create(encoding, &counting, separator)) : NULL;
 }
 
@@ -157,5 +159,6 @@ XML_Bool XML_ParserReset(XML_Parser parser, const XML_Char *encoding)
     if (!reset || !reset(parser, encoding))
         return XML_FALSE;
     without_deferral(parser);
+    strophe.kept = strophe.pieces;
     return XML_TRUE;
 }

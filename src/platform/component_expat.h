@@ -20,5 +20,5 @@
 
 // A new stream begins.
 void component_expat_begin(void);
-// How many allocations the parser has.
+// How many allocations the parser has made for this stream.
 size_t component_expat_pieces(void);

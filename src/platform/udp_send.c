@@ -239,6 +239,21 @@ static bool goes_alone(struct udp_socket *socket, struct departure *d, struct su
     return sums->sent > sent;
 }
 
+// One narrow way is remembered. Where there are two, the lesser holds for all: they would be tried
+// in turns for ever.
+static void note_narrow(struct udp_socket *socket, const struct departure *refused, bool anywhere)
+{
+    uint16_t max = (uint16_t)(refused->len - 1);
+    bool first = socket->segment_max == UINT16_MAX;
+
+    if (max < socket->segment_max)
+        socket->segment_max = max;
+    if (first && !anywhere)
+        socket->narrow = refused->to;
+    else if (!addr_equal(&socket->narrow, &refused->to))
+        socket->narrow = (struct addr){0};
+}
+
 static void send_queue(struct udp_socket *socket)
 {
     struct counters *counters = socket->udp->counters;
@@ -247,10 +262,8 @@ static void send_queue(struct udp_socket *socket)
     socket->first = socket->last = NULL;
     while ((refused = send_built(socket, build(socket, refused), &sums))) {
         bool device = errno == EIO; // has no checksums for segments, wherever they go
-        if (goes_alone(socket, refused, &sums)) {
-            socket->segment_max = (uint16_t)(refused->len - 1);
-            socket->narrow = device ? (struct addr){0} : refused->to;
-        }
+        if (goes_alone(socket, refused, &sums))
+            note_narrow(socket, refused, device);
         refused = refused->next;
     }
     counter_add(counters, COUNTER_PACKETS_OUT, sums.sent);

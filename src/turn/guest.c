@@ -7,12 +7,15 @@
 //
 // Guests are bounded apart from allocations: whoever moves often, and leaves a guest behind each
 // time, keeps nobody from allocating. When there are too many, who has been silent longest is
-// forgotten; he shows his ticket again. But for those with a connection: its end is told to that
-// worker, and how many connections there are is limited elsewhere.
+// forgotten, if that is so long that his permissions are over, even where the kernel forwards for
+// him. But for those with a connection: its end is told to that worker, and how many connections
+// there are is limited elsewhere.
 #include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define GUEST_SILENT (600 * USEC_PER_SEC) // a client that is there refreshes something before
 
 static void timer_fired(struct timer *timer, void *ctx, usec_t now)
 {
@@ -45,6 +48,7 @@ static struct guest *guest_new(struct turn *turn, const struct turn_client *clie
         return NULL;
     }
     turn->guests++;
+    guest->seen = now;
     TAILQ_INSERT_TAIL(&turn->guest_queue, guest, entry);
     return guest;
 }
@@ -55,10 +59,12 @@ int guest_again(struct turn *turn, const struct turn_client *client, unsigned wo
 }
 
 // Returns whether somebody could be forgotten.
-static bool forget_one(struct turn *turn)
+static bool forget_one(struct turn *turn, usec_t now)
 {
     struct guest *guest;
     TAILQ_FOREACH (guest, &turn->guest_queue, entry) {
+        if (now - guest->seen < GUEST_SILENT)
+            return false;
         if (guest->at.client.transport == TURN_UDP) {
             guest_free(turn, &guest->at);
             return true;
@@ -70,7 +76,7 @@ static bool forget_one(struct turn *turn)
 int guest_hand_over(struct request *r, unsigned worker)
 {
     struct turn *turn = r->turn;
-    if (turn->guests >= turn->config->allocations_max && !forget_one(turn))
+    if (turn->guests >= turn->config->allocations_max && !forget_one(turn, r->now))
         return 508;
     struct guest *guest = guest_new(turn, r->client, worker, r->now);
     if (!guest)
@@ -85,6 +91,7 @@ void guest_seen(struct turn *turn, struct binding *binding, struct turn_forward 
     struct guest *guest = container_of(binding, struct guest, at);
     // Armed, so that it cannot fail.
     (void)timer_arm(&turn->timers, &guest->timer, now + turn->config->max_lifetime);
+    guest->seen = now;
     TAILQ_REMOVE(&turn->guest_queue, guest, entry);
     TAILQ_INSERT_TAIL(&turn->guest_queue, guest, entry);
     guest->serial = ++turn->handed_over;

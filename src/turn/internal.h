@@ -235,8 +235,9 @@ struct guest {
     struct binding at;
     TAILQ_ENTRY(guest) entry; // in turn.guest_queue
     struct timer timer;
+    usec_t seen; // its last message, which was
     unsigned worker;
-    uint32_t serial; // of its last message
+    uint32_t serial;
 };
 TAILQ_HEAD(guest_queue, guest);
 
