@@ -48,7 +48,7 @@ struct call_step { // a call has a dozen: each byte counts
     usec_t at;
     uint64_t path;    // 0: it is about none
     struct addr addr; // selected, moved
-    uint16_t times;   // the same in a row, as many as fit: 'at' is the first time
+    uint8_t times;    // the same in a row, as many as fit: 'at' is the first time
     uint8_t kind;     // enum call_step_kind
     uint8_t side;     // enum side: who did it; SIDE_COUNT: the relay
     uint8_t action;   // enum jingle_action, of a stanza

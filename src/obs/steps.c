@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define STEPS_GROW 4
+#define STEPS_GROW 2
 
 static_assert(CALL_STEPS_MAX % STEPS_GROW == 0, "steps grow up to the limit");
 
@@ -59,7 +59,7 @@ void call_steps_add(struct call_steps *steps, const struct call_step *step)
     unsigned limit = step->kind == STEP_ENDED ? CALL_STEPS_MAX : CALL_STEPS_MAX - 1;
 
     if (same) {
-        if (same->times < UINT16_MAX)
+        if (same->times < UINT8_MAX)
             same->times++;
         return;
     }
