@@ -109,6 +109,12 @@ static bool from_system(const struct sockaddr *sa, struct addr *ret_addr)
     return true;
 }
 
+// Nobody reaches it without a scope, and containers make thousands.
+static bool is_of_a_link(const struct addr *addr)
+{
+    return addr->family == FAMILY_V6 && addr->ip[0] == 0xfe && (addr->ip[1] & 0xc0) == 0x80;
+}
+
 int peers_deny_this_host(struct peers *peers)
 {
     struct ifaddrs *list;
@@ -118,10 +124,7 @@ int peers_deny_this_host(struct peers *peers)
     if (getifaddrs(&list) < 0)
         return -errno;
     for (const struct ifaddrs *i = list; i && r == 0; i = i->ifa_next) {
-        // One of a link has a scope, without which nobody reaches it; containers make thousands.
-        bool link = from_system(i->ifa_addr, &addr) && addr.family == FAMILY_V6 &&
-                    addr.ip[0] == 0xfe && (addr.ip[1] & 0xc0) == 0x80;
-        if (!link && from_system(i->ifa_addr, &addr))
+        if (from_system(i->ifa_addr, &addr) && !is_of_a_link(&addr))
             r = peers_deny(peers, &addr);
     }
     freeifaddrs(list);

@@ -33,7 +33,7 @@ int peers_set_allow(struct peers *peers, const struct prefix_list *allow);
 // From now on this host is refused, whatever the operator has allowed; its port does not matter.
 // From one thread. Returns 0, or -ENOSPC when there are too many.
 int peers_deny(struct peers *peers, const struct addr *host);
-// All addresses that this machine has now. Returns 0, -ENOSPC or -errno.
+// All addresses that this machine has now, but for those of a link. Returns 0, -ENOSPC or -errno.
 int peers_deny_this_host(struct peers *peers);
 
 // A relay port was bound, or closed.

@@ -227,6 +227,20 @@ static void new_names_cost_a_connection_in_the_end(void **state)
     assert_int_equal(count_in(&f->log, "it sent so many elements and names"), 1);
 }
 
+// expat keeps its open tags for the next connection, which must not be blamed for them.
+static void a_deep_stanza_is_forgotten_with_its_connection(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    RUN_UNTIL(f, state_is(f, 'U'));
+    server_send(&f->server, iq_head);
+    send_repeated(f, "<a xmlns='u'>", 75000);
+    RUN_UNTIL(f, f->server.connections == 2 && state_is(f, 'U'));
+    server_send(&f->server, iq_head);
+    expect_head_only(f, 1);
+    assert_int_equal(f->server.connections, 2);
+}
+
 // Whoever writes a prefix before them is not the server, which vouches for "from" alone.
 static void attributes_of_others_are_no_address(void **state)
 {
@@ -336,6 +350,7 @@ int main(void)
         TEST(large_stanzas_lose_their_content),
         TEST(bombs_cost_little_time),
         TEST(new_names_cost_a_connection_in_the_end),
+        TEST(a_deep_stanza_is_forgotten_with_its_connection),
         TEST(attributes_of_others_are_no_address),
         TEST(what_the_server_would_not_take_is_not_sent),
         TEST(incomplete_stanzas_are_not_sent),
